@@ -1,0 +1,157 @@
+package wire
+
+// The types of messages a server sends.
+const (
+	TypeAnswer            = "sfu.answer"
+	TypeSnapshot          = "room.snapshot"
+	TypeParticipantJoined = "room.participant_joined"
+	TypeParticipantLeft   = "room.participant_left"
+	TypePresenceChanged   = "room.presence_changed"
+	TypeTrackPublished    = "room.track_published"
+	TypeTrackUnpublished  = "room.track_unpublished"
+	TypeSlots             = "media.slots"
+	TypeLayers            = "media.layers"
+	TypeActiveSpeakers    = "room.active_speakers"
+	TypeWaiting           = "room.waiting"
+	TypeKnock             = "room.knock"
+	TypeAdmitted          = "room.admitted"
+	TypeEnded             = "room.ended"
+	TypeError             = "error"
+	TypeOK                = "ok"
+)
+
+// Answer answers hello and offer. Refused lists the mids of sending m-lines that were turned down.
+type Answer struct {
+	SDPAnswer string   `json:"sdp_answer"`
+	Refused   []string `json:"refused,omitempty"`
+}
+
+// Settings are what a meeting's host has decided.
+type Settings struct {
+	MaxParticipants int  `json:"max_participants"`
+	MaxCameras      int  `json:"max_cameras"`
+	WaitingRoom     bool `json:"waiting_room"`
+	Guests          bool `json:"guests"`
+	Locked          bool `json:"locked"`
+}
+
+// Participant is one participant's public state.
+type Participant struct {
+	ID            string `json:"id"`
+	DisplayName   string `json:"display_name"`
+	Role          string `json:"role"` // host, attendee, viewer
+	AudioMuted    bool   `json:"audio_muted"`
+	VideoMuted    bool   `json:"video_muted"`
+	HandRaised    bool   `json:"hand_raised"`
+	ScreenSharing bool   `json:"screen_sharing"`
+}
+
+// Identity is the part of a participant that never changes.
+type Identity struct {
+	ID          string `json:"id"`
+	DisplayName string `json:"display_name"`
+	Role        string `json:"role"`
+}
+
+// Track is one published source of media.
+type Track struct {
+	ID            string   `json:"id"`
+	ParticipantID string   `json:"participant_id"`
+	Kind          string   `json:"kind"`   // audio, video
+	Source        string   `json:"source"` // camera, microphone, screen, screen_audio
+	Layers        []string `json:"layers"` // rids, lowest first; empty for audio
+}
+
+// Slot is what one receiving m-line now carries.
+type Slot struct {
+	MID           string `json:"mid"`
+	TrackID       string `json:"track_id,omitempty"`
+	ParticipantID string `json:"participant_id,omitempty"`
+	Kind          string `json:"kind"`
+	Source        string `json:"source,omitempty"`
+	Layer         string `json:"layer,omitempty"`
+	State         string `json:"state"` // active, paused, empty
+	Reason        string `json:"reason,omitempty"`
+}
+
+// Snapshot is the whole state of the room, on hello and after a gap. Events after it carry a Seq above its own.
+type Snapshot struct {
+	Self         Participant   `json:"self"`
+	Settings     Settings      `json:"settings"`
+	Participants []Participant `json:"participants"` // everyone, self included
+	Tracks       []Track       `json:"tracks"`
+	Slots        []Slot        `json:"slots"`
+	Speakers     []Speaker     `json:"speakers"`
+	Waiting      []Identity    `json:"waiting,omitempty"` // hosts only
+	ResumeToken  string        `json:"resume_token"`
+}
+
+// ParticipantEvent is the body of participant_joined, participant_left and knock. Bursts share a message: then
+// Participants has them all, Participant the first.
+type ParticipantEvent struct {
+	Participant  Identity   `json:"participant"`
+	Participants []Identity `json:"participants,omitempty"`
+}
+
+// PresenceChanged has what changed of one participant; absent fields stayed as they are.
+type PresenceChanged struct {
+	ParticipantID string `json:"participant_id"`
+	AudioMuted    *bool  `json:"audio_muted,omitempty"`
+	VideoMuted    *bool  `json:"video_muted,omitempty"`
+	HandRaised    *bool  `json:"hand_raised,omitempty"`
+	ScreenSharing *bool  `json:"screen_sharing,omitempty"`
+}
+
+// TrackEvent is the body of track_published and track_unpublished.
+type TrackEvent struct {
+	Track Track `json:"track"`
+}
+
+// Slots has every slot of the receiver.
+type Slots struct {
+	Slots []Slot `json:"slots"`
+}
+
+// Layers tells a publisher which layers of a track to send; it pauses the others.
+type Layers struct {
+	TrackID string   `json:"track_id"`
+	Wanted  []string `json:"wanted"`
+}
+
+// Speaker is one place in the speaker order.
+type Speaker struct {
+	ParticipantID string `json:"participant_id"`
+	Level         uint8  `json:"level"` // -dBov: 0 loudest, 127 silence
+}
+
+// ActiveSpeakers has who speaks now, loudest first.
+type ActiveSpeakers struct {
+	Speakers []Speaker `json:"speakers"`
+}
+
+// Waiting tells a participant that it is in the lobby.
+type Waiting struct {
+	Reason string `json:"reason"` // waiting_room, locked
+}
+
+// Admitted tells a waiting participant that it is in; the answer to its hello and a snapshot follow.
+type Admitted struct{}
+
+// Ended tells everyone that the meeting is over for them.
+type Ended struct {
+	Reason string `json:"reason"` // ended, removed, denied
+}
+
+// Chat is a chat message as delivered. Private is set when To was.
+type Chat struct {
+	From    string `json:"from"`
+	Text    string `json:"text"`
+	Private bool   `json:"private,omitempty"`
+	SentAt  string `json:"sent_at"` // RFC 3339 with milliseconds, the server's clock
+}
+
+// Error answers a bad request, or comes before a close.
+type Error struct {
+	Code    string `json:"code"`
+	Message string `json:"message"`
+}
