@@ -1,0 +1,93 @@
+// Package api is the HTTP edge of a node: the REST control plane of SPEC.md section 2, the health and metrics pages, and
+// the door through which the signalling socket and the meeting page are reached. It holds the durable record of
+// meetings, decides who may do what, and hands out join tokens. It knows nothing of media, and what happens inside a
+// room it asks of the signalling plane.
+//
+// The contract is openapi.yaml beside this file; the tests check every answer against it.
+package api
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"time"
+
+	"github.com/parley-sfu/parley/internal/bus"
+	"github.com/parley-sfu/parley/node/grant"
+)
+
+// Deps are what the API needs of the rest of the node. All but Web, Metrics and Ready are required.
+type Deps struct {
+	Signal  Signal
+	Keys    Keys
+	Revoked Revocations
+	Bus     Bus
+	Locator Locator
+	Log     *slog.Logger
+
+	// Web serves the meeting page: every GET that is not part of the API. Without it there is no page.
+	Web http.Handler
+	// Metrics serves /metrics. Without it there is no such page.
+	Metrics http.Handler
+	// Ready says what the node is still waiting for, for /readyz. It is called often and does not block.
+	Ready func() []Missing
+}
+
+// Signal is the signalling plane: GET /v1/signal, and what a moderator can ask of a room. Calls about a room that nobody
+// is in are no mistake, except for those that name a participant. Errors are *node.Error.
+type Signal interface {
+	http.Handler
+	Locked(meetingID string) bool
+	Admit(ctx context.Context, meetingID, participantID string) error
+	Deny(ctx context.Context, meetingID, participantID string) error
+	Remove(ctx context.Context, meetingID, participantID string) error
+	Mute(ctx context.Context, meetingID, participantID, source string) error
+	SetLocked(ctx context.Context, meetingID string, locked bool) error
+	SetSettings(ctx context.Context, meetingID string, settings grant.Settings) error
+	End(ctx context.Context, meetingID string) error
+}
+
+// Keys sign join tokens and publish what verifies them.
+type Keys interface {
+	IssueJoin(grant.Claims) (token string, expires time.Time, err error)
+	JWKS() []byte
+}
+
+// Revocations remember which tokens are no longer good.
+type Revocations interface {
+	Meeting(ctx context.Context, meetingID string) error
+	Revoked(grant.Claims) bool
+}
+
+// Bus opens the buckets that meetings and idempotency keys live in.
+type Bus interface {
+	Bucket(ctx context.Context, cfg bus.BucketConfig) (*bus.Bucket, error)
+}
+
+// Locator knows which nodes can take a participant. Both calls answer from memory.
+type Locator interface {
+	// Candidates returns one to three nodes, best first.
+	Candidates(ctx context.Context, req JoinRequest) ([]grant.Candidate, error)
+	// Regions returns every region of the cluster.
+	Regions() []Region
+}
+
+// JoinRequest is what is known of where a participant is. All of it may be empty.
+type JoinRequest struct {
+	Region     string             // the one the client asked for
+	RegionRTTs map[string]float64 // milliseconds, measured by the client
+	RemoteIP   netip.Addr
+}
+
+// Region is a place that has nodes.
+type Region struct {
+	Name     string `json:"name"`
+	ProbeURL string `json:"probe_url"` // answers a small GET, for clients that measure round-trip times
+}
+
+// Missing is one thing that keeps a node from being ready.
+type Missing struct {
+	Component string `json:"component"`
+	Detail    string `json:"detail"` // a sentence that is safe to show
+}
