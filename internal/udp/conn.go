@@ -1,0 +1,107 @@
+package udp
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"sync"
+)
+
+// maxRead is how many datagrams one Read returns at most: beyond it, larger batches gain nothing measurable.
+const maxRead = 64
+
+// Config says how to open a Conn.
+type Config struct {
+	Listen        netip.AddrPort // required; port 0 takes a free one; unspecified IPv6 listens on IPv4 too
+	ReceiveBuffer int            // kernel receive buffer in bytes, best effort; 0 keeps the system's default
+	SendBuffer    int            // kernel send buffer likewise
+	ReusePort     bool           // let several sockets of this user share the port
+}
+
+// Message is one datagram received.
+type Message struct {
+	Buf  []byte // the caller's memory; a datagram that does not fit is cut and counted in Stats.Truncated
+	N    int    // bytes of Buf that the datagram fills
+	From Addr   // who sent it
+}
+
+// Conn is one UDP socket. All its methods are safe for concurrent use.
+type Conn struct {
+	sock  *socket
+	local netip.AddrPort
+	stats counters
+	done  chan struct{} // closed by Close
+	once  sync.Once
+}
+
+// Listen opens a socket. The caller closes it. When the host has no IPv6, an unspecified IPv6 address is taken as the
+// unspecified IPv4 address.
+func Listen(cfg Config) (*Conn, error) {
+	if !cfg.Listen.IsValid() {
+		return nil, errors.New("udp: listen: no address")
+	}
+	s, local, err := openSocket(cfg)
+	if err != nil {
+		return nil, fmt.Errorf("udp: listen on %s: %w", cfg.Listen, err)
+	}
+	return &Conn{sock: s, local: local, done: make(chan struct{})}, nil
+}
+
+// LocalAddr is the address the socket is bound to, with the port it really has.
+func (c *Conn) LocalAddr() netip.AddrPort { return c.local }
+
+// Read waits for at least one datagram and returns the first n messages filled; it takes what has already arrived and
+// never waits for more. On Linux it blocks the calling thread, not only the goroutine, so few goroutines should call it,
+// best one for each Conn. It returns net.ErrClosed once the Conn is closed; any other error means that the socket is
+// broken.
+func (c *Conn) Read(ms []Message) (n int, err error) {
+	if len(ms) == 0 {
+		return 0, nil
+	}
+	n, truncated, err := c.sock.read(ms[:min(len(ms), maxRead)])
+	if err != nil {
+		return 0, err
+	}
+	bytes := 0
+	for i := range ms[:n] {
+		bytes += ms[i].N
+	}
+	c.stats.addReceived(n, bytes, truncated)
+	return n, nil
+}
+
+// WriteTo sends one datagram at once. It never blocks: what the kernel has no room for is dropped and reported.
+func (c *Conn) WriteTo(b []byte, to Addr) (int, error) {
+	err := c.sock.writeTo(b, to)
+	if err != nil {
+		c.stats.addSent(tally{syscalls: 1, errors: 1, drops: 1})
+		if errors.Is(err, net.ErrClosed) {
+			return 0, err
+		}
+		return 0, fmt.Errorf("udp: write to %s: %w", to, err)
+	}
+	c.stats.addSent(tally{syscalls: 1, sent: 1, bytes: len(b)})
+	return len(b), nil
+}
+
+// Stats returns what the Conn has done since Listen. The counters are read one by one, so they may be a batch apart.
+func (c *Conn) Stats() Stats {
+	s := c.stats.load()
+	s.ReceiveDrops = c.sock.receiveDrops()
+	return s
+}
+
+// Close closes the socket and returns when no call uses it any more; a blocked Read returns at once. Closing again does
+// nothing.
+func (c *Conn) Close() error {
+	var err error
+	c.once.Do(func() {
+		close(c.done)
+		err = c.sock.close()
+	})
+	if err != nil {
+		return fmt.Errorf("udp: close: %w", err)
+	}
+	return nil
+}

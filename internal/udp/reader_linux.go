@@ -1,0 +1,101 @@
+package udp
+
+import (
+	"errors"
+	"net"
+	"os"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// reader is what one recvmmsg needs besides the caller's memory.
+type reader struct {
+	headers [maxRead]unix.Mmsghdr
+	vectors [maxRead]unix.Iovec
+	names   [maxRead]unix.RawSockaddrInet6
+}
+
+func newReader() *reader {
+	r := &reader{}
+	for i := range r.headers {
+		h := &r.headers[i].Hdr
+		h.Name = (*byte)(unsafe.Pointer(&r.names[i]))
+		h.Iov = &r.vectors[i]
+		h.SetIovlen(1)
+	}
+	return r
+}
+
+// take returns a reader that nobody else uses; give returns it.
+func (s *socket) take() *reader {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	last := len(s.readers) - 1
+	if last < 0 {
+		return newReader()
+	}
+	r := s.readers[last]
+	s.readers = s.readers[:last]
+	return r
+}
+
+func (s *socket) give(r *reader) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.readers = append(s.readers, r)
+}
+
+func (s *socket) read(ms []Message) (n, truncated int, err error) {
+	if !s.gate.enter() {
+		return 0, 0, net.ErrClosed
+	}
+	defer s.gate.leave()
+	r := s.take()
+	defer s.give(r)
+	r.point(ms)
+	for {
+		got, _, errno := unix.Syscall6(unix.SYS_RECVMMSG, uintptr(s.fd), uintptr(unsafe.Pointer(&r.headers)),
+			uintptr(len(ms)), unix.MSG_WAITFORONE, 0, 0)
+		switch {
+		case s.gate.isShut():
+			return 0, 0, net.ErrClosed
+		case errno == 0:
+			return int(got), r.collect(ms[:got]), nil
+		case !passing(errno):
+			return 0, 0, os.NewSyscallError("recvmmsg", errno)
+		}
+	}
+}
+
+// passing tells errors that say something about one datagram or moment from those that say the socket is broken.
+func passing(errno unix.Errno) bool {
+	for _, e := range [...]unix.Errno{
+		unix.EINTR, unix.EAGAIN, unix.ECONNREFUSED, unix.EHOSTUNREACH, unix.ENETUNREACH, unix.EPROTO, unix.EMSGSIZE,
+	} {
+		if errors.Is(errno, e) {
+			return true
+		}
+	}
+	return false
+}
+
+// point aims the headers at the caller's buffers. The kernel overwrites name lengths, so they are set anew as well.
+func (r *reader) point(ms []Message) {
+	for i := range ms {
+		r.vectors[i].Base = unsafe.SliceData(ms[i].Buf)
+		r.vectors[i].SetLen(len(ms[i].Buf))
+		r.headers[i].Hdr.Namelen = unix.SizeofSockaddrInet6
+	}
+}
+
+func (r *reader) collect(ms []Message) (truncated int) {
+	for i := range ms {
+		ms[i].N = int(r.headers[i].Len)
+		ms[i].From = addrOf(&r.names[i])
+		if r.headers[i].Hdr.Flags&unix.MSG_TRUNC != 0 {
+			truncated++
+		}
+	}
+	return truncated
+}
