@@ -1,0 +1,123 @@
+# Parley's tasks. `make help` lists them. Everything that a task needs it installs itself, once: Debian packages, npm
+# packages from the lockfiles, and pinned Go tools into the user's cache.
+
+SHELL         := bash
+.SHELLFLAGS   := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS     += --no-print-directory
+
+CACHE    := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/parley
+LINT     := $(CACHE)/golangci-lint-v2.15.0/golangci-lint
+TESTSUM  := $(CACHE)/gotestsum-v1.13.0/gotestsum
+SUDO     := $(if $(filter 0,$(shell id -u)),,sudo)
+VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+FUZZTIME ?= 10s
+export CGO_ENABLED ?= 0
+
+# A test run prints each test with the time it took, and fails when a test was skipped.
+ARTIFACTS := artifacts
+TEST       = $(TESTSUM) --format testname --format-hide-empty-pkg --jsonfile $(ARTIFACTS)/$(1).json --
+NO_SKIPS   = @! grep -h '"Action":"skip".*"Test":' $(ARTIFACTS)/$(1).json || { echo "a test was skipped"; exit 1; }
+SYSTEM     = go test ./internal/lab/system -count=1 -timeout 15m -v -run
+
+##@ Use
+
+run: ## start one whole node on loopback and print the meeting page's address
+	@go run ./cmd/parley dev
+
+build: ## build the static binary bin/parley
+	go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/parley ./cmd/parley
+
+web: api/web/node_modules/.ready ## rebuild the meeting page that the binary embeds
+	cd api/web && npm run build
+
+##@ Test
+
+test: deps unit web-test system ## run every test, the ones with real browsers included
+
+unit: $(TESTSUM) | $(ARTIFACTS) ## run the Go tests beside the code
+	@$(call TEST,unit) $$(go list ./... | grep -v /internal/lab/system)
+	$(call NO_SKIPS,unit)
+
+web-test: signal/js/node_modules/.ready api/web/node_modules/.ready ## run the TypeScript tests, and prove that the embedded page is fresh
+	cd signal/js && npm test
+	cd api/web && npm test
+
+system: browser-deps $(TESTSUM) | $(ARTIFACTS) ## run whole nodes as real processes, with real browsers and lossy links
+	@$(call TEST,system) ./internal/lab/system -count=1 -timeout 20m
+	$(call NO_SKIPS,system)
+
+check: $(LINT) ## format, lint and race
+	$(LINT) fmt --diff
+	$(LINT) run
+	CGO_ENABLED=1 go test -race -short ./...
+
+fmt: $(LINT) ## format all Go code
+	$(LINT) fmt
+
+fuzz: ## fuzz every parser of strangers' bytes for FUZZTIME (10s) each
+	@go list ./... | while read -r pkg; do \
+	  { go test -list '^Fuzz' "$$pkg" | grep '^Fuzz' || true; } | while read -r name; do \
+	    echo "$$name in $$pkg"; \
+	    go test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) "$$pkg"; \
+	  done; \
+	done
+
+bench: ## run the benchmarks
+	go test -run '^$$' -bench . -benchmem ./...
+
+##@ Show: each prints a table of its figures
+
+browsers: deps browser-deps ## three browsers in a meeting, a fourth in the lobby
+	@$(SYSTEM) '^TestBrowsers'
+
+layers: deps browser-deps ## a tile shrinks and grows, the received layer follows
+	@$(SYSTEM) '^TestLayers'
+
+timings: ## 50 joins, p50 and p95 of every step against the budgets
+	@$(SYSTEM) '^TestTimings'
+
+loss: deps browser-deps ## a call over a link that loses 5 % of its packets
+	@$(SYSTEM) '^TestLoss'
+
+hostile: ## token attacks, floods, bombs: a clear error, no growth, nobody disturbed
+	@$(SYSTEM) '^TestHostile'
+
+##@ Needs
+
+# Debian packages are asked for only where the command they bring is missing.
+deps: ## install the Debian packages that the tests need
+	@missing=(); \
+	need() { command -v "$$1" >/dev/null || [ -x "/usr/sbin/$$1" ] || missing+=("$${@:2}"); }; \
+	need chromium chromium fonts-dejavu-core; \
+	need nft nftables; \
+	need ip iproute2; \
+	need node nodejs; \
+	need npm npm; \
+	if [ $${#missing[@]} -gt 0 ]; then \
+	  $(SUDO) apt-get update -q && $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends "$${missing[@]}"; \
+	fi
+
+browser-deps: internal/lab/browser/node_modules/.ready
+
+# npm ci once for each state of a lockfile. The meeting page uses the client library's sources beside it.
+%/node_modules/.ready: %/package-lock.json
+	cd $* && npm ci --no-audit --no-fund
+	@touch $@
+
+$(LINT):
+	GOBIN=$(@D) go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+
+$(TESTSUM):
+	GOBIN=$(@D) go install gotest.tools/gotestsum@v1.13.0
+
+$(ARTIFACTS):
+	@mkdir -p $@
+
+clean: ## remove what was built here
+	rm -rf bin $(ARTIFACTS)
+
+help: ## list the tasks
+	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  \033[1m%-10s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: run build web test unit web-test system check fmt fuzz bench browsers layers timings loss hostile deps browser-deps clean help

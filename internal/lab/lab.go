@@ -1,0 +1,32 @@
+// Package lab is where tests run the real thing: the parley binary as processes of their own on free ports, network
+// namespaces with links that lose packets, and real browsers. The tests that use all of it are in lab/system; the
+// browsers' side of them is in lab/browser.
+//
+// Everything here is for tests: helpers take a testing.TB, fail it with what the process logged, and clean up after it.
+// The lab touches nothing but loopback and the namespaces that it made.
+package lab
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+// Root is the repository's root: the nearest folder above the test that has a go.mod.
+func Root(tb testing.TB) string {
+	tb.Helper()
+	dir, err := os.Getwd()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	for {
+		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
+			return dir
+		}
+		parent := filepath.Dir(dir)
+		if parent == dir {
+			tb.Fatal("lab: no go.mod above the test")
+		}
+		dir = parent
+	}
+}
