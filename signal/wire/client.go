@@ -18,10 +18,14 @@ const (
 	TypeEnd                = "room.end"
 )
 
+// Empty is the body of messages that say everything by their type: room.lock, room.unlock and room.end (host only), and of
+// the server room.admitted and ok.
+type Empty struct{}
+
 // TrackHint names the source behind one sending m-line of an offer.
 type TrackHint struct {
 	MID    string `json:"mid"`
-	Source string `json:"source"` // camera, microphone, screen, screen_audio
+	Source string `json:"source" jsonschema:"enum=camera,enum=microphone,enum=screen,enum=screen_audio"`
 }
 
 // Hello is the first message on a new socket. SDPOffer may be empty: then the participant is in the room without media.
@@ -46,7 +50,7 @@ type Resume struct {
 
 // Candidate is a trickled ICE candidate; a null one ends them.
 type Candidate struct {
-	Candidate        *string `json:"candidate"`
+	Candidate        *string `json:"candidate" jsonschema:"nullable"`
 	SDPMid           *string `json:"sdp_mid,omitempty"`
 	UsernameFragment *string `json:"username_fragment,omitempty"`
 }
@@ -62,7 +66,7 @@ type PresenceUpdate struct {
 // SubscriptionUpdate is the sender's whole wish for its slots: Mode "auto", or Slots by hand. In a slot by hand an empty
 // TrackID lets the server choose the track and keeps the size.
 type SubscriptionUpdate struct {
-	Mode  string        `json:"mode,omitempty"` // "auto" or "manual"; absent means manual
+	Mode  string        `json:"mode,omitempty" jsonschema:"enum=auto,enum=manual"` // absent means manual
 	Slots []SlotRequest `json:"slots,omitempty"`
 }
 
@@ -90,5 +94,5 @@ type Target struct {
 // Mute is the body of participant.mute: host only. It mutes; only the participant can unmute.
 type Mute struct {
 	ParticipantID string `json:"participant_id"`
-	Source        string `json:"source,omitempty"` // microphone (the default) or camera
+	Source        string `json:"source,omitempty" jsonschema:"enum=microphone,enum=camera"` // absent means microphone
 }

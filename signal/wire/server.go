@@ -7,6 +7,7 @@ const (
 	TypeParticipantJoined = "room.participant_joined"
 	TypeParticipantLeft   = "room.participant_left"
 	TypePresenceChanged   = "room.presence_changed"
+	TypeSettingsChanged   = "room.settings_changed"
 	TypeTrackPublished    = "room.track_published"
 	TypeTrackUnpublished  = "room.track_unpublished"
 	TypeSlots             = "media.slots"
@@ -39,7 +40,7 @@ type Settings struct {
 type Participant struct {
 	ID            string `json:"id"`
 	DisplayName   string `json:"display_name"`
-	Role          string `json:"role"` // host, attendee, viewer
+	Role          string `json:"role" jsonschema:"enum=host,enum=attendee,enum=viewer"`
 	AudioMuted    bool   `json:"audio_muted"`
 	VideoMuted    bool   `json:"video_muted"`
 	HandRaised    bool   `json:"hand_raised"`
@@ -50,15 +51,15 @@ type Participant struct {
 type Identity struct {
 	ID          string `json:"id"`
 	DisplayName string `json:"display_name"`
-	Role        string `json:"role"`
+	Role        string `json:"role" jsonschema:"enum=host,enum=attendee,enum=viewer"`
 }
 
 // Track is one published source of media.
 type Track struct {
 	ID            string   `json:"id"`
 	ParticipantID string   `json:"participant_id"`
-	Kind          string   `json:"kind"`   // audio, video
-	Source        string   `json:"source"` // camera, microphone, screen, screen_audio
+	Kind          string   `json:"kind" jsonschema:"enum=audio,enum=video"`
+	Source        string   `json:"source" jsonschema:"enum=camera,enum=microphone,enum=screen,enum=screen_audio"`
 	Layers        []string `json:"layers"` // rids, lowest first; empty for audio
 }
 
@@ -67,11 +68,11 @@ type Slot struct {
 	MID           string `json:"mid"`
 	TrackID       string `json:"track_id,omitempty"`
 	ParticipantID string `json:"participant_id,omitempty"`
-	Kind          string `json:"kind"`
-	Source        string `json:"source,omitempty"`
+	Kind          string `json:"kind" jsonschema:"enum=audio,enum=video"`
+	Source        string `json:"source,omitempty" jsonschema:"enum=camera,enum=microphone,enum=screen,enum=screen_audio"`
 	Layer         string `json:"layer,omitempty"`
-	State         string `json:"state"` // active, paused, empty
-	Reason        string `json:"reason,omitempty"`
+	State         string `json:"state" jsonschema:"enum=active,enum=paused,enum=empty"`
+	Reason        string `json:"reason,omitempty"` // why it is paused: muted, requested, unsupported_codec
 }
 
 // Snapshot is the whole state of the room, on hello and after a gap. Events after it carry a Seq above its own.
@@ -87,7 +88,8 @@ type Snapshot struct {
 }
 
 // ParticipantEvent is the body of participant_joined, participant_left and knock. Bursts share a message: then
-// Participants has them all, Participant the first.
+// Participants has them all, Participant the first. Hosts are also told by participant_left of somebody who knocked and
+// went away or was denied.
 type ParticipantEvent struct {
 	Participant  Identity   `json:"participant"`
 	Participants []Identity `json:"participants,omitempty"`
@@ -100,6 +102,11 @@ type PresenceChanged struct {
 	VideoMuted    *bool  `json:"video_muted,omitempty"`
 	HandRaised    *bool  `json:"hand_raised,omitempty"`
 	ScreenSharing *bool  `json:"screen_sharing,omitempty"`
+}
+
+// SettingsChanged has the room's settings after a lock, an unlock or a change of the meeting.
+type SettingsChanged struct {
+	Settings Settings `json:"settings"`
 }
 
 // TrackEvent is the body of track_published and track_unpublished.
@@ -131,27 +138,25 @@ type ActiveSpeakers struct {
 
 // Waiting tells a participant that it is in the lobby.
 type Waiting struct {
-	Reason string `json:"reason"` // waiting_room, locked
+	Reason string `json:"reason" jsonschema:"enum=waiting_room,enum=locked"`
 }
-
-// Admitted tells a waiting participant that it is in; the answer to its hello and a snapshot follow.
-type Admitted struct{}
 
 // Ended tells everyone that the meeting is over for them.
 type Ended struct {
-	Reason string `json:"reason"` // ended, removed, denied
+	Reason string `json:"reason" jsonschema:"enum=ended,enum=removed,enum=denied"`
 }
 
-// Chat is a chat message as delivered. Private is set when To was.
+// Chat is a chat message as delivered, to its sender too. A private one has To and reaches nobody else.
 type Chat struct {
 	From    string `json:"from"`
 	Text    string `json:"text"`
+	To      string `json:"to,omitempty"`
 	Private bool   `json:"private,omitempty"`
 	SentAt  string `json:"sent_at"` // RFC 3339 with milliseconds, the server's clock
 }
 
 // Error answers a bad request, or comes before a close.
 type Error struct {
-	Code    string `json:"code"`
-	Message string `json:"message"`
+	Code    string `json:"code"`    // one of ErrorCodes; stable
+	Message string `json:"message"` // a sentence for people
 }

@@ -34,3 +34,26 @@ const (
 	CloseRate       = 4105 // too many messages
 	CloseTooBig     = 4106 // a message over the limit
 )
+
+// The codes of Error.
+const (
+	CodeInvalidMessage = "invalid_message" // not JSON, or a field that is missing, unknown or out of range
+	CodeUnknownType    = "unknown_type"    // no such message type
+	CodeMessageTooBig  = "message_too_big" // fatal
+	CodeRateLimited    = "rate_limited"    // fatal unless it has a reply_to
+	CodeNotHost        = "not_host"        // only hosts may
+	CodeNotFound       = "not_found"       // no such participant in this room
+	CodeDenied         = "denied"          // not allowed now, or not to this participant
+	CodeRoomFull       = "room_full"       // max_participants, or the lobby
+	CodeCamerasFull    = "cameras_full"    // max_cameras
+	CodePublishDenied  = "publish_denied"  // a viewer wanted to publish
+	CodeMeetingEnded   = "meeting_ended"
+	CodeRemoved        = "removed"
+	CodeLocked         = "locked"
+	CodeTokenInvalid   = "token_invalid"
+	CodeTokenExpired   = "token_expired"
+	CodeTokenRevoked   = "token_revoked"
+	CodeSessionUnknown = "session_unknown" // nothing to resume: say hello
+	CodeBadSDP         = "bad_sdp"
+	CodeInternal       = "internal"
+)
