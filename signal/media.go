@@ -1,0 +1,43 @@
+package signal
+
+import (
+	"log/slog"
+	"sync"
+
+	"github.com/parley-sfu/parley/node"
+)
+
+// Speakers passes the SFU's speaker order on to the Service. It is made before both: node.New wants it as RoomEvents,
+// New as a dependency. Until New has it, nothing is passed on.
+type Speakers struct {
+	mu      sync.Mutex
+	changed func(room string, speakers []node.Speaker)
+}
+
+// NewSpeakers returns Speakers that nobody listens to yet.
+func NewSpeakers() *Speakers { return &Speakers{} }
+
+// SpeakersChanged implements node.RoomEvents.
+func (s *Speakers) SpeakersChanged(room string, speakers []node.Speaker) {
+	s.mu.Lock()
+	changed := s.changed
+	s.mu.Unlock()
+	if changed != nil {
+		changed(room, speakers)
+	}
+}
+
+func (s *Speakers) listen(changed func(room string, speakers []node.Speaker)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.changed = changed
+}
+
+// PeerConfig is what a new peer is.
+type PeerConfig struct {
+	Room        string
+	Participant string
+	CanPublish  bool
+	Events      node.PeerEvents
+	Log         *slog.Logger
+}
