@@ -1,0 +1,113 @@
+package packet
+
+import "math/bits"
+
+// pictureMemory is how many pictures back a late packet can still be numbered: the bits of pictures.skipped.
+const pictureMemory = 64
+
+// pictures renumbers the VP8 picture ids and TL0PICIDX of one source so that they go on from the source before.
+// Pictures lost on the way keep their number free; pictures that were skipped do not.
+type pictures struct {
+	counting bool // out is meaningful: some source had picture ids
+	started  bool // this source had one: newest and wide are meaningful
+	wide     bool // ids of this source have 15 bits
+	newest   uint16
+	out      uint16 // id sent for newest, or for the one in front when newest was skipped
+	skipped  uint64 // bit i: the picture i before newest was skipped
+
+	tl0Counting bool
+	tl0Started  bool
+	tl0Offset   uint8
+	tl0Out      uint8 // newest sent
+}
+
+// succeed returns the numbering for the next source.
+func (s *pictures) succeed() pictures {
+	return pictures{counting: s.counting, out: s.out, tl0Counting: s.tl0Counting, tl0Out: s.tl0Out}
+}
+
+// ahead returns how many pictures d is in front of newest. In order, each packet's picture is the newest or a later one,
+// so that an id that went back, or changed its width, is a new count that starts with the next picture.
+func (s *pictures) ahead(d *VP8, inOrder bool) (n int, ok bool) {
+	if !s.started {
+		return 1, true
+	}
+	if d.Wide != s.wide {
+		return 1, inOrder
+	}
+	shift := 1 // 15 bits to the top of an int16, where the sign is
+	if !d.Wide {
+		shift = 9
+	}
+	n = int(int16((d.PictureID-s.newest)<<shift) >> shift)
+	if n < 0 && inOrder {
+		return 1, true
+	}
+	return n, inOrder || n < pictureMemory
+}
+
+// advance makes d the newest picture, n in front of the one so far.
+func (s *pictures) advance(d *VP8, n int) {
+	if !s.counting {
+		s.counting, s.out = true, d.PictureID-1
+	}
+	s.started, s.wide, s.newest = true, d.Wide, d.PictureID
+	s.out += uint16(n)
+	s.skipped <<= n
+}
+
+// take returns the id to send for d. It fails for a picture that was skipped and for one too old to tell.
+func (s *pictures) take(d *VP8, inOrder bool) (id uint16, ok bool) {
+	n, ok := s.ahead(d, inOrder)
+	if !ok {
+		return 0, false
+	}
+	if n > 0 {
+		s.advance(d, n)
+		n = 0
+	}
+	return s.numbered(-n)
+}
+
+// again returns the id that take returned for d.
+func (s *pictures) again(d *VP8) (id uint16, ok bool) {
+	n, ok := s.ahead(d, false)
+	if !ok || n > 0 {
+		return 0, false
+	}
+	return s.numbered(-n)
+}
+
+// numbered returns the id of the picture age before newest.
+func (s *pictures) numbered(age int) (id uint16, ok bool) {
+	if age >= pictureMemory || s.skipped>>age&1 != 0 {
+		return 0, false
+	}
+	between := bits.OnesCount64(s.skipped & (1<<age - 1))
+	return (s.out - uint16(age) + uint16(between)) & 0x7FFF, true
+}
+
+// skip closes the number of d when none of it was sent and nothing newer either.
+func (s *pictures) skip(d *VP8, inOrder bool) {
+	if n, ok := s.ahead(d, inOrder); ok && n > 0 {
+		s.advance(d, n)
+		s.out--
+		s.skipped |= 1
+	}
+}
+
+// tl0 returns the TL0PICIDX to send for in.
+func (s *pictures) tl0(in uint8) uint8 {
+	if !s.tl0Started {
+		s.tl0Started = true
+		if s.tl0Counting {
+			s.tl0Offset = s.tl0Out + 1 - in
+		}
+		s.tl0Counting, s.tl0Out = true, in+s.tl0Offset
+	}
+	out := in + s.tl0Offset
+	if int8(out-s.tl0Out) > 0 {
+		s.tl0Out = out
+	}
+	return out
+}
