@@ -1,0 +1,397 @@
+import type { PathState } from './connection.ts'
+import { Emitter } from './emitter.ts'
+import { ParleyError } from './error.ts'
+import { LocalMedia } from './local.ts'
+import { Media, type SlotCounts } from './media.ts'
+import type { Message } from './message.ts'
+import type { Source } from './outlet.ts'
+import { Presence } from './presence.ts'
+import { type JoinRequest, type JoinTicket, Rest } from './rest.ts'
+import { type Part, type Participant, Roster } from './roster.ts'
+import { Session } from './session.ts'
+import type { StatsDigest } from './stats.ts'
+import type { View } from './subscription.ts'
+import { type Chat, closeCodes } from './wire.ts'
+
+/** Where a client stands. */
+export type ClientState = 'idle' | 'joining' | 'waiting' | 'joined' | 'reconnecting' | 'closed'
+
+/** Why a client is closed. */
+export type CloseReason = 'left' | 'ended' | 'removed' | 'denied' | 'full' | 'refused' | 'replaced' | 'lost' | 'failed'
+
+/** The events of a client: each part of the room's state has its own; read the new state from the client. */
+export type ClientEvents = { [P in Part]: undefined } & {
+  state: ClientState
+  /** The media path's state. */
+  path: PathState
+  chat: Chat
+  /** The host muted this source of ours. */
+  muted: Source
+  /** Something that the person should know but that ends nothing. */
+  problem: ParleyError
+}
+
+/** How a client is made. */
+export interface ClientOptions {
+  /** The server's address without a path. */
+  base: string
+  /** A user token; guests have none. */
+  userToken?: string
+  /** The devices to publish from; one of its own otherwise. */
+  local?: LocalMedia
+  /** How many slots to start with, and how many to have at most. */
+  slots?: Partial<SlotCounts>
+}
+
+/** How to join. */
+export interface JoinOptions {
+  meetingId: string
+  displayName: string
+  role?: JoinRequest['role']
+  hostKey?: string
+}
+
+const keptMessages = 500
+const helloTimeout = 15_000
+
+/**
+ * One participant in one meeting. It joins, stays through lost sockets and broken paths, tells by events what changed
+ * and carries out what the person wants. It draws nothing and plays nothing. A closed client can join again.
+ */
+export class Client extends Emitter<ClientEvents> {
+  /** Who and what is in the room. */
+  readonly roster = new Roster()
+  /** The camera, microphone and screen of this machine. */
+  readonly local: LocalMedia
+  #state: ClientState = 'idle'
+  #reason: CloseReason | undefined
+  #error: ParleyError | undefined
+  #waitingFor: 'waiting_room' | 'locked' = 'waiting_room'
+  #session: Session | undefined
+  #ticket: JoinTicket | undefined
+  #name = ''
+  #messages: Chat[] = []
+  readonly #rest: Rest
+  readonly #media: Media
+  readonly #presence: Presence
+
+  constructor(options: ClientOptions) {
+    super()
+    this.local = options.local ?? new LocalMedia()
+    this.#rest = new Rest(options.base, options.userToken)
+    const slots = { audio: 3, video: 6, maxVideo: 25, ...options.slots }
+    this.#media = new Media((type, body, wait) => this.#request(type, body, wait), this.roster, this.local, slots)
+    this.#media.on('state', state => this.emit('path', state))
+    this.#media.on('refused', source => this.#refused(source))
+    this.#presence = new Presence(wish => this.#request('presence.update', wish), this.roster, this.local)
+    this.#presence.on('muted', source => this.emit('muted', source))
+    this.local.on('problem', problem => this.emit('problem', problem))
+    this.local.on('change', () => this.#localChanged())
+  }
+
+  get state(): ClientState {
+    return this.#state
+  }
+
+  /** Why the client is closed. */
+  get reason(): CloseReason | undefined {
+    return this.#reason
+  }
+
+  /** What went wrong, where something did. */
+  get error(): ParleyError | undefined {
+    return this.#error
+  }
+
+  /** Why one is in the lobby. */
+  get waitingFor(): 'waiting_room' | 'locked' {
+    return this.#waitingFor
+  }
+
+  get path(): PathState {
+    return this.#media.state
+  }
+
+  /** How many SDP offers were made: one to join, then only for more m-lines and ICE restarts. */
+  get sdpExchanges(): number {
+    return this.#media.exchanges
+  }
+
+  /** How many pictures can be shown without another offer. */
+  get videoSlots(): number {
+    return this.#media.videoSlots
+  }
+
+  /** This participant as others see it. */
+  get self(): Participant {
+    return this.roster.self
+  }
+
+  get handRaised(): boolean {
+    return this.#presence.handRaised
+  }
+
+  /** The latest chat messages, oldest first. */
+  get messages(): readonly Chat[] {
+    return this.#messages
+  }
+
+  /** Streams that carry the loudest participants: play them all. */
+  get audioStreams(): readonly MediaStream[] {
+    return this.#media.audioStreams
+  }
+
+  /** The stream that shows a track now, if a slot carries it. It may show another one after the next `slots` event. */
+  streamOf(trackId: string): MediaStream | undefined {
+    return this.#media.streamOf(trackId)
+  }
+
+  /** Joins a meeting. Resolves once in the room or in its lobby; then `state` tells the rest. */
+  async join(options: JoinOptions): Promise<void> {
+    if (this.#state !== 'idle' && this.#state !== 'closed') throw new ParleyError('busy', 'Already in a meeting.')
+    this.#reason = undefined
+    this.#error = undefined
+    this.#messages = []
+    this.#name = options.displayName
+    this.#become('joining')
+    try {
+      this.#media.start(options.role !== 'viewer')
+      const ticket = await this.#rest.join(options.meetingId, joinRequest(options))
+      if ((this.#state as ClientState) === 'closed') return
+      this.#ticket = ticket
+      this.#media.setIceServers(ticket.ice_servers ?? [])
+      await this.#enter(ticket)
+    } catch (error) {
+      this.#close('failed', ParleyError.from(error))
+      throw error
+    }
+  }
+
+  /** Leaves the meeting; devices stay open. */
+  leave(): void {
+    if (this.#state !== 'idle') this.#close('left')
+  }
+
+  /** Shows these tracks and no others, each at its size. Cheap: call it at every change of the layout. */
+  show(views: readonly View[]): void {
+    this.#media.show(views)
+  }
+
+  /** Raises or lowers the hand. */
+  raiseHand(raised: boolean): void {
+    this.#presence.raiseHand(raised)
+    this.emit('participants', undefined)
+  }
+
+  /** Asks which screen to share and shares it; answers whether it is shared. */
+  async shareScreen(): Promise<boolean> {
+    if (!(await this.local.openScreen())) return false
+    await this.#media.publishScreen()
+    return this.local.screenOn
+  }
+
+  /** Sends a chat message to everyone, or to one participant. */
+  async chat(text: string, to?: string): Promise<void> {
+    await this.#request('chat.message', to ? { text, to } : { text })
+  }
+
+  /** Lets somebody in from the lobby. Host only, as are the methods that follow. */
+  admit(participantId: string): Promise<void> {
+    return this.#answer('participant.admit', participantId)
+  }
+
+  deny(participantId: string): Promise<void> {
+    return this.#answer('participant.deny', participantId)
+  }
+
+  /** Mutes somebody; only they can unmute. */
+  async mute(participantId: string, source: 'microphone' | 'camera' = 'microphone'): Promise<void> {
+    await this.#request('participant.mute', { participant_id: participantId, source })
+  }
+
+  async remove(participantId: string): Promise<void> {
+    await this.#request('participant.remove', { participant_id: participantId })
+  }
+
+  /** Locks or unlocks the room: into a locked one nobody gets without the host. */
+  async lock(locked: boolean): Promise<void> {
+    await this.#request(locked ? 'room.lock' : 'room.unlock', {})
+  }
+
+  /** Ends the meeting for everyone. */
+  async end(): Promise<void> {
+    await this.#request('room.end', {})
+  }
+
+  /** The connection in numbers, with rates since the call before. */
+  stats(): Promise<StatsDigest | undefined> {
+    return this.#media.stats()
+  }
+
+  async #enter(ticket: JoinTicket): Promise<void> {
+    const session = new Session({ url: ticket.signal_endpoint, token: ticket.join_token })
+    this.#session = session
+    session.on('message', message => this.#receive(message))
+    session.on('lost', () => this.#become('reconnecting'))
+    session.on('restored', ({ known }) => this.#restored(known))
+    session.on('closed', ({ code }) => this.#close(reasonOf(code)))
+    await session.open()
+    const settled = this.#settled()
+    this.#hello().catch(error => this.#helloFailed(error))
+    await settled
+  }
+
+  /** Waits until the client is in the room, in its lobby, or out. */
+  #settled(): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const done = (error?: ParleyError): void => {
+        clearTimeout(timer)
+        stop()
+        error ? reject(error) : resolve()
+      }
+      const timer = setTimeout(() => done(new ParleyError('timeout', 'The room did not answer in time.')), helloTimeout)
+      const stop = this.on('state', state => {
+        if (state === 'joined' || state === 'waiting') done()
+        if (state === 'closed') done(this.#error ?? new ParleyError('closed', 'The meeting is closed.'))
+      })
+    })
+  }
+
+  /** Says hello with the first offer. The answer comes when one is let in, however long that takes. */
+  #hello(): Promise<void> {
+    const participant_id = this.#ticket?.participant_id ?? ''
+    return this.#media.exchange((sdp_offer, tracks) =>
+      this.#request('participant.hello', { participant_id, display_name: this.#name, sdp_offer, tracks }, 0),
+    )
+  }
+
+  #helloFailed(error: unknown): void {
+    // A lost socket is the session's matter, and the end of the meeting is told by a message of its own.
+    const { code } = ParleyError.from(error)
+    if (code !== 'closed' && this.#state !== 'closed') this.#close('failed', ParleyError.from(error))
+  }
+
+  #receive(message: Message): void {
+    if (message.type === 'room.snapshot') this.#snapshot(message.slots ?? [])
+    const parts = this.roster.apply(message)
+    switch (message.type) {
+      case 'room.snapshot':
+        this.#become('joined')
+        break
+      case 'room.waiting':
+        this.#waitingFor = message.reason
+        this.#become('waiting')
+        break
+      case 'room.ended':
+        this.#close(message.reason)
+        return
+      case 'media.layers':
+        this.#media.setLayers(message.track_id, message.wanted ?? [])
+        break
+      case 'chat.message':
+        this.#messages = [...this.#messages, message].slice(-keptMessages)
+        this.emit('chat', message)
+        break
+      case 'error':
+        this.emit('problem', new ParleyError(message.code, message.message))
+    }
+    if (parts.includes('tracks') || parts.includes('slots')) this.#media.changed()
+    if (parts.includes('participants')) this.#presence.reconcile()
+    for (const part of parts) this.emit(part, undefined)
+  }
+
+  /** A room that knows none of our slots has lost our connection: it gets a new one, with a hello of its own. */
+  #snapshot(slots: readonly unknown[]): void {
+    if (this.#state !== 'reconnecting' || slots.length > 0) return
+    this.#anew()
+  }
+
+  #restored(known: boolean): void {
+    if (!known) {
+      this.#anew()
+      return
+    }
+    if (this.#state === 'reconnecting') this.#become('joined')
+    this.#presence.repeat()
+    this.#media.recover().catch(() => undefined)
+  }
+
+  #anew(): void {
+    this.#media.start(this.self.role !== 'viewer')
+    this.#media.setIceServers(this.#ticket?.ice_servers ?? [])
+    this.#presence.repeat()
+    this.#hello().catch(error => this.#helloFailed(error))
+  }
+
+  #localChanged(): void {
+    this.#presence.update()
+    this.emit('participants', undefined)
+  }
+
+  #refused(source: Source): void {
+    if (!this.local.track(source)) return
+    if (source === 'camera') void this.local.closeCamera()
+    if (source === 'screen' || source === 'screen_audio') this.local.closeScreen()
+    this.emit(
+      'problem',
+      new ParleyError('cameras_full', `The room takes no more of this: your ${source} is not shown.`),
+    )
+  }
+
+  async #answer(type: 'participant.admit' | 'participant.deny', participantId: string): Promise<void> {
+    await this.#request(type, { participant_id: participantId })
+    this.roster.answered(participantId)
+    this.emit('waiting', undefined)
+  }
+
+  #request: Session['request'] = (type, body, wait) => {
+    if (!this.#session) return Promise.reject(new ParleyError('closed', 'Not in a meeting.'))
+    return this.#session.request(type, body, wait)
+  }
+
+  #become(state: ClientState): void {
+    if (this.#state === state) return
+    this.#state = state
+    if (state === 'joined') this.#presence.update()
+    this.emit('state', state)
+  }
+
+  #close(reason: CloseReason, error?: ParleyError): void {
+    if (this.#state === 'closed') return
+    this.#reason = reason
+    this.#error = error
+    this.#session?.close()
+    this.#session = undefined
+    this.#presence.reset()
+    this.#media.close()
+    this.#become('closed')
+  }
+}
+
+function joinRequest(options: JoinOptions): JoinRequest {
+  const request: JoinRequest = { display_name: options.displayName }
+  if (options.hostKey) request.host_key = options.hostKey
+  const role = options.role ?? (options.hostKey ? 'host' : undefined)
+  if (role) request.role = role
+  return request
+}
+
+function reasonOf(code: number): CloseReason {
+  switch (code) {
+    case 0:
+      return 'lost'
+    case 1000:
+    case closeCodes.ended:
+      return 'ended'
+    case closeCodes.removed:
+      return 'removed'
+    case closeCodes.full:
+      return 'full'
+    case closeCodes.denied:
+      return 'refused'
+    case closeCodes.replaced:
+      return 'replaced'
+    default:
+      return 'failed'
+  }
+}

@@ -1,0 +1,139 @@
+import { cameraLayers, forSlot, preferSimulcast, screenLayers } from './codec.ts'
+import { Emitter } from './emitter.ts'
+import { Outlet, type Source } from './outlet.ts'
+import type { TrackHint } from './wire.ts'
+
+/** The state of a connection's media path. */
+export type PathState = 'new' | 'connecting' | 'connected' | 'interrupted' | 'failed' | 'closed'
+
+/** The events of a connection. */
+export interface ConnectionEvents {
+  state: PathState
+}
+
+/** One receiving m-line. Its stream is always the same one, whatever track the server sends into it. */
+export interface Inlet {
+  readonly kind: 'audio' | 'video'
+  readonly transceiver: RTCRtpTransceiver
+  readonly stream: MediaStream
+}
+
+/** What a connection is made with. */
+export interface ConnectionOptions {
+  /** Whether to have m-lines for a camera and a microphone. */
+  publish: boolean
+  audioSlots: number
+  videoSlots: number
+  /** The tracks to send from the start. */
+  tracks: Partial<Record<Source, MediaStreamTrack | null>>
+}
+
+/**
+ * The one peer connection of a session: m-lines for what it sends, slots for what it receives. It makes offers and
+ * takes answers and knows nothing of sockets.
+ */
+export class Connection extends Emitter<ConnectionEvents> {
+  readonly #pc: RTCPeerConnection
+  readonly #outlets = new Map<Source, Outlet>()
+  readonly #inlets: Inlet[] = []
+
+  constructor(options: ConnectionOptions) {
+    super()
+    this.#pc = new RTCPeerConnection({ bundlePolicy: 'max-bundle' })
+    this.#pc.onconnectionstatechange = () => this.emit('state', this.state)
+    if (options.publish) {
+      this.addOutlet('microphone', options.tracks.microphone ?? null)
+      this.addOutlet('camera', options.tracks.camera ?? null)
+    }
+    this.addSlots('audio', options.audioSlots)
+    this.addSlots('video', options.videoSlots)
+  }
+
+  get state(): PathState {
+    const state = this.#pc.connectionState
+    return state === 'disconnected' ? 'interrupted' : state
+  }
+
+  /** The m-line of a source, where there is one. */
+  outlet(source: Source): Outlet | undefined {
+    return this.#outlets.get(source)
+  }
+
+  get outlets(): readonly Outlet[] {
+    return [...this.#outlets.values()]
+  }
+
+  /** Slots in the order in which they were made. */
+  inlets(kind: 'audio' | 'video'): readonly Inlet[] {
+    return this.#inlets.filter(inlet => inlet.kind === kind)
+  }
+
+  /** Adds a sending m-line; the next offer tells of it. */
+  addOutlet(source: Source, track: MediaStreamTrack | null): Outlet {
+    const video = source === 'camera' || source === 'screen'
+    const init: RTCRtpTransceiverInit = { direction: 'sendonly' }
+    if (video)
+      init.sendEncodings = structuredClone(
+        source === 'camera' ? cameraLayers : screenLayers,
+      ) as RTCRtpEncodingParameters[]
+    const transceiver = this.#pc.addTransceiver(track ?? (video ? 'video' : 'audio'), init)
+    if (video) prefer(transceiver, preferSimulcast(RTCRtpSender.getCapabilities('video')?.codecs ?? []))
+    const outlet = new Outlet(source, transceiver)
+    this.#outlets.set(source, outlet)
+    return outlet
+  }
+
+  /** Adds receiving m-lines; the next offer tells of them. */
+  addSlots(kind: 'audio' | 'video', count: number): void {
+    for (let i = 0; i < count; i++) {
+      const transceiver = this.#pc.addTransceiver(kind, { direction: 'recvonly' })
+      if (kind === 'video') prefer(transceiver, forSlot(RTCRtpReceiver.getCapabilities('video')?.codecs ?? []))
+      this.#inlets.push({ kind, transceiver, stream: new MediaStream([transceiver.receiver.track]) })
+    }
+  }
+
+  /** Does what takes long in the first offer ahead of time, so that it can run beside the join call. */
+  async warm(): Promise<void> {
+    await this.#pc.createOffer()
+  }
+
+  /** Says which STUN and TURN servers to use; before the first offer. */
+  setIceServers(iceServers: RTCIceServer[]): void {
+    if (iceServers.length > 0) this.#pc.setConfiguration({ ...this.#pc.getConfiguration(), iceServers })
+  }
+
+  /**
+   * Makes an offer. It is complete without candidates: the server pairs with the addresses that it hears from and
+   * ignores those that a client names.
+   */
+  async offer(iceRestart = false): Promise<{ sdp: string; tracks: TrackHint[] }> {
+    await this.#pc.setLocalDescription(await this.#pc.createOffer({ iceRestart }))
+    const tracks = this.outlets.flatMap(({ mid, source }) => (mid === null ? [] : [{ mid, source }]))
+    return { sdp: this.#pc.localDescription?.sdp ?? '', tracks }
+  }
+
+  /** Takes the answer to the last offer, with the mids of the m-lines that it turns down. */
+  async accept(sdp: string, refused: readonly string[]): Promise<void> {
+    await this.#pc.setRemoteDescription({ type: 'answer', sdp })
+    for (const outlet of this.outlets) outlet.refused = outlet.mid !== null && refused.includes(outlet.mid)
+    await Promise.all(this.outlets.map(outlet => outlet.refresh()))
+  }
+
+  /** Whether an offer is without its answer. */
+  get unanswered(): boolean {
+    return this.#pc.signalingState === 'have-local-offer'
+  }
+
+  getStats(): Promise<RTCStatsReport> {
+    return this.#pc.getStats()
+  }
+
+  close(): void {
+    this.#pc.close()
+    this.emit('state', 'closed')
+  }
+}
+
+function prefer(transceiver: RTCRtpTransceiver, codecs: RTCRtpCodec[]): void {
+  if (codecs.length > 0) transceiver.setCodecPreferences?.(codecs)
+}

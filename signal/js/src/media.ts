@@ -1,0 +1,239 @@
+import { Backoff } from './backoff.ts'
+import { Connection, type Inlet, type PathState } from './connection.ts'
+import { Emitter } from './emitter.ts'
+import { ParleyError } from './error.ts'
+import type { LocalMedia } from './local.ts'
+import type { Message, Requests } from './message.ts'
+import type { Outlet, Source } from './outlet.ts'
+import type { Roster } from './roster.ts'
+import { Serial } from './serial.ts'
+import { type StatsDigest, StatsDigester } from './stats.ts'
+import { assign, carriedBy, Subscriber, type View } from './subscription.ts'
+import type { TrackHint } from './wire.ts'
+
+/** The events of the media plane. */
+export interface MediaEvents {
+  state: PathState
+  /** A source was turned down by the server. */
+  refused: Source
+}
+
+/** How many slots a connection has. */
+export interface SlotCounts {
+  audio: number
+  video: number
+  /** How far the video slots may grow. */
+  maxVideo: number
+}
+
+/** Sends requests of the session. */
+export type Request = <Type extends keyof Requests>(type: Type, body: Requests[Type], wait?: number) => Promise<Message>
+
+/** How long a broken path may mend itself before ICE is restarted, in milliseconds. */
+const mendTime = 2_500
+const sources: readonly Source[] = ['camera', 'microphone', 'screen', 'screen_audio']
+
+/**
+ * The media plane of one participant: one connection, its negotiation, what it sends, and which track each slot shows.
+ * After the first exchange it negotiates only to add m-lines and to restart ICE.
+ */
+export class Media extends Emitter<MediaEvents> {
+  #connection: Connection | undefined
+  #exchanges = 0
+  #views: readonly View[] = []
+  #growing = false
+  #mending: ReturnType<typeof setTimeout> | undefined
+  readonly #layers = new Map<string, readonly string[]>()
+  readonly #negotiation = new Serial()
+  readonly #restarts = new Backoff(1_000, 15_000)
+  readonly #digester = new StatsDigester()
+  readonly #subscriber: Subscriber
+
+  constructor(
+    private readonly request: Request,
+    private readonly roster: Roster,
+    private readonly local: LocalMedia,
+    private readonly slots: SlotCounts,
+  ) {
+    super()
+    this.#subscriber = new Subscriber(requests => {
+      this.request('subscription.update', { mode: 'manual', slots: requests }).catch(() => this.#subscriber.reset())
+    })
+    local.on('change', () => this.#send())
+  }
+
+  /** How many offers were made. */
+  get exchanges(): number {
+    return this.#exchanges
+  }
+
+  get state(): PathState {
+    return this.#connection?.state ?? 'new'
+  }
+
+  get videoSlots(): number {
+    return this.#connection?.inlets('video').length ?? 0
+  }
+
+  /** The streams of the audio slots: play them all. */
+  get audioStreams(): readonly MediaStream[] {
+    return this.#connection?.inlets('audio').map(inlet => inlet.stream) ?? []
+  }
+
+  /** Prepares a connection; a former one is closed. */
+  start(publish: boolean): void {
+    this.#drop()
+    const tracks = Object.fromEntries(sources.map(source => [source, this.local.track(source)]))
+    const video = Math.max(this.slots.video, Math.min(this.#views.length, this.slots.maxVideo))
+    const connection = new Connection({ publish, audioSlots: this.slots.audio, videoSlots: video, tracks })
+    this.#connection = connection
+    connection.on('state', state => {
+      if (this.#connection !== connection) return
+      this.emit('state', state)
+      this.#watch(state)
+    })
+    connection.warm().catch(() => undefined)
+  }
+
+  setIceServers(servers: RTCIceServer[]): void {
+    this.#connection?.setIceServers(servers)
+  }
+
+  /** Exchanges an offer that `send` takes to the server for an answer. */
+  exchange(send: (sdp: string, tracks: TrackHint[]) => Promise<Message>, iceRestart = false): Promise<void> {
+    return this.#negotiation.run(async () => {
+      const connection = this.#connection
+      if (!connection || connection.state === 'closed') return
+      const offer = await connection.offer(iceRestart)
+      this.#exchanges++
+      const answer = await send(offer.sdp, offer.tracks)
+      if (answer.type !== 'sfu.answer') throw new ParleyError('bad_sdp', 'The server did not answer the offer.')
+      await connection.accept(answer.sdp_answer, answer.refused ?? [])
+      for (const outlet of connection.outlets) if (outlet.refused) this.emit('refused', outlet.source)
+      this.#send()
+      this.#subscribe()
+    })
+  }
+
+  /** Brings the connection back after the session was restored: nothing to do where media went on. */
+  async recover(): Promise<void> {
+    this.#subscriber.reset()
+    if (this.state !== 'connected' || this.#connection?.unanswered) await this.#renegotiate(true)
+    else this.#subscribe()
+  }
+
+  /** Sends the captured screen, with m-lines of its own from the first time on. */
+  async publishScreen(): Promise<void> {
+    const added = (['screen', 'screen_audio'] as const).filter(source => {
+      const track = this.local.track(source)
+      return track && this.#connection && !this.#connection.outlet(source) && this.#connection.addOutlet(source, track)
+    })
+    if (added.length > 0) await this.#renegotiate(false)
+  }
+
+  /** Shows these tracks and no others. */
+  show(views: readonly View[]): void {
+    this.#views = views
+    this.#subscribe()
+  }
+
+  /** Tells that tracks or slots have changed. */
+  changed(): void {
+    for (const [trackId, wanted] of this.#layers) this.#applyLayers(trackId, wanted)
+    this.#subscribe()
+  }
+
+  /** Sends only these layers of one of the own tracks. */
+  setLayers(trackId: string, wanted: readonly string[]): void {
+    this.#layers.set(trackId, wanted)
+    this.#applyLayers(trackId, wanted)
+  }
+
+  /** The stream that carries a track now, if a slot does. */
+  streamOf(trackId: string): MediaStream | undefined {
+    const slot = this.roster.slots.find(one => one.track_id === trackId)
+    return slot && this.#inletOf(slot.mid)?.stream
+  }
+
+  async stats(): Promise<StatsDigest | undefined> {
+    const connection = this.#connection
+    if (!connection) return undefined
+    const mids = connection.outlets.map((outlet: Outlet): [string, Source] => [outlet.mid ?? '', outlet.source])
+    return this.#digester.digest([...(await connection.getStats())], this.roster.slots, new Map(mids))
+  }
+
+  close(): void {
+    this.#drop()
+    this.#views = []
+  }
+
+  #drop(): void {
+    clearTimeout(this.#mending)
+    const connection = this.#connection
+    this.#connection = undefined
+    this.#subscriber.reset()
+    this.#layers.clear()
+    connection?.close()
+  }
+
+  #inletOf(mid: string): Inlet | undefined {
+    const find = (kind: 'audio' | 'video') => this.#connection?.inlets(kind).find(one => one.transceiver.mid === mid)
+    return find('video') ?? find('audio')
+  }
+
+  /** Puts what is captured now into the m-lines. */
+  #send(): void {
+    for (const outlet of this.#connection?.outlets ?? []) {
+      outlet.setTrack(outlet.refused ? null : this.local.track(outlet.source)).catch(() => undefined)
+    }
+  }
+
+  #applyLayers(trackId: string, wanted: readonly string[]): void {
+    const track = this.roster.tracks.find(one => one.id === trackId)
+    if (track?.participant_id !== this.roster.self.id) return
+    this.#connection
+      ?.outlet(track.source)
+      ?.setLayers(wanted)
+      .catch(() => undefined)
+  }
+
+  #subscribe(): void {
+    const mids = this.#connection?.inlets('video').flatMap(one => one.transceiver.mid ?? []) ?? []
+    if (mids.length === 0 || this.roster.self.id === '') return
+    const known = new Set(this.roster.tracks.map(track => track.id))
+    const views = this.#views.filter(view => known.has(view.trackId))
+    const { requests, missing } = assign(mids, carriedBy(this.roster.slots, this.#subscriber.asked), views)
+    this.#subscriber.update(requests)
+    if (missing > 0) this.#grow(missing)
+  }
+
+  /** Adds slots in steps of three, so that people who come one by one do not cost an offer each. */
+  #grow(missing: number): void {
+    const room = this.slots.maxVideo - this.videoSlots
+    if (this.#growing || room <= 0) return
+    this.#growing = true
+    this.#connection?.addSlots('video', Math.min(room, Math.ceil(missing / 3) * 3))
+    this.#renegotiate(false)
+      .catch(() => undefined)
+      .finally(() => {
+        this.#growing = false
+        this.#subscribe()
+      })
+  }
+
+  #renegotiate(iceRestart: boolean): Promise<void> {
+    return this.exchange((sdp_offer, tracks) => this.request('participant.offer', { sdp_offer, tracks }), iceRestart)
+  }
+
+  /** Restarts ICE when the path is broken and does not mend by itself. */
+  #watch(state: PathState): void {
+    clearTimeout(this.#mending)
+    if (state === 'connected') this.#restarts.reset()
+    if (state !== 'interrupted' && state !== 'failed') return
+    const wait = state === 'failed' ? this.#restarts.next() : mendTime
+    this.#mending = setTimeout(() => {
+      if (this.state === 'connected' || this.state === 'closed') return
+      this.#renegotiate(true).catch(() => this.#watch(this.state))
+    }, wait)
+  }
+}

@@ -1,0 +1,56 @@
+import { Serial } from './serial.ts'
+
+/** What a participant can publish. */
+export type Source = 'camera' | 'microphone' | 'screen' | 'screen_audio'
+
+/**
+ * One sending m-line, there from the first offer on. Tracks come and go in it without SDP: another camera, mute and
+ * unmute are a replaced track, a layer nobody watches is an inactive encoding.
+ */
+export class Outlet {
+  /** Set when the server turned the m-line down, for example because the room has all the cameras it may have. */
+  refused = false
+  readonly #changes = new Serial()
+  #wanted: readonly string[] | undefined
+
+  constructor(
+    readonly source: Source,
+    readonly transceiver: RTCRtpTransceiver,
+  ) {}
+
+  get mid(): string | null {
+    return this.transceiver.mid
+  }
+
+  /** Sends the track from now on, or nothing. */
+  setTrack(track: MediaStreamTrack | null): Promise<void> {
+    return this.#changes.run(async () => {
+      if (this.transceiver.sender.track !== track) await this.transceiver.sender.replaceTrack(track)
+    })
+  }
+
+  /** Sends only the layers that somebody watches. */
+  setLayers(wanted: readonly string[]): Promise<void> {
+    this.#wanted = wanted
+    return this.#changes.run(() => this.#applyLayers())
+  }
+
+  /** Says again what was said before; needed after negotiating, which resets the encodings in some browsers. */
+  refresh(): Promise<void> {
+    return this.#changes.run(() => this.#applyLayers())
+  }
+
+  async #applyLayers(): Promise<void> {
+    const wanted = this.#wanted
+    const parameters = this.transceiver.sender.getParameters()
+    // Without negotiated encodings there is nothing to switch yet.
+    if (!wanted || !parameters.encodings?.length) return
+    let changed = false
+    for (const encoding of parameters.encodings) {
+      const active = encoding.rid === undefined ? wanted.length > 0 : wanted.includes(encoding.rid)
+      changed ||= encoding.active !== active
+      encoding.active = active
+    }
+    if (changed) await this.transceiver.sender.setParameters(parameters)
+  }
+}

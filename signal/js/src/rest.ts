@@ -1,0 +1,93 @@
+import { ParleyError } from './error.ts'
+
+/** What a meeting's host decides. */
+export interface MeetingSettings {
+  max_participants?: number
+  max_cameras?: number
+  waiting_room?: boolean
+  guests?: boolean
+}
+
+/** A meeting as its creator gets it. The host key is told only this once. */
+export interface CreatedMeeting {
+  id: string
+  join_url: string
+  host_key: string
+  title?: string
+}
+
+/** How somebody joins. */
+export interface JoinRequest {
+  display_name?: string
+  role?: 'host' | 'attendee' | 'viewer'
+  host_key?: string
+  region?: string
+  region_rtts?: Record<string, number>
+}
+
+/** Where a node can be reached. */
+export interface Endpoint {
+  sfu_endpoint: string
+  signal_endpoint: string
+}
+
+/** The answer to a join: who one is, with which token, and where to go. */
+export interface JoinTicket extends Endpoint {
+  participant_id: string
+  join_token: string
+  expires_at: string
+  region: string
+  alternates: Endpoint[]
+  ice_servers: RTCIceServer[]
+}
+
+const timeout = 15_000
+
+/** The REST plane: everything that happens before one is in a room. */
+export class Rest {
+  constructor(
+    /** The server's address without a path, for example the page's own origin. */
+    readonly base: string,
+    /** A user token; guests have none. */
+    readonly token?: string,
+  ) {}
+
+  /** Makes a meeting. `key` makes it safe to repeat: the same key makes one meeting. */
+  createMeeting(title: string, settings: MeetingSettings, key: string = crypto.randomUUID()): Promise<CreatedMeeting> {
+    return this.#post('/v1/meetings', { title, settings }, { 'Idempotency-Key': key })
+  }
+
+  /** Asks for a place in a meeting. */
+  join(meetingId: string, request: JoinRequest): Promise<JoinTicket> {
+    return this.#post(`/v1/meetings/${encodeURIComponent(meetingId)}/join`, request)
+  }
+
+  async #post<T>(path: string, body: object, extra: Record<string, string> = {}): Promise<T> {
+    const headers: Record<string, string> = { 'Content-Type': 'application/json', ...extra }
+    if (this.token) headers.Authorization = `Bearer ${this.token}`
+    let response: Response
+    try {
+      response = await fetch(this.base + path, {
+        method: 'POST',
+        headers,
+        body: JSON.stringify(body),
+        signal: AbortSignal.timeout(timeout),
+      })
+    } catch {
+      throw new ParleyError('offline', 'The server cannot be reached.')
+    }
+    if (!response.ok) throw await problem(response)
+    return (await response.json()) as T
+  }
+}
+
+/** Reads a problem (RFC 9457) from an answer that may be anything. */
+async function problem(response: Response): Promise<ParleyError> {
+  const body: unknown = await response.json().catch(() => null)
+  const fields = (typeof body === 'object' && body !== null ? body : {}) as Record<string, unknown>
+  const code = typeof fields.code === 'string' ? fields.code : `http_${response.status}`
+  const text = [fields.detail, fields.title].find(value => typeof value === 'string' && value !== '')
+  const wait = Number(response.headers.get('Retry-After'))
+  const message = typeof text === 'string' ? text : `The server answered ${response.status}.`
+  return new ParleyError(code, message, response.status, wait > 0 ? wait : undefined)
+}
