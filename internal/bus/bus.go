@@ -1,123 +1,185 @@
-// Package bus is the one door to NATS.
+// Package bus is the one door to NATS: messages between nodes, requests, and small durable buckets of keys.
+//
+// It owns the embedded NATS server, or the connection to an external one, and promises three things:
+//
+//   - A NATS outage harms nobody. The connection is retried forever; meanwhile every call returns ErrUnavailable within
+//     a bounded time, and Publish keeps what it is given up to a limit. Nothing of a failed call is sent later.
+//   - What a bucket acknowledges is on disk. JetStream, left alone, syncs to disk every two minutes only and loses
+//     acknowledged writes with the machine; the embedded server therefore syncs every write (sync_always). It costs a
+//     disk flush per write, which the rate of meetings made and people removed can afford. Media and rosters never
+//     pass through a bucket.
+//   - Messages are at most once, in order per publisher and subject. Who needs more keeps versions and notices gaps.
+//
+// It is not a general NATS client, and knows nothing of what its subjects and keys mean.
 package bus
 
 import (
 	"context"
-	"errors"
+	"fmt"
 	"log/slog"
+	"sync"
+	"sync/atomic"
 	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 )
 
-// The errors of this package; test for them with errors.Is.
-var (
-	ErrNotFound    = errors.New("not found")
-	ErrExists      = errors.New("exists already")
-	ErrConflict    = errors.New("revision conflict")
-	ErrUnavailable = errors.New("bus unavailable")
+const (
+	callTimeout = 5 * time.Second        // of every call that waits for NATS
+	retryDelay  = 200 * time.Millisecond // between attempts of the background loops
+	workers     = 16                     // requests answered at the same time
 )
 
-// Config says where NATS is.
-type Config struct {
-	URL           string // of an external NATS; empty: embedded
-	DataDir       string // embedded: where JetStream keeps its files
-	Listen        string // embedded: host:port for other clients; empty opens no port
-	StoreMaxBytes int64  // embedded: limit of JetStream's files together
+// Bus is the process's NATS. All methods are safe for concurrent use, before, during and after Run.
+type Bus struct {
+	cfg       Config
+	log       *slog.Logger
+	out       *outbox
+	requests  chan request
+	ready     chan struct{}
+	connected atomic.Bool
+
+	mu       sync.Mutex // protects following
+	link     *link      // nil before Run has connected and after it ended
+	subs     map[*subscription]struct{}
+	relinked chan struct{} // closed, and replaced, when the connection is made or made again
 }
 
-// Defaults returns the configuration of an embedded server.
-func Defaults() Config { return Config{} }
+// link is a client of NATS; it outlives reconnects.
+type link struct {
+	conn *nats.Conn
+	js   jetstream.JetStream
+}
 
-// Validate names all faults of c.
-func (c Config) Validate() error { return nil }
+// New checks cfg and returns a Bus that Run brings to life.
+func New(cfg Config, log *slog.Logger) (*Bus, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, fmt.Errorf("bus: %w", err)
+	}
+	return &Bus{
+		cfg:      cfg,
+		log:      log,
+		out:      newOutbox(cfg.OutboxBytes),
+		requests: make(chan request, 16*workers),
+		ready:    make(chan struct{}),
+		subs:     make(map[*subscription]struct{}),
+		relinked: make(chan struct{}),
+	}, nil
+}
 
-// Bus is a connection to NATS.
-type Bus struct{ ready chan struct{} }
+// Run starts the embedded server, if it is wanted, connects, and serves until ctx ends: then it sends what was
+// published, closes the connection and then the server, and returns nil. An error means that the embedded server
+// cannot start or that the configuration is unusable; an external NATS that is away is not an error. Run once.
+func (b *Bus) Run(ctx context.Context) error {
+	var srv *embedded
+	if b.cfg.URL == "" {
+		var err error
+		if srv, err = startEmbedded(b.cfg, b.log); err != nil {
+			return fmt.Errorf("bus: %w", err)
+		}
+		defer srv.stop()
+	}
+	l, err := b.dial(srv)
+	if err != nil {
+		return fmt.Errorf("bus: connect: %w", err)
+	}
+	b.attach(l)
 
-// New returns a Bus that Run starts.
-func New(Config, *slog.Logger) (*Bus, error) { return &Bus{ready: make(chan struct{})}, nil }
+	var wg sync.WaitGroup
+	wg.Go(func() { b.awaitReady(ctx, l) })
+	wg.Go(func() { b.pump(ctx, l.conn) })
+	for range workers {
+		wg.Go(func() { b.work(ctx) })
+	}
+	<-ctx.Done()
+	wg.Wait()
+	b.detach(l)
+	return nil
+}
 
-// Run serves until ctx ends.
-func (b *Bus) Run(ctx context.Context) error { <-ctx.Done(); return nil }
-
-// Ready is closed once the bus answered the first time.
+// Ready is closed once NATS is connected and JetStream answered for the first time.
 func (b *Bus) Ready() <-chan struct{} { return b.ready }
 
-// Connected says whether NATS answers now.
-func (b *Bus) Connected() bool { return false }
+// Connected says whether there is a connection to NATS now.
+func (b *Bus) Connected() bool { return b.connected.Load() }
 
-// Dropped counts publications that were dropped.
-func (b *Bus) Dropped() uint64 { return 0 }
+// Dropped counts the publications that were dropped because NATS was away for too long.
+func (b *Bus) Dropped() uint64 { return b.out.dropped.Load() }
 
-// Publish hands data over without waiting for the network.
-func (b *Bus) Publish(subject string, data []byte) error { return ErrUnavailable }
-
-// Subscribe calls f for each message on subject; f must not block.
-func (b *Bus) Subscribe(subject string, f func(subject string, data []byte)) (unsubscribe func(), err error) {
-	return func() {}, ErrUnavailable
+// attach makes l the connection in use and starts the subscriptions that were made before it.
+func (b *Bus) attach(l *link) {
+	b.mu.Lock()
+	b.link = l
+	waiting := make([]*subscription, 0, len(b.subs))
+	for s := range b.subs {
+		waiting = append(waiting, s)
+	}
+	b.mu.Unlock()
+	for _, s := range waiting {
+		if err := s.start(l.conn); err != nil {
+			b.log.Error("bus: subscribe", "subject", s.subject, "err", err)
+		}
+	}
+	b.signalRelinked()
 }
 
-// Request asks whoever serves subject.
-func (b *Bus) Request(ctx context.Context, subject string, data []byte) ([]byte, error) {
-	return nil, ErrUnavailable
+// detach sends what is left to send, for a short while, and closes the connection.
+func (b *Bus) detach(l *link) {
+	b.mu.Lock()
+	b.link = nil
+	b.mu.Unlock()
+	if b.Connected() {
+		b.send(l.conn)
+		if err := l.conn.FlushTimeout(time.Second); err != nil {
+			b.log.Warn("bus: last messages may be lost", "err", err)
+		}
+	}
+	l.conn.Close()
+	b.connected.Store(false)
 }
 
-// Serve answers requests on subject.
-func (b *Bus) Serve(subject string, f func(ctx context.Context, data []byte) ([]byte, error)) (stop func(), err error) {
-	return func() {}, ErrUnavailable
+// awaitReady closes Ready when JetStream answers.
+func (b *Bus) awaitReady(ctx context.Context, l *link) {
+	for {
+		again := b.awaitRelink()
+		call, cancel := context.WithTimeout(ctx, callTimeout)
+		_, err := l.js.AccountInfo(call)
+		cancel()
+		if err == nil {
+			close(b.ready)
+			return
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-again:
+		case <-time.After(retryDelay):
+		}
+	}
 }
 
-// BucketConfig describes a bucket.
-type BucketConfig struct {
-	Name     string
-	TTL      time.Duration // age at which a key is dropped; 0 keeps it
-	History  int           // values kept per key; 0 means 1
-	MaxBytes int64         // 0 means no limit of its own
-	Replicas int           // 0 means 1
+// current returns the connection, or ErrUnavailable at once when there is none: nothing is queued, so that nothing
+// happens after its caller was told that it failed.
+func (b *Bus) current() (*link, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.link == nil || !b.Connected() {
+		return nil, ErrUnavailable
+	}
+	return b.link, nil
 }
 
-// Entry is a value of a bucket.
-type Entry struct {
-	Key      string
-	Value    []byte
-	Revision uint64
-	Created  time.Time
+// awaitRelink returns a channel that is closed when the connection is next made.
+func (b *Bus) awaitRelink() <-chan struct{} {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.relinked
 }
 
-// Bucket is a set of keys on disk.
-type Bucket struct{}
-
-// Bucket opens a bucket, and makes it when it is missing.
-func (b *Bus) Bucket(ctx context.Context, cfg BucketConfig) (*Bucket, error) {
-	return nil, ErrUnavailable
-}
-
-// Get reads a key.
-func (k *Bucket) Get(ctx context.Context, key string) (Entry, error) { return Entry{}, ErrUnavailable }
-
-// Create writes a key that does not exist.
-func (k *Bucket) Create(ctx context.Context, key string, value []byte) (uint64, error) {
-	return 0, ErrUnavailable
-}
-
-// Update writes a key that is at revision.
-func (k *Bucket) Update(ctx context.Context, key string, value []byte, revision uint64) (uint64, error) {
-	return 0, ErrUnavailable
-}
-
-// Put writes a key.
-func (k *Bucket) Put(ctx context.Context, key string, value []byte) (uint64, error) {
-	return 0, ErrUnavailable
-}
-
-// Delete removes a key; a missing one is no error.
-func (k *Bucket) Delete(ctx context.Context, key string) error { return ErrUnavailable }
-
-// List returns up to limit entries with keys after after, sorted by key.
-func (k *Bucket) List(ctx context.Context, after string, limit int) ([]Entry, error) {
-	return nil, ErrUnavailable
-}
-
-// Watch calls f for every entry and each change, until ctx ends.
-func (k *Bucket) Watch(ctx context.Context, f func(e Entry, deleted bool), caughtUp func()) error {
-	return ErrUnavailable
+func (b *Bus) signalRelinked() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	close(b.relinked)
+	b.relinked = make(chan struct{})
 }
