@@ -28,6 +28,7 @@ func (l *latch) isSet() bool {
 type deadline struct {
 	mu    sync.Mutex
 	timer *time.Timer
+	moves int           // how often set was called
 	ch    chan struct{} // closed when the moment has passed, and replaced when it is moved after that
 }
 
@@ -44,9 +45,9 @@ func (d *deadline) passed() <-chan struct{} {
 func (d *deadline) set(t time.Time) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	d.moves++
 	if d.timer != nil {
 		d.timer.Stop()
-		d.timer = nil
 	}
 	select {
 	case <-d.ch:
@@ -61,17 +62,15 @@ func (d *deadline) set(t time.Time) {
 		close(d.ch)
 		return
 	}
-	var own *time.Timer
-	own = time.AfterFunc(left, func() { d.expire(&own) })
-	d.timer = own
+	moves := d.moves
+	d.timer = time.AfterFunc(left, func() { d.expire(moves) })
 }
 
-// expire closes the channel, unless the timer was replaced while it went off.
-func (d *deadline) expire(own **time.Timer) {
+// expire closes the channel, unless the moment was moved while the timer went off.
+func (d *deadline) expire(moves int) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.timer == *own {
-		d.timer = nil
+	if d.moves == moves {
 		close(d.ch)
 	}
 }

@@ -19,6 +19,7 @@ type socket struct {
 	v4      bool        // AF_INET: names are sockaddr_in, not sockaddr_in6
 	segment atomic.Bool // the kernel takes UDP_SEGMENT
 	gate    gate
+	dropped atomic.Uint64 // what receiveDrops said last before closing
 
 	mu      sync.Mutex
 	readers []*reader // not in use
@@ -157,7 +158,7 @@ func (s *socket) sendto(b []byte, name *unix.RawSockaddrInet6, size uint32) unix
 // receiveDrops asks the kernel; there is no counter to keep.
 func (s *socket) receiveDrops() uint64 {
 	if !s.gate.enter() {
-		return 0
+		return s.dropped.Load()
 	}
 	defer s.gate.leave()
 	const drops = 8 // SK_MEMINFO_DROPS
@@ -174,6 +175,7 @@ func (s *socket) receiveDrops() uint64 {
 // close wakes blocked readers by shutting down reception, which costs readers nothing until then: Linux answers ENOTCONN
 // for a socket without a peer, but marks it and wakes whoever sleeps on it all the same.
 func (s *socket) close() error {
+	s.dropped.Store(s.receiveDrops())
 	s.gate.shut()
 	if err := unix.Shutdown(s.fd, unix.SHUT_RD); err != nil && !errors.Is(err, unix.ENOTCONN) {
 		return fmt.Errorf("shutdown: %w", err)
