@@ -102,7 +102,7 @@ func oneByteElement(b []byte, id uint8) []byte {
 			continue
 		}
 		found, end := b[0]>>4, 2+int(b[0]&0x0F)
-		if found == 15 || end > len(b) { // 15 is reserved and ends the list
+		if found == 0 || found == 15 || end > len(b) { // 15 is reserved, 0 has no length: both end the list
 			return nil
 		}
 		if found == id {

@@ -186,8 +186,12 @@ func (s *Speakers) Loudest(n int, now int64) []string {
 		}
 	}
 	for range s.places {
-		next, worst := s.candidate(), s.worst()
-		if next == nil || !next.loud || s.places[worst].deserves(next) {
+		next := s.candidate()
+		if next == nil || !next.loud {
+			break
+		}
+		worst := s.worst()
+		if s.places[worst].deserves(next) {
 			break
 		}
 		s.place(worst, next)
@@ -244,12 +248,12 @@ func (s *Speakers) worst() (place int) {
 	return place
 }
 
-// before is a total order by the claim to a place: who was loud of late, then louder, then by id.
+// before is a total order by the claim to a place: who speaks, the louder first, then who spoke last.
 func (v *voice) before(w *voice) bool {
 	if v.loud != w.loud {
 		return v.loud
 	}
-	return louderFirst(v, w) < 0
+	return cmp.Or(cmp.Compare(w.score, v.score), cmp.Compare(w.loudAt, v.loudAt), cmp.Compare(v.id, w.id)) < 0
 }
 
 // deserves reports whether v keeps its place against next, who speaks.

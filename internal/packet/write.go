@@ -7,6 +7,9 @@ const (
 	maxExtensionBytes = 256
 )
 
+// MaxHeader is the most bytes that AppendHeader writes: fixed header, head of the block, elements and their heads.
+const MaxHeader = fixedHeader + 4 + maxExtensionBytes + 2*maxExtensions
+
 // Extensions collects the header extension elements of one outgoing packet. It is a fixed piece of memory meant to be
 // reused: Reset, Add what the packet carries, AppendHeader. The zero value is empty.
 type Extensions struct {
@@ -40,7 +43,8 @@ func (e *Extensions) Add(id uint8, data []byte) bool {
 }
 
 // AppendHeader appends an RTP header to dst. Extensions are written in the one-byte form when all of them fit it and in
-// the two-byte form otherwise (RFC 8285); ext may be nil. It allocates only when dst lacks room: 284 bytes always do.
+// the two-byte form otherwise (RFC 8285); ext may be nil. It allocates only when dst lacks room, which
+// MaxHeader always is enough of.
 func AppendHeader(dst []byte, marker bool, pt uint8, seq uint16, ts, ssrc uint32, ext *Extensions) []byte {
 	first, second := byte(0x80), pt&0x7F
 	if marker {
