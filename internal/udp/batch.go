@@ -12,10 +12,10 @@ const (
 // may share a Conn.
 type Batch struct {
 	conn     *Conn
-	sender   *sender
-	arena    []byte // datagrams lie back to back in it, so that a run is one piece of memory
-	used     int    // bytes of arena taken by queued datagrams
-	reserved int    // bytes of arena after used that Reserve has handed out
+	sender   *sender // nil until the first send
+	arena    []byte  // datagrams lie back to back in it, so that a run is one piece of memory; nil until the first Reserve
+	used     int     // bytes of arena taken by queued datagrams
+	reserved int     // bytes of arena after used that Reserve has handed out
 	runs     []run
 	tally    tally // not yet added to the Conn's counters
 }
@@ -36,15 +36,9 @@ func (r *run) takes(n int, to Addr) bool {
 		r.segments < maxSegments && r.length+n <= maxRunBytes && r.to == to
 }
 
-// NewBatch returns an empty batch. It needs no closing.
-func (c *Conn) NewBatch() *Batch {
-	return &Batch{
-		conn:   c,
-		sender: newSender(c.sock),
-		arena:  make([]byte, arenaSize),
-		runs:   make([]run, 0, maxRuns),
-	}
-}
+// NewBatch returns an empty batch. It takes about 150 kB of memory, though none before its first use, and needs no
+// closing.
+func (c *Conn) NewBatch() *Batch { return &Batch{conn: c} }
 
 // Reserve returns memory for one datagram of at most n bytes. The memory is the batch's: the caller fills it, calls
 // Queue, and must not touch it afterwards. Reserving again without Queue in between gives the same memory again. No
@@ -55,11 +49,19 @@ func (b *Batch) Reserve(n int) []byte {
 		return nil
 	}
 	if b.used+n > len(b.arena) {
-		b.send()
-		b.used = 0
+		b.makeRoom()
 	}
 	b.reserved = n
 	return b.arena[b.used : b.used+n : b.used+n]
+}
+
+func (b *Batch) makeRoom() {
+	if b.arena == nil {
+		b.arena, b.runs = make([]byte, arenaSize), make([]run, 0, maxRuns)
+		return
+	}
+	_ = b.send() // Flush will say it again
+	b.used = 0
 }
 
 // Queue adds the first n bytes of what Reserve returned last as a datagram for an address. When the batch is full, it
@@ -79,7 +81,7 @@ func (b *Batch) Queue(n int, to Addr) {
 		return
 	}
 	if len(b.runs) == maxRuns {
-		b.send()
+		_ = b.send() // Flush will say it again
 	}
 	b.runs = append(b.runs, run{to: to, from: from, length: n, size: n, segments: 1})
 }
@@ -96,6 +98,9 @@ func (b *Batch) Flush() error {
 func (b *Batch) send() error {
 	var err error
 	if len(b.runs) > 0 {
+		if b.sender == nil {
+			b.sender = newSender(b.conn.sock)
+		}
 		err = b.sender.send(b.arena, b.runs, &b.tally)
 		b.runs = b.runs[:0]
 	}

@@ -87,6 +87,7 @@ func TestRefusals(t *testing.T) {
 				queue(b, size, 'x', AddrFrom(c.LocalAddr()))
 			}
 			var got tally
+			b.sender = newSender(c.sock)
 			b.sender.point(b.arena, b.runs)
 			b.sender.refused(0, b.arena, &b.runs[0], tc.errno, &got)
 			if got.sent != tc.sent || got.drops != tc.drops || got.errors != 1 {

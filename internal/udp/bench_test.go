@@ -26,7 +26,7 @@ func sinks(b *testing.B, n int) []Addr {
 func BenchmarkWriteTo(b *testing.B) {
 	c, to, packet := listen(b, loopback4), sinks(b, 50), make([]byte, payload)
 	b.ReportAllocs()
-	for i := range b.N {
+	for i := 0; b.Loop(); i++ {
 		_, _ = c.WriteTo(packet, to[i%len(to)])
 	}
 }
@@ -38,7 +38,7 @@ func BenchmarkBatch(b *testing.B) {
 			c, to := listen(b, loopback4), sinks(b, 50)
 			batch := c.NewBatch()
 			b.ReportAllocs()
-			for i := range b.N {
+			for i := 0; b.Loop(); i++ {
 				batch.Reserve(payload + 40)
 				batch.Queue(payload, to[i/run%len(to)])
 			}
@@ -53,7 +53,7 @@ func BenchmarkQueue(b *testing.B) {
 	c := listen(b, loopback4)
 	batch, to := c.NewBatch(), AddrFrom(c.LocalAddr())
 	b.ReportAllocs()
-	for range b.N {
+	for b.Loop() {
 		batch.Reserve(0)
 		batch.Queue(0, to)
 		batch.runs, batch.used = batch.runs[:0], 0
@@ -95,7 +95,7 @@ func BenchmarkAddrMap(b *testing.B) {
 		peers[AddrFrom(netip.AddrPortFrom(loopback4.Addr(), uint16(i)))] = i
 	}
 	key := AddrFrom(netip.AddrPortFrom(loopback4.Addr(), 500))
-	for range b.N {
+	for b.Loop() {
 		_ = peers[key]
 	}
 }
