@@ -15,6 +15,7 @@ import (
 
 	"github.com/parley-sfu/parley/internal/bus"
 	"github.com/parley-sfu/parley/node/grant"
+	"github.com/parley-sfu/parley/signal"
 )
 
 // Deps are what the API needs of the rest of the node. All but Web, Metrics and Ready are required.
@@ -38,6 +39,7 @@ type Deps struct {
 // is in are no mistake, except for those that name a participant. Errors are *node.Error.
 type Signal interface {
 	http.Handler
+	Participants(meetingID string) []signal.Participant
 	Locked(meetingID string) bool
 	Admit(ctx context.Context, meetingID, participantID string) error
 	Deny(ctx context.Context, meetingID, participantID string) error
@@ -54,7 +56,7 @@ type Keys interface {
 	JWKS() []byte
 }
 
-// Revocations remember which tokens are no longer good.
+// Revocations remember which tokens are no longer good. Removing a participant is revoked by Signal.
 type Revocations interface {
 	Meeting(ctx context.Context, meetingID string) error
 	Revoked(grant.Claims) bool
