@@ -1,0 +1,53 @@
+package rtc
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"time"
+)
+
+// Config says where an Endpoint listens and what it tells others about that.
+type Config struct {
+	Listen        string   `koanf:"listen"         yaml:"listen"`         // host:port for UDP and ICE-TCP; port 0 takes a free one
+	Advertise     []string `koanf:"advertise"      yaml:"advertise"`      // addresses that clients reach this node at; empty: those of the listener
+	TCP           bool     `koanf:"tcp"            yaml:"tcp"`            // accept ICE-TCP (RFC 6544) on the same port number
+	ReceiveBuffer int      `koanf:"receive_buffer" yaml:"receive_buffer"` // bytes of kernel buffer, best effort
+	SendBuffer    int      `koanf:"send_buffer"    yaml:"send_buffer"`    // likewise
+}
+
+// Defaults returns the configuration of a node on every address of the machine.
+func Defaults() Config {
+	return Config{Listen: "0.0.0.0:7881", TCP: true, ReceiveBuffer: 4 << 20, SendBuffer: 4 << 20}
+}
+
+// Validate reports all faults at once, each naming its key.
+func (c Config) Validate() error {
+	var faults []error
+	if _, err := netip.ParseAddrPort(c.Listen); err != nil {
+		faults = append(faults, fmt.Errorf("listen: %w", err))
+	}
+	for _, a := range c.Advertise {
+		if addr, err := netip.ParseAddr(a); err != nil {
+			faults = append(faults, fmt.Errorf("advertise: %w", err))
+		} else if addr.IsUnspecified() || addr.IsMulticast() {
+			faults = append(faults, fmt.Errorf("advertise: %s is no address of a host", addr))
+		}
+	}
+	if c.ReceiveBuffer < 0 || c.SendBuffer < 0 {
+		faults = append(faults, errors.New("receive_buffer, send_buffer: must not be negative"))
+	}
+	return errors.Join(faults...)
+}
+
+// What a transport allows itself to wait and to hold.
+const (
+	iceDisconnected  = 5 * time.Second  // silence after which the owner is told
+	iceFailed        = 25 * time.Second // more silence: consent has expired (RFC 7675), sending stops
+	iceKeepalive     = 2 * time.Second
+	handshakeTimeout = 15 * time.Second
+	handshakeQueue   = 16 // DTLS datagrams that wait for the handshake to read them
+	checkQueue       = 32 // STUN messages that wait for the agent to read them
+	maxDatagram      = 1500
+	sealOverhead     = 16 // the most that SRTP adds: a GCM tag
+)

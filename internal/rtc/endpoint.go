@@ -1,0 +1,279 @@
+package rtc
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/pion/ice/v4"
+	"github.com/pion/logging"
+
+	"github.com/parley-sfu/parley/internal/udp"
+)
+
+// Endpoint owns the node's media sockets and the demultiplexing of what arrives on them. It is safe for concurrent use.
+type Endpoint struct {
+	conn        *udp.Conn
+	listener    *udp.FramedListener // nil without ICE-TCP
+	mux         *mux
+	tcpMux      *ice.TCPMuxDefault
+	networks    []ice.NetworkType
+	advertise   []netip.Addr
+	certificate tls.Certificate
+	fingerprint Fingerprint
+	quiet       logging.LoggerFactory
+	log         *slog.Logger
+	began       time.Time
+
+	mu      sync.RWMutex
+	byUfrag map[string]*Transport
+	bySrc   map[source]binding
+}
+
+// source is where a datagram came from: a UDP address, or the remote end of a TCP connection.
+type source struct {
+	addr udp.Addr
+	tcp  bool
+}
+
+// binding says whose packets come from a source. A proven one has answered an authenticated check from there; before
+// that it only lets handshake and media packets through to where keys decide, and never displaces a proven one.
+type binding struct {
+	t      *Transport
+	proven bool
+}
+
+// maxBindings bounds the addresses that one remote can occupy.
+const maxBindings = 8
+
+// New opens the sockets. Nothing is read before Run; Run closes them.
+func New(cfg Config, log *slog.Logger) (*Endpoint, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, fmt.Errorf("media: %w", err)
+	}
+	listen := netip.MustParseAddrPort(cfg.Listen)
+	certificate, err := newCertificate()
+	if err != nil {
+		return nil, fmt.Errorf("DTLS certificate: %w", err)
+	}
+	conn, err := udp.Listen(udp.Config{Listen: listen, ReceiveBuffer: cfg.ReceiveBuffer, SendBuffer: cfg.SendBuffer})
+	if err != nil {
+		return nil, fmt.Errorf("listen for media on %s: %w", listen, err)
+	}
+	e := &Endpoint{
+		conn: conn, log: log, certificate: certificate, fingerprint: fingerprintOf(certificate.Certificate[0]),
+		began:   time.Now(),
+		quiet:   quietLogs{log},
+		byUfrag: map[string]*Transport{}, bySrc: map[source]binding{},
+	}
+	if err := e.setAddresses(cfg); err != nil {
+		return nil, errors.Join(err, conn.Close())
+	}
+	if cfg.TCP {
+		if err := e.listenTCP(); err != nil {
+			return nil, errors.Join(err, conn.Close())
+		}
+	}
+	return e, nil
+}
+
+// setAddresses decides which addresses to advertise and which one of each family stands for the socket in ICE.
+func (e *Endpoint) setAddresses(cfg Config) error {
+	bound := e.conn.LocalAddr()
+	local := []netip.Addr{bound.Addr()}
+	if bound.Addr().IsUnspecified() {
+		var err error
+		if local, err = hostAddresses(bound.Addr().Is6()); err != nil {
+			return err
+		}
+	}
+	e.advertise = local
+	if len(cfg.Advertise) > 0 {
+		e.advertise = nil
+		for _, a := range cfg.Advertise {
+			e.advertise = append(e.advertise, netip.MustParseAddr(a).Unmap())
+		}
+	}
+	var four, six bool
+	var own []net.Addr
+	for _, a := range local {
+		if a.Is4() && !four {
+			four = true
+			e.networks = append(e.networks, ice.NetworkTypeUDP4, ice.NetworkTypeTCP4)
+			own = append(own, net.UDPAddrFromAddrPort(netip.AddrPortFrom(a, bound.Port())))
+		} else if a.Is6() && !six {
+			six = true
+			e.networks = append(e.networks, ice.NetworkTypeUDP6, ice.NetworkTypeTCP6)
+			own = append(own, net.UDPAddrFromAddrPort(netip.AddrPortFrom(a, bound.Port())))
+		}
+	}
+	e.mux = newMux(e.conn, own, e.answered)
+	return nil
+}
+
+// hostAddresses lists this machine's unicast addresses, global ones first; loopback only if there is nothing else.
+func hostAddresses(six bool) ([]netip.Addr, error) {
+	all, err := net.InterfaceAddrs()
+	if err != nil {
+		return nil, fmt.Errorf("list addresses: %w", err)
+	}
+	var global, loopback []netip.Addr
+	for _, a := range all {
+		prefix, err := netip.ParsePrefix(a.String())
+		if err != nil {
+			continue
+		}
+		switch addr := prefix.Addr().Unmap(); {
+		case addr.Is6() && (!six || addr.IsLinkLocalUnicast()):
+		case addr.IsLoopback():
+			loopback = append(loopback, addr)
+		default:
+			global = append(global, addr)
+		}
+	}
+	if len(global) == 0 {
+		return loopback, nil
+	}
+	return global, nil
+}
+
+// Run reads the sockets until ctx ends, then closes them.
+func (e *Endpoint) Run(ctx context.Context) error {
+	var wg sync.WaitGroup
+	broke := make(chan error, 1)
+	wg.Go(func() { broke <- e.read() })
+	var err error
+	select {
+	case <-ctx.Done():
+	case err = <-broke:
+	}
+	if e.tcpMux != nil {
+		e.tcpMux.Close()
+	}
+	e.conn.Close()
+	wg.Wait()
+	if ctx.Err() != nil {
+		return nil
+	}
+	return fmt.Errorf("media socket: %w", err)
+}
+
+// Addr is the address of the media sockets, with the port they really have.
+func (e *Endpoint) Addr() netip.AddrPort { return e.conn.LocalAddr() }
+
+// Advertised is the first address that clients are told, as host:port.
+func (e *Endpoint) Advertised() string {
+	return netip.AddrPortFrom(e.advertise[0], e.Addr().Port()).String()
+}
+
+// Fingerprint is that of the endpoint's certificate, for answers.
+func (e *Endpoint) Fingerprint() Fingerprint { return e.fingerprint }
+
+// Now is the endpoint's monotonic clock in nanoseconds: the one that packet.Packet.Arrival is of.
+func (e *Endpoint) Now() int64 { return time.Since(e.began).Nanoseconds() }
+
+// Stats counts what the UDP socket has done.
+func (e *Endpoint) Stats() udp.Stats { return e.conn.Stats() }
+
+// NewBatch returns an empty send batch on the media socket, for senders that are not the reader. One goroutine at a time.
+func (e *Endpoint) NewBatch() *udp.Batch { return e.conn.NewBatch() }
+
+// Candidates returns the values of the a=candidate lines that reach this endpoint (RFC 8839 section 5.1), best first.
+func (e *Endpoint) Candidates() []string {
+	port := strconv.Itoa(int(e.Addr().Port()))
+	var lines []string
+	for i, a := range e.advertise {
+		preference := 65535 - i
+		lines = append(lines, fmt.Sprintf("%d 1 udp %d %s %s typ host", i+1, 126<<24|preference<<8|255, a, port))
+		if e.tcpMux != nil {
+			// RFC 6544 section 4.2: passive TCP, below every UDP candidate.
+			lines = append(lines, fmt.Sprintf("%d 1 tcp %d %s %s typ host tcptype passive", i+101, 90<<24|(4<<13|preference&0x1fff)<<8|255, a, port))
+		}
+	}
+	return lines
+}
+
+// rename keeps the table of ICE user name fragments.
+func (e *Endpoint) rename(t *Transport, from, to string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	delete(e.byUfrag, from)
+	e.byUfrag[to] = t
+}
+
+// forget removes every trace of a closed transport.
+func (e *Endpoint) forget(t *Transport) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.byUfrag[t.ufrag] == t {
+		delete(e.byUfrag, t.ufrag)
+	}
+	for _, s := range t.bindings {
+		if e.bySrc[s].t == t {
+			delete(e.bySrc, s)
+		}
+	}
+	t.bindings = nil
+}
+
+// bind notes that packets from s belong to t. e.mu guards t.bindings.
+func (e *Endpoint) bind(t *Transport, s source, proven bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	old, taken := e.bySrc[s]
+	if taken && (old.t == t && old.proven || old.proven && !proven) {
+		return
+	}
+	e.bySrc[s] = binding{t, proven}
+	if taken && old.t == t {
+		return
+	}
+	t.bindings = append(t.bindings, s)
+	if len(t.bindings) > maxBindings {
+		if e.bySrc[t.bindings[0]].t == t {
+			delete(e.bySrc, t.bindings[0])
+		}
+		t.bindings = t.bindings[1:]
+	}
+}
+
+func (e *Endpoint) lookup(s source) *Transport {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	return e.bySrc[s].t
+}
+
+// answered is told by the mux that an agent has answered a check from an address, which takes the right password.
+func (e *Endpoint) answered(c *checkConn, to netip.AddrPort) {
+	e.mu.RLock()
+	t := e.byUfrag[c.key.ufrag]
+	e.mu.RUnlock()
+	if t != nil {
+		e.bind(t, source{addr: udp.AddrFrom(to)}, false)
+	}
+}
+
+// reach turns a remote candidate into a destination.
+func (e *Endpoint) reach(c ice.Candidate) (destination, bool) {
+	addr, err := netip.ParseAddr(c.Address())
+	if err != nil {
+		return destination{}, false
+	}
+	ap := netip.AddrPortFrom(addr.Unmap(), uint16(c.Port()))
+	d := destination{addr: udp.AddrFrom(ap)}
+	if c.NetworkType().IsTCP() {
+		if d.tcp = e.listener.Conn(ap); d.tcp == nil {
+			return destination{}, false
+		}
+	}
+	return d, true
+}
+
+func (d destination) source() source { return source{d.addr, d.tcp != nil} }

@@ -1,0 +1,131 @@
+package rtc
+
+import (
+	"errors"
+	"log/slog"
+	"net"
+
+	"github.com/pion/logging"
+
+	"github.com/parley-sfu/parley/internal/packet"
+	"github.com/parley-sfu/parley/internal/udp"
+)
+
+// readBatch is how many datagrams one system call may bring.
+const readBatch = 64
+
+// reader works off what one socket brought: it sorts by first byte (RFC 7983), decrypts media and hands it over in runs
+// of one remote, so that a handler can treat a frame's packets together.
+type reader struct {
+	e   *Endpoint
+	out *udp.Batch
+	t   *Transport // whose packets are in run
+	run []*packet.Packet
+}
+
+// read serves the UDP socket until it is closed.
+func (e *Endpoint) read() error {
+	ms := make([]udp.Message, readBatch)
+	for i := range ms {
+		ms[i].Buf = make([]byte, maxDatagram)
+	}
+	r := reader{e: e, out: e.conn.NewBatch()}
+	for {
+		n, err := e.conn.Read(ms)
+		if err != nil {
+			if errors.Is(err, net.ErrClosed) {
+				return nil
+			}
+			return err
+		}
+		for i := range ms[:n] {
+			r.datagram(ms[i].Buf[:ms[i].N], ms[i].From)
+		}
+		r.flush()
+	}
+}
+
+func (r *reader) datagram(b []byte, from udp.Addr) {
+	switch {
+	case len(b) == 0:
+	case b[0] < 4:
+		r.e.mux.deliver(b, from.AddrPort())
+	default:
+		if t := r.e.lookup(source{addr: from}); t != nil {
+			r.packet(t, b)
+		}
+	}
+}
+
+// packet takes anything but STUN.
+func (r *reader) packet(t *Transport, b []byte) {
+	switch {
+	case b[0] >= 20 && b[0] < 64:
+		t.dtls.deliver(b)
+	case packet.IsRTPorRTCP(b):
+		r.media(t, b)
+	}
+}
+
+func (r *reader) media(t *Transport, b []byte) {
+	keys := t.keys.Load()
+	if keys == nil {
+		if keys = t.hold(b); keys == nil {
+			return
+		}
+	}
+	if packet.IsRTCP(b) {
+		if clear, err := keys.openRTCP(b); err == nil {
+			r.hand()
+			t.handler.RTCP(clear, r.out)
+		}
+		return
+	}
+	if p := r.open(t, keys, b); p != nil {
+		if r.t != t {
+			r.hand()
+			r.t = t
+		}
+		r.run = append(r.run, p)
+	}
+}
+
+func (r *reader) open(t *Transport, keys *crypto, b []byte) *packet.Packet {
+	p := packet.Get()
+	if p.Header.Parse(b) != nil || len(b) > cap(p.Buf) || !t.handler.Wants(&p.Header, b) {
+		p.Release()
+		return nil
+	}
+	n, err := keys.open(p.Buf[:cap(p.Buf)], b)
+	if err != nil || p.Header.Parse(p.Buf[:n]) != nil {
+		p.Release()
+		return nil
+	}
+	p.Buf = p.Buf[:n]
+	p.Arrival = r.e.Now()
+	return p
+}
+
+// hand gives the run to its transport's handler.
+func (r *reader) hand() {
+	if len(r.run) == 0 {
+		return
+	}
+	r.t.handler.RTP(r.run, r.out)
+	clear(r.run)
+	r.run, r.t = r.run[:0], nil
+}
+
+func (r *reader) flush() {
+	r.hand()
+	// The only error is that the socket is closed, which the next read finds.
+	_ = r.out.Flush()
+}
+
+// quietLogs sends pion's warnings and errors to the log at debug level: what a stranger sends is no fault of this node.
+type quietLogs struct{ log *slog.Logger }
+
+// NewLogger implements logging.LoggerFactory.
+func (q quietLogs) NewLogger(scope string) logging.LeveledLogger {
+	return quietLog{q.log.With("pion", scope)}
+}

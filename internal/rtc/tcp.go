@@ -1,0 +1,70 @@
+package rtc
+
+import (
+	"fmt"
+	"net"
+
+	"github.com/pion/ice/v4"
+
+	"github.com/parley-sfu/parley/internal/udp"
+)
+
+// tapped accepts ICE-TCP connections whose media frames go to the endpoint and whose STUN goes to pion.
+type tapped struct {
+	*udp.FramedListener
+	e *Endpoint
+}
+
+// Accept implements net.Listener.
+func (l tapped) Accept() (net.Conn, error) {
+	conn, err := l.FramedListener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	if c, ok := conn.(*udp.FramedConn); ok {
+		t := &frames{r: reader{e: l.e, out: l.e.conn.NewBatch()}, from: source{addr: udp.AddrFrom(c.Remote()), tcp: true}}
+		c.OnFrame(t.frame)
+	}
+	return conn, nil
+}
+
+// frames works off one connection, on the goroutine that reads it.
+type frames struct {
+	r    reader
+	from source
+}
+
+// frame takes one whole frame before pion sees it, and leaves STUN to pion.
+func (f *frames) frame(b []byte) (consumed bool) {
+	e := f.r.e
+	if b[0] < 4 {
+		if msg, ok := parseSTUN(b); ok && msg.request {
+			e.mu.RLock()
+			t := e.byUfrag[msg.ufrag]
+			e.mu.RUnlock()
+			if t != nil {
+				e.bind(t, f.from, false) // a connection cannot be forged
+			}
+		}
+		return false
+	}
+	if t := e.lookup(f.from); t != nil {
+		f.r.packet(t, b)
+		f.r.flush()
+	}
+	return true
+}
+
+func (e *Endpoint) listenTCP() error {
+	l, err := net.ListenTCP("tcp", net.TCPAddrFromAddrPort(e.conn.LocalAddr()))
+	if err != nil {
+		return fmt.Errorf("listen for ICE-TCP: %w", err)
+	}
+	if e.listener, err = udp.NewFramedListener(l, udp.FramedDefaults()); err != nil {
+		return fmt.Errorf("listen for ICE-TCP: %w", err)
+	}
+	e.tcpMux = ice.NewTCPMuxDefault(ice.TCPMuxParams{
+		Listener: tapped{e.listener, e}, Logger: e.quiet.NewLogger("ice-tcp"), ReadBufferSize: checkQueue,
+	})
+	return nil
+}

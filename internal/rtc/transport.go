@@ -1,0 +1,408 @@
+package rtc
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/pion/dtls/v3"
+	"github.com/pion/ice/v4"
+
+	"github.com/parley-sfu/parley/internal/packet"
+	"github.com/parley-sfu/parley/internal/udp"
+)
+
+// Handler takes what a transport receives. RTP and RTCP run on the goroutine that read the socket: they must not block,
+// and packets they queue on out leave when the reader has worked off what it read. The others run on the transport's own
+// goroutine.
+type Handler interface {
+	// Wants says whether packets of an SSRC are worth decrypting; header is the packet's clear part. It bounds how many
+	// SSRCs a remote can make this node keep state for.
+	Wants(h *packet.Header, b []byte) bool
+	// RTP has packets of one remote in the order they came. The handler owns one reference of each and releases it; the
+	// slice itself is the transport's.
+	RTP(run []*packet.Packet, out *udp.Batch)
+	// RTCP has one decrypted compound packet, valid during the call.
+	RTCP(b []byte, out *udp.Batch)
+	// Connected comes when media can flow, at first and after every restart.
+	Connected()
+	// Disconnected comes when the remote has gone silent, or the handshake has failed. After silence Connected may follow.
+	Disconnected(err error)
+}
+
+// Remote is what an offer says of the other end.
+type Remote struct {
+	Ufrag, Password string // its ICE credentials
+	Fingerprint     Fingerprint
+}
+
+// The reasons for Handler.Disconnected.
+var (
+	ErrSilent = errors.New("the remote has gone silent")
+	ErrClosed = errors.New("the remote has closed the connection")
+)
+
+// Transport is one remote: an ICE agent, a DTLS handshake and the SRTP keys that came of it. It is safe for concurrent
+// use; its owner calls Close.
+type Transport struct {
+	e       *Endpoint
+	agent   *ice.Agent
+	handler Handler
+	log     *slog.Logger
+	dtls    *handshakeConn
+	remote  atomic.Pointer[destination] // nil until an address has answered a check
+	keys    atomic.Pointer[crypto]      // nil until the handshake is over
+	chosen  chan struct{}               // closed once remote is set for the first time
+	once    sync.Once
+
+	mu        sync.Mutex
+	ufrag     string
+	expect    Remote
+	started   bool
+	closed    bool
+	early     [][]byte // media that came before the handshake was over
+	bindings  []source // addresses that lead here, oldest first
+	gathering chan struct{}
+	cancel    context.CancelFunc
+	done      chan struct{}
+}
+
+// destination is where a transport sends: an address, or a TCP connection.
+type destination struct {
+	addr udp.Addr
+	tcp  *udp.FramedConn
+}
+
+// maxEarly bounds what is kept of a remote that sends media before the handshake is over on this end.
+const maxEarly = 32
+
+// NewTransport makes a transport for one remote and gathers this end's candidates. It connects to nothing until Start.
+func (e *Endpoint) NewTransport(h Handler, log *slog.Logger) (*Transport, error) {
+	opts := []ice.AgentOption{
+		ice.WithUDPMux(e.mux),
+		ice.WithNetworkTypes(e.networks),
+		ice.WithCandidateTypes([]ice.CandidateType{ice.CandidateTypeHost}),
+		ice.WithMulticastDNSMode(ice.MulticastDNSModeDisabled),
+		ice.WithIncludeLoopback(),
+		ice.WithDisableActiveTCP(),
+		ice.WithDisconnectedTimeout(iceDisconnected),
+		ice.WithFailedTimeout(iceFailed),
+		ice.WithKeepaliveInterval(iceKeepalive),
+		ice.WithLoggerFactory(e.quiet),
+	}
+	if e.tcpMux != nil {
+		opts = append(opts, ice.WithTCPMux(e.tcpMux))
+	}
+	agent, err := ice.NewAgentWithOptions(opts...)
+	if err != nil {
+		return nil, fmt.Errorf("ICE agent: %w", err)
+	}
+	t := &Transport{e: e, agent: agent, handler: h, log: log, chosen: make(chan struct{}), done: make(chan struct{})}
+	t.dtls = newHandshakeConn(t)
+	if err := t.watch(); err != nil {
+		return nil, errors.Join(err, agent.Close())
+	}
+	if err := t.gather(); err != nil {
+		return nil, errors.Join(err, agent.Close())
+	}
+	return t, nil
+}
+
+func (t *Transport) watch() error {
+	return errors.Join(
+		t.agent.OnCandidate(func(c ice.Candidate) {
+			if c == nil {
+				t.mu.Lock()
+				defer t.mu.Unlock()
+				close(t.gathering)
+			}
+		}),
+		t.agent.OnSelectedCandidatePairChange(func(_, remote ice.Candidate) { t.selected(remote) }),
+		t.agent.OnConnectionStateChange(t.stateChanged),
+	)
+}
+
+// gather collects this end's candidates: they are known, so it takes no time to speak of.
+func (t *Transport) gather() error {
+	gathering := make(chan struct{})
+	t.mu.Lock()
+	t.gathering = gathering
+	t.mu.Unlock()
+	if err := t.agent.GatherCandidates(); err != nil {
+		return fmt.Errorf("gather candidates: %w", err)
+	}
+	select {
+	case <-gathering:
+	case <-time.After(handshakeTimeout):
+		return errors.New("gather candidates: timed out")
+	}
+	ufrag, _, err := t.agent.GetLocalUserCredentials()
+	if err != nil {
+		return err
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.e.rename(t, t.ufrag, ufrag)
+	t.ufrag = ufrag
+	return nil
+}
+
+// Local returns this end's ICE credentials.
+func (t *Transport) Local() (ufrag, password string, err error) {
+	return t.agent.GetLocalUserCredentials()
+}
+
+// Start lets the remote connect. Candidates that it names are not asked for: its own checks show where it is.
+func (t *Transport) Start(remote Remote) error {
+	t.mu.Lock()
+	if t.started || t.closed {
+		t.mu.Unlock()
+		return errors.New("transport: started before")
+	}
+	t.started, t.expect = true, remote
+	ctx, cancel := context.WithCancel(context.Background())
+	t.cancel = cancel
+	t.mu.Unlock()
+	if _, err := t.agent.StartAccept(remote.Ufrag, remote.Password); err != nil {
+		cancel()
+		close(t.done)
+		return fmt.Errorf("start ICE: %w", err)
+	}
+	go t.run(ctx)
+	return nil
+}
+
+// Restart begins an ICE restart (RFC 8445 section 9) with the remote's new credentials. Media goes on over the old path
+// until a new one has proved itself. Local has new credentials afterwards.
+func (t *Transport) Restart(remote Remote) error {
+	if err := t.agent.Restart("", ""); err != nil {
+		return fmt.Errorf("restart ICE: %w", err)
+	}
+	if err := t.gather(); err != nil {
+		return err
+	}
+	if err := t.agent.SetRemoteCredentials(remote.Ufrag, remote.Password); err != nil {
+		return fmt.Errorf("restart ICE: %w", err)
+	}
+	return nil
+}
+
+// run owns the handshake and then waits for the remote to close.
+func (t *Transport) run(ctx context.Context) {
+	defer close(t.done)
+	defer t.dtls.Close()
+	select {
+	case <-t.chosen:
+	case <-ctx.Done():
+		return
+	}
+	conn, err := t.handshake(ctx)
+	if err != nil {
+		if ctx.Err() == nil {
+			t.handler.Disconnected(fmt.Errorf("DTLS: %w", err))
+		}
+		return
+	}
+	stop := context.AfterFunc(ctx, func() { t.dtls.Close() })
+	defer stop()
+	t.handler.Connected()
+	buf := make([]byte, maxDatagram)
+	for {
+		if _, err := conn.Read(buf); err != nil {
+			break
+		}
+	}
+	if ctx.Err() == nil {
+		t.handler.Disconnected(ErrClosed)
+	}
+	conn.Close()
+}
+
+func (t *Transport) handshake(ctx context.Context) (*dtls.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, handshakeTimeout)
+	defer cancel()
+	t.mu.Lock()
+	want := t.expect.Fingerprint
+	t.mu.Unlock()
+	conn, err := dtls.ServerWithOptions(t.dtls, t.dtls.remoteAddr(),
+		dtls.WithCertificates(t.e.certificate),
+		dtls.WithSRTPProtectionProfiles(dtls.SRTP_AEAD_AES_128_GCM, dtls.SRTP_AES128_CM_HMAC_SHA1_80),
+		dtls.WithExtendedMasterSecret(dtls.RequireExtendedMasterSecret),
+		dtls.WithClientAuth(dtls.RequireAnyClientCert),
+		dtls.WithInsecureSkipVerify(true), // there is no authority: the fingerprint in the offer decides
+		dtls.WithVerifyPeerCertificate(func(chain [][]byte, _ [][]*x509.Certificate) error { return want.verify(chain) }),
+		dtls.WithInsecureSkipVerifyHello(true), // ICE has proved the address: a cookie would cost a round trip
+		dtls.WithFlightInterval(100*time.Millisecond),
+		dtls.WithLoggerFactory(t.e.quiet),
+	)
+	if err != nil {
+		return nil, err
+	}
+	if err := conn.HandshakeContext(ctx); err != nil {
+		return nil, errors.Join(err, conn.Close())
+	}
+	state, ok := conn.ConnectionState()
+	profile, chosen := conn.SelectedSRTPProtectionProfile()
+	if !ok || !chosen {
+		return nil, errors.Join(errNoSRTP, conn.Close())
+	}
+	keys, err := newCrypto(&state, profile)
+	if err != nil {
+		return nil, errors.Join(err, conn.Close())
+	}
+	t.unlock(keys)
+	return conn, nil
+}
+
+// unlock makes the keys known and works off what came too early.
+func (t *Transport) unlock(keys *crypto) {
+	t.mu.Lock()
+	early := t.early
+	t.early = nil
+	t.keys.Store(keys)
+	t.mu.Unlock()
+	out := t.e.conn.NewBatch()
+	r := reader{e: t.e, out: out}
+	for _, b := range early {
+		r.media(t, b)
+	}
+	r.flush()
+}
+
+// hold keeps a packet that came before the keys. It returns the keys when they have come meanwhile.
+func (t *Transport) hold(b []byte) *crypto {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if keys := t.keys.Load(); keys != nil {
+		return keys
+	}
+	if len(t.early) < maxEarly && t.started {
+		t.early = append(t.early, append([]byte(nil), b...))
+	}
+	return nil
+}
+
+// selected takes the address of a pair that both ends agreed on after authenticated checks.
+func (t *Transport) selected(remote ice.Candidate) {
+	d, ok := t.e.reach(remote)
+	if !ok {
+		return
+	}
+	t.e.bind(t, d.source(), true)
+	t.remote.Store(&d)
+	t.once.Do(func() { close(t.chosen) })
+}
+
+func (t *Transport) stateChanged(s ice.ConnectionState) {
+	switch s {
+	case ice.ConnectionStateConnected:
+		if t.keys.Load() != nil {
+			t.handler.Connected()
+		}
+	case ice.ConnectionStateDisconnected:
+		t.handler.Disconnected(ErrSilent)
+	case ice.ConnectionStateFailed:
+		t.remote.Store(nil)
+		t.handler.Disconnected(ErrSilent)
+	case ice.ConnectionStateUnknown, ice.ConnectionStateNew, ice.ConnectionStateChecking,
+		ice.ConnectionStateCompleted, ice.ConnectionStateClosed:
+	}
+}
+
+// Ready reports whether packets can be sent now.
+func (t *Transport) Ready() bool { return t.keys.Load() != nil && t.remote.Load() != nil }
+
+// RoundTrip is the time to the remote and back as connectivity checks last measured it; 0 when they have not.
+func (t *Transport) RoundTrip() time.Duration {
+	stats, ok := t.agent.GetSelectedCandidatePairStats()
+	if !ok {
+		return 0
+	}
+	return time.Duration(stats.CurrentRoundTripTime * float64(time.Second))
+}
+
+// Over names the way media takes now: "udp", "tcp", or "" before there is one.
+func (t *Transport) Over() string {
+	switch r := t.remote.Load(); {
+	case r == nil:
+		return ""
+	case r.tcp != nil:
+		return "tcp"
+	}
+	return "udp"
+}
+
+// Reserve returns memory in out for an RTP packet of at most n bytes, to be given to Send.
+func (t *Transport) Reserve(out *udp.Batch, n int) []byte { return out.Reserve(n + sealOverhead)[:n] }
+
+// Send seals the RTP packet buf[:n], which came from Reserve, and queues it on out. Without keys or a path it is lost, as
+// it would be on the network. It returns the bytes put on the wire.
+func (t *Transport) Send(out *udp.Batch, s *Stream, buf []byte, headerLen, n int) int {
+	keys, remote := t.keys.Load(), t.remote.Load()
+	if keys == nil || remote == nil {
+		return 0
+	}
+	n = keys.seal(s, buf[:n:n+sealOverhead], headerLen, n)
+	switch {
+	case n == 0:
+	case remote.tcp != nil:
+		if !remote.tcp.WriteFrame(buf[: n : n+sealOverhead][:n]) {
+			return 0
+		}
+	default:
+		out.Queue(n, remote.addr)
+	}
+	return n
+}
+
+// SendRTCP seals one compound packet and sends it at once.
+func (t *Transport) SendRTCP(b []byte) error {
+	keys := t.keys.Load()
+	if keys == nil {
+		return errNoSRTP
+	}
+	sealed, err := keys.sealRTCP(b)
+	if err != nil {
+		return fmt.Errorf("seal RTCP: %w", err)
+	}
+	_, err = t.write(sealed)
+	return err
+}
+
+// write sends one datagram at once.
+func (t *Transport) write(b []byte) (int, error) {
+	remote := t.remote.Load()
+	switch {
+	case remote == nil:
+		return len(b), nil // lost, as on a network
+	case remote.tcp != nil:
+		remote.tcp.WriteFrame(b)
+		return len(b), nil
+	}
+	return t.e.conn.WriteTo(b, remote.addr)
+}
+
+// Close tells the remote, ends everything that the transport runs and waits for it. Closing again does nothing.
+func (t *Transport) Close() error {
+	t.mu.Lock()
+	if t.closed {
+		t.mu.Unlock()
+		return nil
+	}
+	t.closed = true
+	cancel, started := t.cancel, t.started
+	t.mu.Unlock()
+	if started {
+		cancel()
+		<-t.done
+	}
+	t.remote.Store(nil)
+	err := t.agent.Close()
+	t.e.forget(t)
+	return err
+}

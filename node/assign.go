@@ -1,0 +1,237 @@
+package node
+
+import "slices"
+
+// assign decides what each of a peer's slots shows, tells the slots, asks for the keyframes that takes, and tells the
+// peer's owner what changed.
+func (r *room) assign(p *Peer, now int64) {
+	r.mu.Lock()
+	if r.peers[p.id] != p {
+		r.mu.Unlock()
+		return
+	}
+	slots := p.slotList()
+	bound := r.bindLocked(p, slots)
+	changed := false
+	var ask []*layer
+	for _, s := range slots {
+		t := bound[s]
+		best, target, reason := s.choose(t, now)
+		if r.showLocked(s, t, best, target) {
+			ask = append(ask, target)
+		}
+		s.reason = reason
+		if view := s.view(); view != s.told {
+			s.told, changed = view, true
+		}
+	}
+	var views []Slot
+	if changed {
+		views = viewsLocked(slots)
+	}
+	r.mu.Unlock()
+	if p.transport.Ready() {
+		for _, l := range ask {
+			l.requestKeyframe(now)
+		}
+	}
+	if changed {
+		p.tell.post(func() { p.events.SlotsChanged(views) })
+	}
+}
+
+func viewsLocked(slots []*slot) []Slot {
+	views := make([]Slot, len(slots))
+	for i, s := range slots {
+		views[i] = s.told
+	}
+	return views
+}
+
+// bindLocked decides which track goes into which slot. A track that stays keeps its slot.
+func (r *room) bindLocked(p *Peer, slots []*slot) map[*slot]*published {
+	bound := map[*slot]*published{}
+	var audio, free []*slot
+	video := r.candidatesLocked(p, Video)
+	for _, s := range slots {
+		switch {
+		case s.kind == Audio:
+			audio = append(audio, s)
+		case p.auto || s.wish.MID != "" && s.wish.TrackID == "":
+			free = append(free, s)
+		case s.wish.TrackID != "":
+			if i := slices.IndexFunc(video, func(t *published) bool { return t.ID == s.wish.TrackID }); i >= 0 {
+				bound[s] = video[i]
+			}
+		}
+	}
+	for _, t := range bound {
+		video = slices.DeleteFunc(video, func(o *published) bool { return o == t })
+	}
+	fill(bound, free, video)
+	fill(bound, audio, r.candidatesLocked(p, Audio))
+	return bound
+}
+
+// fill puts the first of the candidates into slots, moving none that is in one of them already.
+func fill(bound map[*slot]*published, slots []*slot, candidates []*published) {
+	chosen := candidates[:min(len(slots), len(candidates))]
+	var free []*slot
+	placed := map[*published]bool{}
+	for _, s := range slots {
+		if t := s.state().bound; t != nil && slices.Contains(chosen, t) && !placed[t] {
+			bound[s], placed[t] = t, true
+		} else {
+			free = append(free, s)
+		}
+	}
+	for _, t := range chosen {
+		if !placed[t] {
+			bound[free[0]], free = t, free[1:]
+		}
+	}
+}
+
+// choose picks the layer of a track that a slot is to show, or none with the reason, and the best layer that it could
+// use if the publisher sent it. It is where a bandwidth estimate will have its say.
+func (s *slot) choose(t *published, now int64) (best, target *layer, reason string) {
+	switch {
+	case t == nil:
+		return nil, nil, ""
+	case t.muted.Load():
+		return nil, nil, "muted"
+	case s.wish.Paused:
+		return nil, nil, "requested"
+	}
+	best = t.layers[t.fit(s.wish.MaxWidth, s.wish.MaxHeight)]
+	target = best
+	if !best.live(now) {
+		target = t.nearestLive(best, now)
+	}
+	if !s.knows(codec(target.format.Load())) {
+		return nil, nil, "unsupported_codec"
+	}
+	return best, target, ""
+}
+
+// fit returns the rank of the lowest layer that fills a picture of the given size, within a tolerance: a picture
+// stretched by an eighth looks like one that is not, and costs a quarter as much. Zero means no limit.
+func (t *published) fit(width, height int) int {
+	top := len(t.layers) - 1
+	if width <= 0 && height <= 0 {
+		return top
+	}
+	for rank := range top {
+		w, h := t.dimensions(rank)
+		if (width > 0 && w*9 >= width*8) || (height > 0 && h*9 >= height*8) {
+			return rank
+		}
+	}
+	return top
+}
+
+// nearestLive returns the layer to show while best is not being sent: the next lower one that is, else the next higher.
+// When nothing comes at all, it is best itself.
+func (t *published) nearestLive(best *layer, now int64) *layer {
+	for rank := best.rank - 1; rank >= 0; rank-- {
+		if t.layers[rank].live(now) {
+			return t.layers[rank]
+		}
+	}
+	for rank := best.rank + 1; rank < len(t.layers); rank++ {
+		if t.layers[rank].live(now) {
+			return t.layers[rank]
+		}
+	}
+	return best
+}
+
+// showLocked tells a slot what to show and keeps the layers' lists of slots in step. It reports whether a keyframe is
+// needed.
+func (r *room) showLocked(s *slot, t *published, best, target *layer) (needsKeyframe bool) {
+	before := s.state().bound
+	needsKeyframe = s.show(t, best, target)
+	current := s.state().current
+	for _, of := range []*published{before, t} {
+		if of == nil {
+			continue
+		}
+		for _, l := range of.layers {
+			if l == target || l == current {
+				l.attach(s)
+			} else {
+				l.detach(s)
+			}
+		}
+	}
+	return needsKeyframe
+}
+
+// view is what the slot's owner is told. The room's mutex is held, for reason.
+func (s *slot) view() Slot {
+	now := s.state()
+	v := Slot{MID: s.mid, Kind: s.kind, State: SlotEmpty}
+	if now.bound == nil {
+		return v
+	}
+	v.TrackID, v.ParticipantID, v.Source = now.bound.ID, now.bound.ParticipantID, now.bound.Source
+	if now.target == nil {
+		v.State, v.Reason = SlotPaused, s.reason
+		return v
+	}
+	v.State = SlotActive
+	if now.current != nil && s.kind == Video {
+		v.Layer = now.current.name()
+	}
+	return v
+}
+
+// tellWanted tells publishers which layers anybody wants, when that has changed: more at once, less after a while.
+func (r *room) tellWanted(now int64) {
+	for _, t := range r.published() {
+		if t.Kind == Video && len(t.layers) > 1 {
+			t.tellWanted(now)
+		}
+	}
+}
+
+// wanted returns, as bits, the layers that somebody's slot could use, is to show or still shows.
+func (t *published) wanted() uint8 {
+	var bits uint8
+	for _, l := range t.layers {
+		for _, s := range *l.subs.Load() {
+			now := s.state()
+			for _, of := range []*layer{now.best, now.target, now.current} {
+				if of != nil && of.track == t {
+					bits |= 1 << of.rank
+				}
+			}
+		}
+	}
+	return bits
+}
+
+func (t *published) tellWanted(now int64) {
+	wanted := t.wanted()
+	t.toldMu.Lock()
+	defer t.toldMu.Unlock()
+	for rank := range t.layers {
+		if bit := uint8(1) << rank; wanted&bit != 0 {
+			t.keep[rank] = now
+		} else if t.told&bit != 0 && now-t.keep[rank] < int64(unwantedFor) {
+			wanted |= bit
+		}
+	}
+	if wanted == t.told {
+		return
+	}
+	t.told = wanted
+	names := []string{}
+	for rank, l := range t.layers {
+		if wanted&(1<<rank) != 0 {
+			names = append(names, l.name())
+		}
+	}
+	id, p := t.ID, t.peer
+	p.tell.post(func() { p.events.LayersWanted(id, names) })
+}

@@ -1,0 +1,118 @@
+package node
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/parley-sfu/parley/internal/packet"
+	"github.com/parley-sfu/parley/internal/sdp"
+)
+
+// codec is a payload format that the node forwards.
+type codec uint8
+
+const (
+	noCodec codec = iota
+	opus
+	vp8
+	h264
+	codecCount
+)
+
+// The header extensions that the node understands.
+const (
+	uriMID         = "urn:ietf:params:rtp-hdrext:sdes:mid"
+	uriRID         = "urn:ietf:params:rtp-hdrext:sdes:rtp-stream-id"
+	uriRepairedRID = "urn:ietf:params:rtp-hdrext:sdes:repaired-rtp-stream-id"
+	uriAudioLevel  = "urn:ietf:params:rtp-hdrext:ssrc-audio-level"
+	uriOrientation = "urn:3gpp:video-orientation"
+	uriTWCC        = "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01"
+)
+
+const (
+	audioRate = 48000
+	videoRate = 90000
+)
+
+// clockRate is the codec's RTP clock in ticks a second.
+func (c codec) clockRate() uint32 {
+	if c == opus {
+		return audioRate
+	}
+	return videoRate
+}
+
+// describe fills the codec's fields of a packet.
+func (c codec) describe(p *packet.Packet) {
+	switch c {
+	case vp8:
+		if p.DescribeVP8() != nil {
+			p.VP8 = packet.VP8{} // forwarded as it is
+		}
+	case h264:
+		p.DescribeH264()
+	case noCodec, opus, codecCount:
+	}
+}
+
+// codecOf recognises an offered format, or returns noCodec. Of H.264 only the constrained baseline profile in
+// packetization mode 1 is taken: every client has it, and one answer serves all slots.
+func codecOf(f sdp.Codec) codec {
+	switch f.Name {
+	case "opus":
+		return opus
+	case "vp8":
+		return vp8
+	case "h264":
+		if f.Parameter("packetization-mode") == "1" && strings.HasPrefix(strings.ToLower(f.Parameter("profile-level-id")), "42") {
+			return h264
+		}
+	}
+	return noCodec
+}
+
+// accept returns the formats of an m-line that the node takes, in the offerer's order and one of each codec, with the
+// feedback that the node gives or understands.
+func accept(s *sdp.Section, feedback ...string) []sdp.Codec {
+	var got [codecCount]bool
+	var accepted []sdp.Codec
+	for _, f := range s.Codecs {
+		c := codecOf(f)
+		if c == noCodec || got[c] || (c == opus) != (s.Kind == "audio") {
+			continue
+		}
+		got[c] = true
+		offered := f.Feedback
+		f.Feedback = nil
+		for _, want := range feedback {
+			if slices.Contains(offered, want) {
+				f.Feedback = append(f.Feedback, want)
+			}
+		}
+		if c == opus {
+			f.Parameters = "minptime=10;useinbandfec=1;usedtx=1"
+		}
+		accepted = append(accepted, f)
+	}
+	return accepted
+}
+
+// payload is the meaning of an RTP payload type.
+type payload struct {
+	codec  codec
+	repair bool  // retransmissions (RFC 4588) of primary
+	other  uint8 // payload type of what this repairs, or of what repairs this
+}
+
+// payloads is the meaning of all payload types of one connection.
+type payloads [128]payload
+
+func (ps *payloads) learn(accepted []sdp.Codec) {
+	for _, f := range accepted {
+		c := codecOf(f)
+		ps[f.PayloadType] = payload{codec: c, other: f.RTX}
+		if f.RTX != 0 {
+			ps[f.RTX] = payload{codec: c, repair: true, other: f.PayloadType}
+		}
+	}
+}

@@ -1,0 +1,219 @@
+package node
+
+import (
+	"sync"
+
+	"github.com/pion/interceptor/pkg/twcc"
+
+	"github.com/parley-sfu/parley/internal/packet"
+	"github.com/parley-sfu/parley/internal/sdp"
+	"github.com/parley-sfu/parley/internal/udp"
+)
+
+// ingress is the receiving side of a peer: which SSRC is which layer, and what is known of its reception.
+type ingress struct {
+	mu        sync.Mutex
+	payloads  payloads
+	mid       uint8 // header extension ids; 0 where the client offers none
+	rid       uint8
+	repaired  uint8
+	level     uint8
+	twcc      uint8
+	byMID     map[string]*published
+	streams   map[uint32]stream
+	declared  map[uint32]stream // SSRCs named in the offer, for clients that send no mid
+	transport *twcc.Recorder    // nil until a packet carries a transport-wide sequence number
+	missing   []uint16          // scratch
+}
+
+// stream is what an SSRC carries.
+type stream struct {
+	layer  *layer
+	repair bool // retransmissions of the layer
+}
+
+// maxStreams bounds the SSRCs that one peer may use: eight simulcast tracks with retransmissions fit.
+const maxStreams = 64
+
+func newIngress() ingress {
+	return ingress{byMID: map[string]*published{}, streams: map[uint32]stream{}, declared: map[uint32]stream{}}
+}
+
+// learn takes what an offered sending m-line says of the packets to come.
+func (in *ingress) learn(t *published, s *sdp.Section, accepted []sdp.Codec) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	in.payloads.learn(accepted)
+	for uri, id := range map[string]*uint8{
+		uriMID: &in.mid, uriRID: &in.rid, uriRepairedRID: &in.repaired, uriAudioLevel: &in.level, uriTWCC: &in.twcc,
+	} {
+		if offered := s.Extensions[uri]; offered != 0 {
+			*id = offered
+		}
+	}
+	in.byMID[t.mid] = t
+	if len(s.RIDs) == 0 && s.SSRC != 0 {
+		in.declared[s.SSRC] = stream{layer: t.layers[0]}
+		if s.RTXSSRC != 0 {
+			in.declared[s.RTXSSRC] = stream{layer: t.layers[0], repair: true}
+		}
+	}
+}
+
+// forget drops everything about a track that is gone.
+func (in *ingress) forget(t *published) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	delete(in.byMID, t.mid)
+	for _, m := range []map[uint32]stream{in.streams, in.declared} {
+		for ssrc, s := range m {
+			if s.layer.track == t {
+				delete(m, ssrc)
+			}
+		}
+	}
+}
+
+// identify finds the layer of a packet: by SSRC, else by the mid and rid it carries (RFC 8852), else by what the offer
+// declared.
+func (in *ingress) identify(h *packet.Header, b []byte) (stream, bool) {
+	if s, ok := in.streams[h.SSRC]; ok {
+		return s, true
+	}
+	pl := in.payloads[h.PayloadType]
+	if pl.codec == noCodec || len(in.streams) >= maxStreams {
+		return stream{}, false
+	}
+	if s, ok := in.declared[h.SSRC]; ok {
+		return s, true
+	}
+	t := in.byMID[string(h.Extension(b, in.mid))]
+	if t == nil || (t.Kind == Audio) != (pl.codec == opus) {
+		return stream{}, false
+	}
+	rid := h.Extension(b, in.rid)
+	if pl.repair {
+		rid = h.Extension(b, in.repaired)
+	}
+	for _, l := range t.layers {
+		if l.rid == string(rid) {
+			return stream{l, pl.repair}, true
+		}
+	}
+	return stream{}, false
+}
+
+// Wants implements rtc.Handler: only packets of known tracks are decrypted.
+func (p *Peer) Wants(h *packet.Header, b []byte) bool {
+	p.in.mu.Lock()
+	defer p.in.mu.Unlock()
+	_, ok := p.in.identify(h, b)
+	return ok
+}
+
+// RTP implements rtc.Handler.
+func (p *Peer) RTP(run []*packet.Packet, out *udp.Batch) {
+	p.node.count.received.Add(len(run))
+	p.in.mu.Lock()
+	defer p.in.mu.Unlock()
+	// Packets of one layer that came together are forwarded together.
+	from, of := 0, (*layer)(nil)
+	kept := run[:0]
+	for _, pkt := range run {
+		l := p.in.receive(pkt)
+		if l == nil {
+			pkt.Release()
+			continue
+		}
+		if l != of && of != nil {
+			of.forward(kept[from:], out)
+			from = len(kept)
+		}
+		of = l
+		kept = append(kept, pkt)
+	}
+	if of != nil {
+		of.forward(kept[from:], out)
+	}
+	for _, pkt := range kept {
+		pkt.Release()
+	}
+}
+
+// receive accounts for one packet and returns the layer to forward it in, or nil. in.mu is held.
+func (in *ingress) receive(p *packet.Packet) *layer {
+	s, ok := in.identify(&p.Header, p.Buf)
+	if !ok {
+		return nil
+	}
+	in.streams[p.SSRC] = s
+	in.arrived(p)
+	l := s.layer
+	if s.repair {
+		if ssrc := l.ssrc.Load(); ssrc == 0 || packet.UnwrapRTX(p, ssrc, in.payloads[p.PayloadType].other) != nil {
+			return nil // padding that probes the bandwidth
+		}
+	} else {
+		l.ssrc.Store(p.SSRC)
+		l.reception.Update(&p.Header, p.Arrival, l.track.clockRate())
+	}
+	l.loss.Received(p.Sequence, p.Arrival)
+	c := in.payloads[p.PayloadType].codec
+	if c != l.codec {
+		l.codec = c
+		l.format.Store(uint32(c))
+		l.track.peer.room.wakeAll()
+	}
+	c.describe(p)
+	if !l.cache.Put(p) {
+		return nil
+	}
+	in.observe(l, p)
+	return l
+}
+
+// observe keeps what others want to know of the layer without looking at packets.
+func (in *ingress) observe(l *layer, p *packet.Packet) {
+	was := l.lastSeen.Swap(p.Arrival)
+	if l.track.Kind == Audio {
+		if in.level != 0 {
+			l.track.level.heard(p.Extension(p.Buf, in.level))
+		}
+		return
+	}
+	if was == 0 || p.Arrival-was > int64(silentAfter) {
+		l.track.peer.room.wakeAll() // a layer that somebody may wait for
+	}
+	if p.Keyframe && p.StartOfFrame {
+		l.loss.Forget(p.Sequence)
+		if p.VP8.Width != 0 {
+			size := uint64(p.VP8.Width)<<32 | uint64(p.VP8.Height)
+			if l.size.Swap(size) != size {
+				l.track.peer.room.wakeAll()
+			}
+		}
+	}
+}
+
+// arrived notes the packet for transport-wide feedback.
+func (in *ingress) arrived(p *packet.Packet) {
+	if in.twcc == 0 {
+		return
+	}
+	ext := p.Extension(p.Buf, in.twcc)
+	if len(ext) < 2 {
+		return
+	}
+	if in.transport == nil {
+		in.transport = twcc.NewRecorder(reportSSRC)
+	}
+	in.transport.Record(p.SSRC, uint16(ext[0])<<8|uint16(ext[1]), p.Arrival/1000)
+}
+
+// clockRate is the RTP clock of the track in ticks a second.
+func (t *published) clockRate() uint32 {
+	if t.Kind == Audio {
+		return audioRate
+	}
+	return videoRate
+}

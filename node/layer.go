@@ -1,0 +1,215 @@
+package node
+
+import (
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/parley-sfu/parley/internal/packet"
+	"github.com/parley-sfu/parley/internal/sdp"
+	"github.com/parley-sfu/parley/internal/udp"
+)
+
+// published is a track on the node that its publisher is connected to.
+type published struct {
+	Track
+	peer   *Peer
+	mid    string
+	order  uint64   // of publication in the room
+	layers []*layer // lowest first; exactly one without simulcast
+	ids    extensionIDs
+	muted  atomic.Bool
+	level  loudness
+
+	toldMu sync.Mutex // guards what follows; taken by the room's worker and the ticker
+	told   uint8      // layers that the publisher was last told to send, as bits
+	keep   [maxLayers]int64
+}
+
+const (
+	maxLayers = 3
+
+	// unwantedFor is how long nobody must have wanted a layer before its publisher is told to pause it.
+	unwantedFor = 500 * time.Millisecond
+
+	// silentAfter is how long a layer without packets still counts as being sent.
+	silentAfter = 700 * time.Millisecond
+
+	// keyframeInterval is the least time between two keyframe requests for one layer, over all who want one.
+	keyframeInterval = 200 * time.Millisecond
+
+	videoCache = 1024 // packets kept of a video layer, about two seconds of 4 Mbit/s
+	audioCache = 64   // about a second
+)
+
+// layer is one RTP stream of a published track. Its receiving state is guarded by the publisher's ingress; the rest is
+// safe for concurrent use.
+type layer struct {
+	track *published
+	rid   string // empty for audio and without simulcast
+	rank  int    // 0 is the lowest
+	cache *packet.Cache
+
+	// Guarded by the publisher's ingress.mu.
+	codec     codec
+	loss      packet.Loss
+	reception packet.Reception
+	lastSR    uint32 // middle 32 bits of the last sender report's NTP time
+	lastSRAt  int64  // when that came; 0 before the first
+
+	ssrc     atomic.Uint32 // 0 until the first packet
+	subs     atomic.Pointer[[]*slot]
+	clock    atomic.Pointer[packet.Clock]
+	format   atomic.Uint32 // codec, for those who choose layers
+	lastSeen atomic.Int64
+	size     atomic.Uint64 // width<<32 | height of the last keyframe that told
+
+	asked   atomic.Int64 // when a keyframe was last requested
+	wasLive atomic.Bool
+	pending atomic.Bool // one more is to be requested when keyframeInterval has passed
+}
+
+func newPublished(p *Peer, source Source, s *sdp.Section) *published {
+	t := &published{
+		Track: Track{ID: newID("tr_"), ParticipantID: p.id, Kind: source.Kind(), Source: source},
+		peer:  p, mid: s.MID, ids: extensionsOf(s),
+	}
+	rids, size := s.RIDs, videoCache
+	switch {
+	case t.Kind == Audio:
+		rids, size = []string{""}, audioCache
+	case len(rids) == 0:
+		rids, t.Layers = []string{""}, []string{"f"}
+	default:
+		rids = lowestFirst(rids)
+		t.Layers = rids
+	}
+	for rank, rid := range rids {
+		l := &layer{track: t, rid: rid, rank: rank, cache: packet.NewCache(size)}
+		l.subs.Store(&[]*slot{})
+		l.asked.Store(-int64(keyframeInterval))
+		t.layers = append(t.layers, l)
+	}
+	t.told = 1<<len(t.layers) - 1
+	for rank := range t.keep {
+		t.keep[rank] = p.node.endpoint.Now()
+	}
+	return t
+}
+
+// lowestFirst sorts the usual names of layers; of others the offer's order counts.
+func lowestFirst(rids []string) []string {
+	const usual = "qhf"
+	rids = slices.Clone(rids)
+	for _, rid := range rids {
+		if len(rid) != 1 || !contains(usual, rid[0]) {
+			return rids
+		}
+	}
+	slices.SortFunc(rids, func(a, b string) int { return index(usual, a[0]) - index(usual, b[0]) })
+	return rids
+}
+
+func contains(s string, c byte) bool { return index(s, c) >= 0 }
+
+func index(s string, c byte) int {
+	for i := range len(s) {
+		if s[i] == c {
+			return i
+		}
+	}
+	return -1
+}
+
+// name is what clients call the layer.
+func (l *layer) name() string {
+	if l.track.Kind == Video && l.rid == "" {
+		return "f"
+	}
+	return l.rid
+}
+
+// forward gives a run of the layer's packets to everyone who shows it, on the goroutine that received them. Each gets the
+// whole run before the next, so that a frame's packets to one viewer stand side by side in the batch.
+func (l *layer) forward(run []*packet.Packet, out *udp.Batch) {
+	if l.track.muted.Load() {
+		return
+	}
+	for _, s := range *l.subs.Load() {
+		s.forward(l, run, out)
+	}
+}
+
+// live reports whether packets of the layer have come of late.
+func (l *layer) live(now int64) bool {
+	seen := l.lastSeen.Load()
+	return seen != 0 && now-seen < int64(silentAfter)
+}
+
+// requestKeyframe asks the publisher for a keyframe, at once or as soon as the last request is keyframeInterval old.
+// Whoever else asks meanwhile is served by the same one.
+func (l *layer) requestKeyframe(now int64) {
+	last := l.asked.Load()
+	if now-last < int64(keyframeInterval) || !l.asked.CompareAndSwap(last, now) {
+		l.pending.Store(true)
+		return
+	}
+	l.pending.Store(false)
+	l.track.peer.sendPLI(l)
+}
+
+// retryKeyframe serves a request that had to wait.
+func (l *layer) retryKeyframe(now int64) {
+	if l.pending.Load() && now-l.asked.Load() >= int64(keyframeInterval) {
+		l.requestKeyframe(now)
+	}
+}
+
+// attach and detach change who is given the layer's packets. They copy, so that forward needs no lock; callers hold the
+// room's mutex, which is what orders them.
+func (l *layer) attach(s *slot) {
+	if old := *l.subs.Load(); !slices.Contains(old, s) {
+		l.set(append(slices.Clone(old), s))
+	}
+}
+
+func (l *layer) detach(s *slot) {
+	if old := *l.subs.Load(); slices.Contains(old, s) {
+		l.set(slices.DeleteFunc(slices.Clone(old), func(o *slot) bool { return o == s }))
+	}
+}
+
+func (l *layer) set(subs []*slot) { l.subs.Store(&subs) }
+
+// dimensions returns the picture's size in pixels, guessed from the other layers (each half of the next) while no
+// keyframe has told it.
+func (t *published) dimensions(rank int) (width, height int) {
+	for distance := range len(t.layers) {
+		for _, r := range []int{rank - distance, rank + distance} {
+			if r < 0 || r >= len(t.layers) {
+				continue
+			}
+			if size := t.layers[r].size.Load(); size != 0 {
+				return shift(int(size>>32), rank-r), shift(int(uint32(size)), rank-r)
+			}
+		}
+	}
+	above := len(t.layers) - 1 - rank
+	return 1280 >> above, 720 >> above
+}
+
+func shift(v, by int) int {
+	if by < 0 {
+		return v >> -by
+	}
+	return v << by
+}
+
+// close frees the caches. Slots still holding the track forward nothing any more.
+func (t *published) close() {
+	for _, l := range t.layers {
+		l.set(nil)
+		l.cache.Close()
+	}
+}

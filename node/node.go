@@ -1,0 +1,124 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+
+	"github.com/parley-sfu/parley/internal/rtc"
+)
+
+// Node is one SFU process: its media sockets and the rooms on it. It is safe for concurrent use.
+type Node struct {
+	cfg      Config
+	endpoint *rtc.Endpoint
+	events   RoomEvents
+	log      *slog.Logger
+	count    counters
+
+	mu     sync.Mutex
+	rooms  map[string]*room
+	closed bool
+}
+
+// New opens the media sockets. The node serves from when Run is called until it returns, which closes them.
+func New(cfg Config, events RoomEvents, log *slog.Logger) (*Node, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, fmt.Errorf("node: %w", err)
+	}
+	endpoint, err := rtc.New(cfg.Media, log)
+	if err != nil {
+		return nil, err
+	}
+	n := &Node{cfg: cfg, endpoint: endpoint, events: events, log: log, rooms: map[string]*room{}}
+	n.register()
+	return n, nil
+}
+
+// Run serves until ctx ends, then closes every peer. It returns an error only when a media socket breaks.
+func (n *Node) Run(ctx context.Context) error {
+	own, stop := context.WithCancelCause(ctx)
+	var wg sync.WaitGroup
+	wg.Go(func() { stop(n.endpoint.Run(own)) })
+	wg.Go(func() { n.tick(own) })
+	<-own.Done()
+	for _, p := range n.shut() {
+		p.Close()
+	}
+	wg.Wait()
+	if ctx.Err() != nil {
+		return nil
+	}
+	return fmt.Errorf("node: %w", context.Cause(own))
+}
+
+// shut refuses further joins and returns who is still here.
+func (n *Node) shut() []*Peer {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.closed = true
+	var all []*Peer
+	for _, r := range n.rooms {
+		all = append(all, r.everyone()...)
+	}
+	return all
+}
+
+// Endpoint is where clients reach this node's media, as host:port.
+func (n *Node) Endpoint() string { return n.endpoint.Advertised() }
+
+// PeerConfig describes who joins.
+type PeerConfig struct {
+	Room        string // meeting id
+	Participant string // participant id; one that is here already is replaced
+	CanPublish  bool
+	Events      PeerEvents
+	Log         *slog.Logger // with the ids that follow the participant through all planes
+}
+
+// Join makes a peer in a room, which comes to be with its first peer and ends with its last. The caller closes the peer.
+func (n *Node) Join(cfg PeerConfig) (*Peer, error) {
+	p, err := newPeer(n, cfg)
+	if err != nil {
+		return nil, &Error{Kind: Internal, Code: "internal", Say: "This node cannot take another connection.", Err: err}
+	}
+	n.mu.Lock()
+	if n.closed {
+		n.mu.Unlock()
+		return nil, errors.Join(&Error{Kind: Moved, Code: "going_away", Say: "This node is stopping."}, p.transport.Close())
+	}
+	r := n.rooms[cfg.Room]
+	if r == nil {
+		r = newRoom(n, cfg.Room)
+		n.rooms[cfg.Room] = r
+	}
+	p.room = r
+	old := r.add(p)
+	n.mu.Unlock()
+	if old != nil {
+		old.Close()
+	}
+	return p, nil
+}
+
+// leave takes a peer out of its room and ends the room after its last.
+func (n *Node) leave(p *Peer) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if p.room.remove(p) == 0 && n.rooms[p.room.id] == p.room {
+		delete(n.rooms, p.room.id)
+	}
+}
+
+// snapshot returns the rooms of this moment.
+func (n *Node) snapshot() []*room {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	rooms := make([]*room, 0, len(n.rooms))
+	for _, r := range n.rooms {
+		rooms = append(rooms, r)
+	}
+	return rooms
+}

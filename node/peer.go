@@ -1,0 +1,201 @@
+package node
+
+import (
+	"crypto/rand"
+	"log/slog"
+	mrand "math/rand/v2"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/parley-sfu/parley/internal/rtc"
+)
+
+// Peer is one participant's connection: the tracks it publishes and the slots it receives in. It is safe for concurrent
+// use; whoever joined it closes it.
+type Peer struct {
+	node       *Node
+	room       *room
+	id         string
+	canPublish bool
+	events     PeerEvents
+	tell       mailbox // calls of events
+	log        *slog.Logger
+	transport  *rtc.Transport
+	in         ingress
+	rtt        atomic.Int64            // to the client, in nanoseconds; 0 until known
+	slots      atomic.Pointer[[]*slot] // in the order of their m-lines; only ever appended to
+
+	// Guarded by the room's mutex.
+	auto bool
+
+	offering sync.Mutex // held by the one Offer at a time; guards what follows
+	answers  uint64     // given so far
+	ufrag    string     // the client's ICE credentials of the last offer
+
+	mu        sync.Mutex
+	published map[string]*published // by mid
+	muted     map[Source]bool
+	closed    bool
+}
+
+// unknownRoundTrip is what is assumed of a client before ICE has measured it.
+const unknownRoundTrip = 60 * time.Millisecond
+
+func newPeer(n *Node, cfg PeerConfig) (*Peer, error) {
+	p := &Peer{
+		node: n, id: cfg.Participant, canPublish: cfg.CanPublish, events: cfg.Events, log: cfg.Log,
+		in: newIngress(), auto: true, published: map[string]*published{}, muted: map[Source]bool{},
+	}
+	p.slots.Store(&[]*slot{})
+	var err error
+	p.transport, err = n.endpoint.NewTransport(p, cfg.Log)
+	return p, err
+}
+
+// Connected implements rtc.Handler.
+func (p *Peer) Connected() {
+	p.log.Debug("media connected", "over", p.transport.Over())
+	now := p.node.endpoint.Now()
+	for _, s := range p.slotList() {
+		if v := s.state(); v.target != nil && v.current != v.target && s.kind == Video {
+			v.target.requestKeyframe(now)
+		}
+	}
+	p.tell.post(p.events.Connected)
+}
+
+// Disconnected implements rtc.Handler.
+func (p *Peer) Disconnected(err error) {
+	p.log.Debug("media disconnected", "error", err)
+	p.tell.post(func() { p.events.Disconnected(err) })
+}
+
+// Subscribe replaces the peer's wish for its slots. Naming a slot that does not exist, or one of the peer's own tracks,
+// is Invalid and changes nothing. A track that is not there (any more) leaves its slot empty.
+func (p *Peer) Subscribe(sub Subscription) error {
+	slots := p.slotList()
+	wishes := make(map[string]SlotRequest, len(sub.Slots))
+	for _, w := range sub.Slots {
+		if err := p.checkWish(w, slots); err != nil {
+			return err
+		}
+		wishes[w.MID] = w
+	}
+	p.room.mu.Lock()
+	p.auto = sub.Auto
+	for _, s := range slots {
+		s.wish = wishes[s.mid]
+	}
+	p.room.mu.Unlock()
+	p.room.wake(p)
+	return nil
+}
+
+func (p *Peer) checkWish(w SlotRequest, slots []*slot) error {
+	if w.MaxWidth < 0 || w.MaxHeight < 0 {
+		return &Error{Kind: Invalid, Code: "invalid_message", Say: "A slot's size must not be negative."}
+	}
+	for _, t := range p.Tracks() {
+		if t.ID == w.TrackID {
+			return &Error{Kind: Invalid, Code: "invalid_message", Say: "A slot cannot show your own track."}
+		}
+	}
+	for _, s := range slots {
+		if s.mid == w.MID {
+			return nil
+		}
+	}
+	return &Error{Kind: Invalid, Code: "invalid_message", Say: "There is no slot with the mid " + w.MID + "."}
+}
+
+// SetMuted stops or resumes the forwarding of everything that the peer publishes, or will publish, of a source.
+func (p *Peer) SetMuted(source Source, muted bool) {
+	p.mu.Lock()
+	p.muted[source] = muted
+	for _, t := range p.published {
+		if t.Source == source {
+			t.muted.Store(muted)
+		}
+	}
+	p.mu.Unlock()
+	p.room.wakeAll()
+}
+
+// Slots returns what the peer's slots carry now, in the order of their m-lines.
+func (p *Peer) Slots() []Slot {
+	p.room.mu.Lock()
+	defer p.room.mu.Unlock()
+	return viewsLocked(p.slotList())
+}
+
+// Tracks returns what the peer publishes.
+func (p *Peer) Tracks() []Track {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	tracks := make([]Track, 0, len(p.published))
+	for _, t := range p.published {
+		tracks = append(tracks, t.Track)
+	}
+	return tracks
+}
+
+// Close takes the peer out of its room with everything it publishes. Nothing is forwarded to or from it when Close
+// returns. Closing again does nothing.
+func (p *Peer) Close() {
+	p.mu.Lock()
+	if p.closed {
+		p.mu.Unlock()
+		return
+	}
+	p.closed = true
+	tracks := p.published
+	p.published = map[string]*published{}
+	p.mu.Unlock()
+	for _, t := range tracks {
+		p.withdraw(t)
+	}
+	p.node.leave(p)
+	if err := p.transport.Close(); err != nil {
+		p.log.Debug("close transport", "error", err)
+	}
+}
+
+// withdraw ends a track that is no longer in p.published.
+func (p *Peer) withdraw(t *published) {
+	p.in.forget(t)
+	p.room.unpublish(t)
+	t.close()
+	p.tell.post(func() { p.events.TrackUnpublished(t.Track) })
+}
+
+// roundTrip is the time to the client and back, with a guess while it is not known.
+func (p *Peer) roundTrip() time.Duration {
+	if rtt := p.rtt.Load(); rtt != 0 {
+		return time.Duration(rtt)
+	}
+	return unknownRoundTrip
+}
+
+func (p *Peer) slotList() []*slot { return *p.slots.Load() }
+
+func (p *Peer) slotBySSRC(ssrc uint32) *slot {
+	for _, s := range p.slotList() {
+		if s.media.SSRC == ssrc || s.repair.SSRC == ssrc {
+			return s
+		}
+	}
+	return nil
+}
+
+// newID returns a random identifier of 128 bits with a prefix.
+func newID(prefix string) string { return prefix + strings.ToLower(rand.Text()) }
+
+func newSSRC() uint32 {
+	for {
+		if ssrc := mrand.Uint32(); ssrc != 0 && ssrc != reportSSRC {
+			return ssrc
+		}
+	}
+}

@@ -1,0 +1,205 @@
+package node
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"sync"
+
+	"github.com/parley-sfu/parley/internal/packet"
+)
+
+// room is the peers of one meeting on this node. Its worker decides what every slot shows; it runs only while somebody
+// may need another decision.
+type room struct {
+	id   string
+	node *Node
+	tell mailbox // calls of RoomEvents
+
+	mu     sync.Mutex // guards what follows, every slot's wish, and who is attached to which layer
+	peers  map[string]*Peer
+	tracks []*published // in the order of publication
+	order  uint64
+	recent []string // participants who spoke, the latest first
+	loud   []string // track ids of the microphones forwarded where there are more than fit
+
+	// The room's loudness is looked at by the node's ticker alone.
+	speakers packet.Speakers
+	voices   map[string]struct{} // tracks that speakers knows
+
+	dirtyMu sync.Mutex
+	dirty   map[*Peer]struct{}
+	all     bool // everyone is dirty
+	running bool
+}
+
+// maxRecent bounds how many past speakers keep a place in front of the others.
+const maxRecent = 16
+
+func newRoom(n *Node, id string) *room {
+	return &room{id: id, node: n, peers: map[string]*Peer{}, dirty: map[*Peer]struct{}{}}
+}
+
+// add takes a peer in and returns the one it replaces, if any.
+func (r *room) add(p *Peer) (old *Peer) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	old = r.peers[p.id]
+	r.peers[p.id] = p
+	return old
+}
+
+// remove takes a peer out and returns how many are left.
+func (r *room) remove(p *Peer) int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.peers[p.id] == p {
+		delete(r.peers, p.id)
+	}
+	for _, t := range r.tracks {
+		for _, l := range t.layers {
+			for _, s := range p.slotList() {
+				l.detach(s)
+			}
+		}
+	}
+	return len(r.peers)
+}
+
+func (r *room) everyone() []*Peer {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Collect(maps.Values(r.peers))
+}
+
+// publish adds a track, and lets the worker show it.
+func (r *room) publish(t *published) {
+	r.mu.Lock()
+	r.order++
+	t.order = r.order
+	r.tracks = append(r.tracks, t)
+	r.mu.Unlock()
+	r.wakeAll()
+}
+
+// unpublish takes a track away.
+func (r *room) unpublish(t *published) {
+	r.mu.Lock()
+	r.tracks = slices.DeleteFunc(r.tracks, func(o *published) bool { return o == t })
+	r.mu.Unlock()
+	r.wakeAll()
+}
+
+// published returns the tracks of this moment.
+func (r *room) published() []*published {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.tracks)
+}
+
+// wake has the worker look at one peer's slots again. It never blocks.
+func (r *room) wake(p *Peer) {
+	r.dirtyMu.Lock()
+	defer r.dirtyMu.Unlock()
+	r.dirty[p] = struct{}{}
+	r.startLocked()
+}
+
+// wakeAll has the worker look at everyone's slots again. It never blocks.
+func (r *room) wakeAll() {
+	r.dirtyMu.Lock()
+	defer r.dirtyMu.Unlock()
+	r.all = true
+	r.startLocked()
+}
+
+func (r *room) startLocked() {
+	if !r.running {
+		r.running = true
+		go r.work()
+	}
+}
+
+// work is the room's worker.
+func (r *room) work() {
+	for {
+		peers, ok := r.takeDirty()
+		if !ok {
+			return
+		}
+		now := r.node.endpoint.Now()
+		for _, p := range peers {
+			r.assign(p, now)
+		}
+		r.tellWanted(now)
+	}
+}
+
+func (r *room) takeDirty() (peers []*Peer, ok bool) {
+	r.dirtyMu.Lock()
+	all, some := r.all, r.dirty
+	r.all, r.dirty = false, map[*Peer]struct{}{}
+	if !all && len(some) == 0 {
+		r.running = false
+		r.dirtyMu.Unlock()
+		return nil, false
+	}
+	r.dirtyMu.Unlock()
+	if all {
+		return r.everyone(), true
+	}
+	return slices.Collect(maps.Keys(some)), true
+}
+
+// spoke moves participants to the front of those who spoke of late. It reports whether the order changed.
+func (r *room) spoke(speakers []Speaker) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	recent := make([]string, 0, maxRecent)
+	for _, s := range speakers {
+		recent = append(recent, s.ParticipantID)
+	}
+	for _, id := range r.recent {
+		if len(recent) < maxRecent && !slices.Contains(recent, id) {
+			recent = append(recent, id)
+		}
+	}
+	changed := !slices.Equal(recent, r.recent)
+	r.recent = recent
+	return changed
+}
+
+// candidatesLocked lists the tracks of one kind that a peer may be shown, the most important first. A peer's own tracks are never among
+// them.
+func (r *room) candidatesLocked(p *Peer, kind Kind) []*published {
+	var tracks []*published
+	for _, t := range r.tracks {
+		if t.Kind == kind && t.ParticipantID != p.id {
+			tracks = append(tracks, t)
+		}
+	}
+	slices.SortStableFunc(tracks, func(a, b *published) int {
+		return cmp.Or(cmp.Compare(r.importanceLocked(a), r.importanceLocked(b)), cmp.Compare(a.order, b.order))
+	})
+	return tracks
+}
+
+// importanceLocked ranks tracks: what is shared comes first, then who speaks or spoke, then the others, and muted ones last.
+func (r *room) importanceLocked(t *published) int {
+	const last = 1 << 20
+	switch {
+	case t.muted.Load():
+		return last
+	case t.Source == Screen || t.Source == ScreenAudio:
+		return 0
+	case t.Kind == Audio:
+		if i := slices.Index(r.loud, t.ID); i >= 0 {
+			return 1 + i
+		}
+		return last - 1
+	}
+	if i := slices.Index(r.recent, t.ParticipantID); i >= 0 {
+		return 1 + i
+	}
+	return last - 1
+}

@@ -1,0 +1,236 @@
+package node
+
+import (
+	"math/rand/v2"
+	"sync"
+
+	"github.com/parley-sfu/parley/internal/packet"
+	"github.com/parley-sfu/parley/internal/rtc"
+	"github.com/parley-sfu/parley/internal/sdp"
+	"github.com/parley-sfu/parley/internal/udp"
+)
+
+// slot is one receiving m-line of a subscriber: an RTP stream of its own that shows one track after another.
+//
+// The room's worker decides what a slot shows (bound, target); the packets' way only follows: it moves current to target
+// at a keyframe.
+type slot struct {
+	peer *Peer
+	mid  string
+	kind Kind
+
+	// Fixed once negotiated.
+	formats [codecCount]format
+	ids     extensionIDs
+
+	mu       sync.Mutex
+	media    rtc.Stream
+	repair   rtc.Stream
+	repairAt uint16 // sequence number of the next retransmission
+	rewriter packet.Rewriter
+	ext      packet.Extensions
+	showing
+	shown    [4]*layer // by generation of the rewriter, for retransmissions
+	resent   [256]resent
+	packets  uint32
+	octets   uint32
+	lastTime uint32 // RTP timestamp last sent
+
+	// The room's mutex guards the wish and what was last told.
+	wish   SlotRequest
+	reason string
+	told   Slot
+}
+
+// format is how a slot sends one codec; pt is 0 when the client does not know the codec.
+type format struct{ pt, rtx uint8 }
+
+// extensionIDs are the header extension ids of one m-line that are carried from publishers to subscribers; 0 is none.
+type extensionIDs struct{ level, orientation uint8 }
+
+func extensionsOf(s *sdp.Section) extensionIDs {
+	return extensionIDs{s.Extensions[uriAudioLevel], s.Extensions[uriOrientation]}
+}
+
+// resent remembers when a packet was last retransmitted.
+type resent struct {
+	seq uint16
+	at  int64
+}
+
+// resendInterval is the least time in nanoseconds between two retransmissions of one packet to one viewer.
+const resendInterval = 15e6
+
+// headerRoom is more than any header written by a slot takes, with the descriptor's growth and the RTX number.
+const headerRoom = 64
+
+func newSlot(p *Peer, s *sdp.Section, accepted []sdp.Codec) *slot {
+	sl := &slot{peer: p, mid: s.MID, kind: Kind(s.Kind)}
+	sl.media.SSRC, sl.repair.SSRC = newSSRC(), newSSRC()
+	sl.repairAt = uint16(rand.Uint32())
+	sl.ids = extensionsOf(s)
+	for _, f := range accepted {
+		sl.formats[codecOf(f)] = format{f.PayloadType, f.RTX}
+	}
+	return sl
+}
+
+// knows reports whether the subscriber can decode a codec in this slot. A codec nobody knows yet counts as known.
+func (s *slot) knows(c codec) bool { return c == noCodec || s.formats[c].pt != 0 }
+
+// forward sends a run of packets of one layer if the slot shows the layer, or can begin to.
+func (s *slot) forward(l *layer, run []*packet.Packet, out *udp.Batch) {
+	if !s.peer.transport.Ready() {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	sent := 0
+	for _, p := range run {
+		if l != s.current && !s.begin(l, p) {
+			continue
+		}
+		if p.PayloadLen == 0 {
+			s.rewriter.Skip(p)
+			continue
+		}
+		if o, ok := s.rewriter.Rewrite(p); ok && s.send(l, p, o, out) {
+			sent++
+		}
+	}
+	s.peer.node.count.sent.Add(sent)
+}
+
+// begin switches to l if that is what the slot waits for and p is a place where a decoder can start.
+func (s *slot) begin(l *layer, p *packet.Packet) bool {
+	if l != s.target || p.PayloadLen == 0 {
+		return false
+	}
+	if s.kind == Video && !(p.Keyframe && p.StartOfFrame) {
+		return false
+	}
+	hint := packet.TimestampHint{ClockRate: l.track.clockRate()}
+	if s.current != nil && s.current.track == l.track {
+		if previous, next := s.current.clock.Load(), l.clock.Load(); previous != nil && next != nil {
+			hint = packet.Align(*previous, *next, p.Timestamp)
+		}
+	}
+	s.rewriter.Switch(p, hint)
+	s.current = l
+	s.shown[s.rewriter.Generation()%uint32(len(s.shown))] = l
+	s.peer.room.wake(s.peer)
+	return true
+}
+
+// send writes one packet into the batch. mu is held.
+func (s *slot) send(l *layer, p *packet.Packet, o packet.Out, out *udp.Batch) bool {
+	f := s.formats[l.format.Load()]
+	if f.pt == 0 {
+		return false
+	}
+	buf := s.peer.transport.Reserve(out, len(p.Buf)+headerRoom)
+	if buf == nil {
+		return false
+	}
+	head := len(packet.AppendHeader(buf[:0], p.Marker, f.pt, o.Sequence, o.Timestamp, s.media.SSRC, s.extensions(l, p)))
+	n := head + s.payload(buf[head:], p, o)
+	if s.peer.transport.Send(out, &s.media, buf, head, n) == 0 {
+		return false
+	}
+	s.packets++
+	s.octets += uint32(n - head)
+	s.lastTime = o.Timestamp
+	return true
+}
+
+// payload copies the payload as this slot numbers it and returns its length.
+func (s *slot) payload(dst []byte, p *packet.Packet, o packet.Out) int {
+	if p.VP8.Size != 0 {
+		return packet.RewriteVP8(dst, p.Payload(), &p.VP8, o.PictureID, o.TL0)
+	}
+	return copy(dst, p.Payload())
+}
+
+// extensions gathers the header extensions that go along, under the subscriber's ids.
+func (s *slot) extensions(l *layer, p *packet.Packet) *packet.Extensions {
+	s.ext.Reset()
+	from := l.track.ids
+	if s.ids.level != 0 && from.level != 0 {
+		if v := p.Extension(p.Buf, from.level); v != nil {
+			s.ext.Add(s.ids.level, v)
+		}
+	}
+	if s.ids.orientation != 0 && from.orientation != 0 {
+		if v := p.Extension(p.Buf, from.orientation); v != nil {
+			s.ext.Add(s.ids.orientation, v)
+		}
+	}
+	return &s.ext
+}
+
+// resend answers one requested sequence number from the layer's cache (RFC 4588), and reports whether it did.
+func (s *slot) resend(seq uint16, now int64, out *udp.Batch) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	last := &s.resent[seq%uint16(len(s.resent))]
+	if last.seq == seq && last.at != 0 && now-last.at < resendInterval {
+		return false
+	}
+	generation, in, ok := s.rewriter.Source(seq)
+	l := s.shown[generation%uint32(len(s.shown))]
+	if !ok || l == nil {
+		return false
+	}
+	p := l.cache.Get(in)
+	if p == nil {
+		return false
+	}
+	defer p.Release()
+	f := s.formats[l.format.Load()]
+	o, ok := s.rewriter.RewriteAgain(generation, p)
+	if !ok || f.rtx == 0 {
+		return false
+	}
+	*last = resent{seq, now}
+	buf := s.peer.transport.Reserve(out, len(p.Buf)+headerRoom)
+	if buf == nil {
+		return false
+	}
+	head := len(packet.AppendHeader(buf[:0], p.Marker, f.rtx, s.repairAt, o.Timestamp, s.repair.SSRC, s.extensions(l, p)))
+	body := len(packet.AppendRTX(buf[:head], o.Sequence))
+	n := body + s.payload(buf[body:], p, o)
+	s.repairAt++
+	return s.peer.transport.Send(out, &s.repair, buf, head, n) != 0
+}
+
+// showing is what a slot does at one moment.
+type showing struct {
+	bound   *published // nil when empty
+	best    *layer     // the most the slot could use, sent or not
+	target  *layer     // to be shown; nil while paused
+	current *layer     // being shown; nil until the target's first keyframe
+}
+
+// show says what the slot is to show from now on: a layer of a track, nothing of a track (paused), or nothing at all. It
+// reports whether a keyframe is needed for that.
+func (s *slot) show(t *published, best, target *layer) (needsKeyframe bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.bound, s.best, s.target = t, best, target
+	if s.current != nil && (target == nil || s.current.track != t) {
+		s.current = nil
+	}
+	return target != nil && s.current != target && s.kind == Video
+}
+
+func (s *slot) state() showing {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.showing
+}
+
+// waitsFor reports whether the slot needs a keyframe of l.
+func (s *slot) waitsFor(l *layer) bool {
+	now := s.state()
+	return now.target == l && now.current != l
+}

@@ -1,0 +1,149 @@
+package node
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+
+	"github.com/parley-sfu/parley/internal/packet"
+)
+
+// The node's ticker does what is due by time rather than by packet. One goroutine serves all rooms.
+const (
+	tickEvery    = 20 * time.Millisecond
+	levelTicks   = 2  // 40 ms: loudness
+	arrivalTicks = 4  // 80 ms: transport-wide feedback
+	reviewTicks  = 10 // 200 ms: layers that stopped, slots that wait, publishers to be told
+	reportTicks  = 50 // 1 s: sender and receiver reports
+)
+
+func (n *Node) tick(ctx context.Context) {
+	ticker := time.NewTicker(tickEvery)
+	defer ticker.Stop()
+	for count := uint64(1); ; count++ {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		now := n.endpoint.Now()
+		for _, r := range n.snapshot() {
+			r.tick(count, now)
+		}
+	}
+}
+
+func (r *room) tick(count uint64, now int64) {
+	tracks := r.published()
+	publishers := map[*Peer]struct{}{}
+	for _, t := range tracks {
+		publishers[t.peer] = struct{}{}
+		for _, l := range t.layers {
+			l.retryKeyframe(now)
+		}
+	}
+	for p := range publishers {
+		p.requestLost(now)
+		if count%arrivalTicks == 0 {
+			p.sendArrivals()
+		}
+		if count%reportTicks == 0 {
+			p.rtt.Store(int64(p.transport.RoundTrip()))
+			p.sendReceptionReports(now)
+		}
+	}
+	if count%levelTicks == 0 {
+		r.listen(tracks, now)
+	}
+	if count%reviewTicks == 0 {
+		r.review(tracks, now)
+	}
+	if count%reportTicks == 0 {
+		for _, p := range r.everyone() {
+			p.sendSenderReports(now)
+		}
+	}
+}
+
+// review finds what no packet tells: layers that have stopped, and slots that still wait for a keyframe.
+func (r *room) review(tracks []*published, now int64) {
+	for _, t := range tracks {
+		if t.Kind != Video {
+			continue
+		}
+		for _, l := range t.layers {
+			live := l.live(now)
+			if l.wasLive.Swap(live) && !live {
+				r.wakeAll()
+			}
+			if live && l.waitedFor() {
+				l.requestKeyframe(now)
+			}
+		}
+	}
+	r.tellWanted(now)
+}
+
+// waitedFor reports whether a slot waits for the layer's next keyframe.
+func (l *layer) waitedFor() bool {
+	for _, s := range *l.subs.Load() {
+		if s.waitsFor(l) {
+			return true
+		}
+	}
+	return false
+}
+
+// loudness collects the loudest level since it was last taken.
+type loudness struct {
+	level atomic.Uint32 // 128 - level, so that louder is more; 0 when nothing was heard
+	voice atomic.Bool
+}
+
+// heard takes the audio level extension (RFC 6464) of a packet.
+func (l *loudness) heard(ext []byte) {
+	level, voice, ok := packet.AudioLevel(ext)
+	if !ok {
+		return
+	}
+	if v := uint32(128 - level); v > l.level.Load() { // one writer: the publisher's ingress
+		l.level.Store(v)
+	}
+	if voice {
+		l.voice.Store(true)
+	}
+}
+
+func (l *loudness) take() (level uint8, voice, ok bool) {
+	v := l.level.Swap(0)
+	return uint8(128 - v), l.voice.Swap(false), v != 0
+}
+
+// listen updates the room's speaker order and, where there are more microphones than are forwarded, which ones are.
+func (r *room) listen(tracks []*published, now int64) {
+	microphones := 0
+	open := make(map[string]struct{}, len(r.voices))
+	for _, t := range tracks {
+		if t.Source != Microphone || t.muted.Load() {
+			continue
+		}
+		microphones++
+		open[t.ID] = struct{}{}
+		if level, voice, ok := t.level.take(); ok {
+			r.speakers.Update(t.ID, level, voice, now)
+		}
+	}
+	for id := range r.voices {
+		if _, ok := open[id]; !ok {
+			r.speakers.Remove(id)
+		}
+	}
+	r.voices = open
+	if changed, order := r.speakers.Order(now); changed {
+		r.speaking(tracks, order)
+	}
+	// One more than a slot count, since nobody hears themselves.
+	if want := r.node.cfg.AudioForward + 1; microphones > want {
+		r.setLoud(r.speakers.Loudest(want, now))
+	}
+}
