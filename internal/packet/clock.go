@@ -30,7 +30,8 @@ func (c Clock) NTPAt(rtp uint32) uint64 {
 }
 
 // Align returns the hint for switching from a stream with the clock previous to the packet with timestamp ts of a stream
-// with the clock next. Both must be clocks of one sender; when either is not valid, the hint knows only the rate.
+// with the clock next. Both must be clocks of one sender. Without a report of both the hint knows only the rate, which
+// next must have in any case.
 func Align(previous, next Clock, ts uint32) TimestampHint {
 	hint := TimestampHint{ClockRate: next.Rate}
 	if previous.Valid() && next.Valid() && previous.Rate == next.Rate {
