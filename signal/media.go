@@ -1,7 +1,6 @@
 package signal
 
 import (
-	"log/slog"
 	"sync"
 
 	"github.com/parley-sfu/parley/node"
@@ -33,11 +32,16 @@ func (s *Speakers) listen(changed func(room string, speakers []node.Speaker)) {
 	s.changed = changed
 }
 
-// PeerConfig is what a new peer is.
-type PeerConfig struct {
-	Room        string
-	Participant string
-	CanPublish  bool
-	Events      node.PeerEvents
-	Log         *slog.Logger
+// OnNode makes Media of an SFU node.
+func OnNode(n *node.Node) Media { return onNode{n} }
+
+type onNode struct{ node *node.Node }
+
+// Join implements Media.
+func (o onNode) Join(cfg node.PeerConfig) (Peer, error) {
+	peer, err := o.node.Join(cfg)
+	if err != nil {
+		return nil, err // a nil *node.Peer must not become a Peer
+	}
+	return peer, nil
 }

@@ -7,8 +7,11 @@ package signal
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
-	"net/http"
+	"strings"
+	"sync"
 	"time"
 
 	"github.com/parley-sfu/parley/node"
@@ -27,10 +30,10 @@ type Peer interface {
 // Media is what signalling needs of the SFU; see OnNode.
 type Media interface {
 	// Join gives the participant a new peer. An older one with the same id is replaced.
-	Join(PeerConfig) (Peer, error)
+	Join(node.PeerConfig) (Peer, error)
 }
 
-// Bus carries rooms between nodes. *bus.Bus is one.
+// Bus carries rooms between nodes. *bus.Bus is one, and says what the methods promise.
 type Bus interface {
 	Publish(subject string, data []byte) error
 	Subscribe(subject string, f func(subject string, data []byte)) (unsubscribe func(), err error)
@@ -65,63 +68,166 @@ type Deps struct {
 	Log      *slog.Logger
 }
 
-// Participant is one participant as the REST plane shows it.
-type Participant struct {
-	wire.Participant
-	State    State
-	JoinedAt time.Time
+func (d Deps) validate() error {
+	if d.Media == nil || d.Speakers == nil || d.Bus == nil || d.Keys == nil || d.Revoked == nil || d.Log == nil {
+		return errors.New("a dependency is missing")
+	}
+	if !isName(d.NodeID) {
+		return fmt.Errorf("node id %q: letters, digits, - and _ only", d.NodeID)
+	}
+	return nil
 }
 
-// State says where a participant is.
-type State string
-
-// The states of a participant.
-const (
-	Joined       State = "joined"
-	Waiting      State = "waiting"      // in the lobby
-	Reconnecting State = "reconnecting" // its socket is lost, its place is kept for a while
-)
+// isName says whether s can stand in a subject of the bus.
+func isName(s string) bool {
+	const allowed = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_"
+	return s != "" && len(s) <= 128 && strings.Trim(s, allowed) == ""
+}
 
 // Service serves GET /v1/signal and everything behind it. All methods are safe for concurrent use. Errors of its
 // methods are *node.Error.
-type Service struct{}
+type Service struct {
+	cfg     Config
+	deps    Deps
+	log     *slog.Logger
+	metrics *metrics
+	decoder *wire.Decoder
+	routes  map[string]route
+	fabric  *fabric
 
-// New returns a Service that Run starts.
-func New(cfg Config, d Deps) (*Service, error) { return &Service{}, nil }
-
-// Run serves until ctx ends; then it closes every socket and returns nil.
-func (s *Service) Run(ctx context.Context) error { <-ctx.Done(); return nil }
-
-// ServeHTTP answers GET /v1/signal: it upgrades to a WebSocket and serves the session until it ends.
-func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {}
-
-// Participants lists everybody in the meeting's room, also those who wait.
-func (s *Service) Participants(meetingID string) []Participant { return nil }
-
-// Admit lets a waiting participant in.
-func (s *Service) Admit(ctx context.Context, meetingID, participantID string) error { return nil }
-
-// Deny turns a waiting participant away for good.
-func (s *Service) Deny(ctx context.Context, meetingID, participantID string) error { return nil }
-
-// Remove throws a participant out for good.
-func (s *Service) Remove(ctx context.Context, meetingID, participantID string) error { return nil }
-
-// Mute mutes one source, microphone or camera, of a participant; only the participant can unmute it.
-func (s *Service) Mute(ctx context.Context, meetingID, participantID, source string) error {
-	return nil
+	mu       sync.Mutex
+	stopping bool
+	rooms    map[string]*room
+	live     map[*session]struct{}
+	sessions sync.WaitGroup // of live; added to under mu while not stopping
 }
 
-// SetLocked locks or unlocks the room: a locked one holds newcomers in the lobby.
-func (s *Service) SetLocked(ctx context.Context, meetingID string, locked bool) error { return nil }
+// New returns a Service that Run starts. Upgrades are answered before Run too.
+func New(cfg Config, d Deps) (*Service, error) {
+	if err := errors.Join(cfg.Validate(), d.validate()); err != nil {
+		return nil, fmt.Errorf("signal: %w", err)
+	}
+	s := &Service{
+		cfg: cfg, deps: d, log: d.Log,
+		decoder: wire.NewDecoder(wire.ClientMessages()),
+		routes:  routes(),
+		rooms:   map[string]*room{},
+		live:    map[*session]struct{}{},
+	}
+	var types []string
+	for typ := range s.routes {
+		types = append(types, typ)
+	}
+	s.metrics = newMetrics(types, func() int { return len(s.allRooms()) }, s.seated)
+	s.fabric = &fabric{svc: s, bus: d.Bus, node: d.NodeID, log: d.Log, inbox: make(chan delivery, fabricInbox)}
+	d.Speakers.listen(func(room string, speakers []node.Speaker) {
+		if r := s.room(room); r != nil {
+			r.speakersChanged(speakers)
+		}
+	})
+	return s, nil
+}
 
-// Locked says whether the room is locked.
-func (s *Service) Locked(meetingID string) bool { return false }
+// Run serves until ctx ends; then it closes every socket so that clients go elsewhere, and returns nil.
+func (s *Service) Run(ctx context.Context) error {
+	err := s.fabric.run(ctx)
+	s.mu.Lock()
+	s.stopping = true
+	for session := range s.live {
+		session.socket.end(wire.CloseGoingAway, "the node stops")
+	}
+	s.mu.Unlock()
+	s.sessions.Wait()
+	s.abandon()
+	return err
+}
 
-// End ends the meeting for everybody, for good.
-func (s *Service) End(ctx context.Context, meetingID string) error { return nil }
+// abandon lets go of those whose sockets were lost.
+func (s *Service) abandon() {
+	for _, r := range s.allRooms() {
+		r.mu.Lock()
+		var peers []Peer
+		for _, m := range r.members {
+			if peer := r.leaveLocked(m); peer != nil {
+				peers = append(peers, peer)
+			}
+		}
+		r.mu.Unlock()
+		closeAll(peers)
+		s.sweep(r)
+	}
+}
 
-// SetSettings brings changed settings to a live room. The highest revision wins.
-func (s *Service) SetSettings(ctx context.Context, meetingID string, settings grant.Settings) error {
-	return nil
+func closeAll(peers []Peer) {
+	for _, p := range peers {
+		p.Close()
+	}
+}
+
+// room returns the meeting's room, or nil when nobody is in it on this node.
+func (s *Service) room(meetingID string) *room {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.rooms[meetingID]
+}
+
+func (s *Service) allRooms() []*room {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	rooms := make([]*room, 0, len(s.rooms))
+	for _, r := range s.rooms {
+		rooms = append(rooms, r)
+	}
+	return rooms
+}
+
+// seated counts the participants of this node.
+func (s *Service) seated() (n int) {
+	for _, r := range s.allRooms() {
+		r.mu.Lock()
+		for _, m := range r.members {
+			if m.stage == seated {
+				n++
+			}
+		}
+		r.mu.Unlock()
+	}
+	return n
+}
+
+// open returns the meeting's room, and makes it when there is none.
+func (s *Service) open(claims grant.Claims) *room {
+	s.mu.Lock()
+	r, is := s.rooms[claims.MeetingID]
+	if !is {
+		r = newRoom(claims.MeetingID, s.deps.NodeID, claims.Settings, s.cfg, s.fabric.tell, s.log)
+		s.rooms[r.meeting] = r
+	}
+	s.mu.Unlock()
+	if !is {
+		s.fabric.follow(r)
+	}
+	return r
+}
+
+// sweep closes the room if nobody of this node is in it any more.
+func (s *Service) sweep(r *room) {
+	s.mu.Lock()
+	r.mu.Lock()
+	empty := len(r.members) == 0 && !r.closed
+	if empty {
+		r.closed = true
+		delete(s.rooms, r.meeting)
+	}
+	unfollow := r.follow
+	if r.closed {
+		r.follow = nil
+		r.news.stop()
+	}
+	closed := r.closed
+	r.mu.Unlock()
+	s.mu.Unlock()
+	if closed && unfollow != nil {
+		unfollow()
+	}
 }

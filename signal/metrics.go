@@ -1,0 +1,49 @@
+package signal
+
+import (
+	"sync/atomic"
+	"time"
+
+	"github.com/parley-sfu/parley/internal/telemetry"
+)
+
+// metrics is what the signalling plane tells of itself. Numbers that go up and down are kept here and read by gauges.
+type metrics struct {
+	connections atomic.Int64
+	queued      atomic.Int64 // messages in all outbound queues
+
+	drops    *telemetry.CounterMetric // slow readers
+	pulls    *telemetry.CounterMetric // parts of rosters fetched from other nodes
+	messages map[string]*telemetry.CounterMetric
+	latency  map[string]*telemetry.HistogramMetric
+}
+
+// newMetrics has one counter and one histogram a message type. The functions are called when somebody looks.
+func newMetrics(types []string, rooms, participants func() int) *metrics {
+	m := &metrics{
+		drops:    telemetry.Counter("parley_signal_slow_readers_total"),
+		pulls:    telemetry.Counter("parley_signal_roster_pulls_total"),
+		messages: map[string]*telemetry.CounterMetric{},
+		latency:  map[string]*telemetry.HistogramMetric{},
+	}
+	for _, typ := range types {
+		m.messages[typ] = telemetry.Counter(telemetry.Name("parley_signal_messages_total", "type", typ))
+		m.latency[typ] = telemetry.Histogram(telemetry.Name("parley_signal_handler_seconds", "type", typ))
+	}
+	telemetry.Gauge("parley_signal_connections", func() float64 { return float64(m.connections.Load()) })
+	telemetry.Gauge("parley_signal_queue_messages", func() float64 { return float64(m.queued.Load()) })
+	telemetry.Gauge("parley_rooms", func() float64 { return float64(rooms()) })
+	telemetry.Gauge("parley_participants", func() float64 { return float64(participants()) })
+	return m
+}
+
+// handled counts a message of a known type and the time that it took.
+func (m *metrics) handled(typ string, start time.Time) {
+	m.messages[typ].Inc()
+	m.latency[typ].UpdateSince(start)
+}
+
+// rejected counts a refused upgrade.
+func (m *metrics) rejected(reason string) {
+	telemetry.Counter(telemetry.Name("parley_signal_rejected_total", "reason", reason)).Inc()
+}

@@ -1,0 +1,167 @@
+package signal
+
+import (
+	"context"
+	"sync"
+
+	"github.com/parley-sfu/parley/node"
+	"github.com/parley-sfu/parley/node/grant"
+	"github.com/parley-sfu/parley/signal/wire"
+)
+
+// startMedia begins the member's media anew with the hello's offer. Whatever an earlier socket had is closed. A hello
+// without an offer is a participant without media.
+func (s *session) startMedia(ctx context.Context, q *request, h *wire.Hello) error {
+	s.dropMedia()
+	if h.SDPOffer == "" {
+		return nil
+	}
+	return s.negotiate(ctx, q, h.SDPOffer, h.Tracks)
+}
+
+// offer renegotiates, or starts media that is not there yet.
+func offer(ctx context.Context, s *session, q *request, o *wire.Offer) error {
+	if !s.offers.Allow() {
+		return limited("Too many offers.")
+	}
+	return s.negotiate(ctx, q, o.SDPOffer, o.Tracks)
+}
+
+// negotiate passes an offer to the SFU and the answer to the client. It runs without the room's lock: the SFU may be
+// slow.
+func (s *session) negotiate(ctx context.Context, q *request, sdp string, hints []wire.TrackHint) error {
+	tracks, err := trackHints(hints)
+	if err != nil {
+		return err
+	}
+	peer, made, err := s.peer()
+	if err != nil {
+		return err
+	}
+	asked := &publishing{session: s}
+	answer, err := peer.Offer(ctx, node.Offer{SDP: sdp, Tracks: tracks, Allow: asked.allow})
+	if err != nil {
+		asked.undo()
+		if made {
+			s.dropMedia()
+		}
+		return err
+	}
+	s.room.applyMutes(s.member)
+	q.answer(wire.TypeAnswer, wire.Answer{SDPAnswer: answer.SDP, Refused: answer.Refused})
+	asked.explain()
+	return nil
+}
+
+func trackHints(hints []wire.TrackHint) ([]node.TrackHint, error) {
+	tracks := make([]node.TrackHint, 0, len(hints))
+	for _, h := range hints {
+		source := node.Source(h.Source)
+		if source.Kind() == "" {
+			return nil, invalid("A track's source is camera, microphone, screen or screen_audio.")
+		}
+		tracks = append(tracks, node.TrackHint{MID: h.MID, Source: source})
+	}
+	return tracks, nil
+}
+
+// peer returns the member's peer, and makes one when there is none.
+func (s *session) peer() (peer Peer, made bool, err error) {
+	r, m := s.room, s.member
+	r.mu.Lock()
+	if m.peer != nil {
+		defer r.mu.Unlock()
+		return m.peer, false, nil
+	}
+	m.media++
+	media, canPublish := m.media, m.claims.Role != grant.Viewer
+	r.mu.Unlock()
+	peer, err = s.svc.deps.Media.Join(node.PeerConfig{
+		Room: r.meeting, Participant: m.id, CanPublish: canPublish, Events: &listener{r, m, media}, Log: s.log,
+	})
+	if err != nil {
+		return nil, false, err
+	}
+	r.mu.Lock()
+	current := m.stage != gone && m.session == s
+	if current {
+		m.peer = peer
+	}
+	r.mu.Unlock()
+	if !current {
+		peer.Close()
+		return nil, false, errGone
+	}
+	return peer, true, nil
+}
+
+// dropMedia closes the member's peer, if any, and forgets what it published.
+func (s *session) dropMedia() {
+	r, m := s.room, s.member
+	r.mu.Lock()
+	peer := m.peer
+	m.peer, m.slots, m.wanted = nil, nil, nil
+	m.media++
+	r.home.CameraOff(m.id)
+	if len(m.entry.Tracks) > 0 {
+		m.entry.Tracks = nil
+		r.retrackedLocked(m)
+	}
+	r.mu.Unlock()
+	if peer != nil {
+		peer.Close()
+	}
+}
+
+// publishing answers the SFU's questions during one offer whether a source may be published.
+type publishing struct {
+	session *session
+
+	mu     sync.Mutex
+	camera bool // this offer took a camera place
+	full   bool // and this one found none
+	viewer bool // a viewer tried to publish
+}
+
+func (p *publishing) allow(source node.Source) bool {
+	m := p.session.member
+	p.session.room.mu.Lock()
+	viewer := m.claims.Role == grant.Viewer
+	p.session.room.mu.Unlock()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if viewer {
+		p.viewer = true
+		return false
+	}
+	if source != node.Camera {
+		return true
+	}
+	granted, fresh := p.session.room.home.Camera(m.id)
+	p.camera = p.camera || fresh
+	p.full = p.full || !granted
+	return granted
+}
+
+// undo gives the camera place back after a failed offer.
+func (p *publishing) undo() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.camera {
+		p.session.room.home.CameraOff(p.session.member.id)
+	}
+}
+
+// explain tells the client why a source was refused; the answer only says which.
+func (p *publishing) explain() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	note := wire.Error{Code: wire.CodeCamerasFull, Message: "As many cameras are on as this meeting allows."}
+	switch {
+	case p.viewer:
+		note = wire.Error{Code: wire.CodePublishDenied, Message: "A viewer publishes nothing."}
+	case !p.full:
+		return
+	}
+	p.session.socket.send(outbound{wire.Envelope{Type: wire.TypeError}, note})
+}

@@ -1,0 +1,230 @@
+package signal
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"strings"
+	"time"
+	"unicode"
+
+	"golang.org/x/time/rate"
+
+	"github.com/parley-sfu/parley/node/grant"
+	"github.com/parley-sfu/parley/signal/wire"
+)
+
+const (
+	handlerTimeout = 10 * time.Second
+	maxNameRunes   = 64
+)
+
+// errGone means that the participant left while its message was handled: there is nobody to answer.
+var errGone = errors.New("the participant is gone")
+
+// session serves one socket on behalf of its member: one goroutine handles its messages, in order. A member that
+// reconnects gets a new session, which starts when the older one has stopped.
+type session struct {
+	svc     *Service
+	room    *room
+	member  *member
+	socket  *socket
+	resumed bool // opened with a resume token
+	offers  *rate.Limiter
+	log     *slog.Logger
+
+	wake chan struct{} // a token when the lobby lets the member in
+	done chan struct{} // closed when the session has stopped
+
+	// The following belong to the goroutine of serve.
+	greeted bool       // has had a snapshot: a further hello is an offer
+	held    *heldHello // in the lobby
+}
+
+// heldHello is the hello of somebody in the lobby.
+type heldHello struct {
+	request request
+	hello   *wire.Hello
+}
+
+// request is one message that may want an answer.
+type request struct {
+	session  *session
+	id       string
+	answered bool
+}
+
+// answer answers the request; without an id the answer still goes out.
+func (q *request) answer(typ string, body any) {
+	q.answered = true
+	q.session.socket.send(outbound{wire.Envelope{Type: typ, ReplyTo: q.id}, body})
+}
+
+// serve handles messages until the socket ends. It says whether the participant may come back and resume.
+func (s *session) serve(ctx context.Context) (mayReturn bool) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	ended := make(chan error, 1)
+	go func() {
+		err := s.socket.run(ctx)
+		cancel() // frees a handler that waits for the SFU
+		ended <- err
+	}()
+	silent := time.AfterFunc(s.svc.cfg.HelloTimeout, func() {
+		s.socket.end(wire.CloseBadRequest, "nothing was said")
+	})
+	defer silent.Stop()
+	for {
+		select {
+		case data, more := <-s.socket.inbox:
+			if !more {
+				err := <-ended
+				s.log.Debug("session ended", "error", err, "close_code", s.socket.closeCode())
+				return s.mayReturn(err)
+			}
+			silent.Stop()
+			s.handle(ctx, data)
+		case <-s.wake:
+			s.admitted(ctx)
+		}
+	}
+}
+
+// mayReturn is false after a goodbye and after a close code that forbids resuming.
+func (s *session) mayReturn(err error) bool {
+	code := s.socket.closeCode()
+	if code == 0 {
+		return !errors.Is(err, errClosed)
+	}
+	return code < wire.CloseBadRequest
+}
+
+// handle decodes one message, passes it to its handler, and answers.
+func (s *session) handle(ctx context.Context, data []byte) {
+	if s.socket.closeCode() != 0 {
+		return // on the way out
+	}
+	head, body, err := s.svc.decoder.Decode(data)
+	request := &request{session: s, id: head.ID}
+	if err != nil {
+		s.fail(request, err)
+		return
+	}
+	route := s.svc.routes[head.Type]
+	if err := s.allowed(route); err != nil {
+		s.fail(request, err)
+		return
+	}
+	start := time.Now()
+	ctx, cancel := context.WithTimeout(ctx, handlerTimeout)
+	defer cancel()
+	err = route.handle(ctx, s, request, body)
+	s.svc.metrics.handled(head.Type, start)
+	switch {
+	case err != nil:
+		s.fail(request, err)
+	case !request.answered && request.id != "":
+		request.answer(wire.TypeOK, wire.Empty{})
+	}
+}
+
+// allowed checks what the route asks of the sender.
+func (s *session) allowed(route route) error {
+	s.room.mu.Lock()
+	defer s.room.mu.Unlock()
+	switch m := s.member; {
+	case m.stage == gone:
+		return errGone
+	case m.stage < route.from && m.stage == waiting:
+		return denied(wire.CodeDenied, "You are waiting to be let in.")
+	case m.stage < route.from:
+		return denied(wire.CodeDenied, "Say hello first.")
+	case route.host && !m.host():
+		return denied(wire.CodeNotHost, "Only a host may do that.")
+	}
+	return nil
+}
+
+// fail answers an error, and closes the socket after a fatal one. What is our own fault is logged here, once.
+func (s *session) fail(request *request, err error) {
+	if errors.Is(err, errGone) {
+		return
+	}
+	e := asError(err)
+	if e.Code == wire.CodeInternal {
+		s.log.Error("a message could not be handled", "error", err)
+	}
+	request.answer(wire.TypeError, wire.Error{Code: e.Code, Message: e.Say})
+	if broken, ok := errors.AsType[*fatal](err); ok {
+		s.socket.end(broken.code, e.Code)
+	}
+}
+
+// admitted goes on with the hello that was held in the lobby.
+func (s *session) admitted(ctx context.Context) {
+	held := s.held
+	if held == nil {
+		return
+	}
+	s.held = nil
+	ctx, cancel := context.WithTimeout(ctx, handlerTimeout)
+	defer cancel()
+	if err := s.enter(ctx, &held.request, held.hello); err != nil {
+		s.fail(&held.request, err)
+	}
+}
+
+// enter seats the member: media first, then the room learns of it, then it learns of the room.
+func (s *session) enter(ctx context.Context, request *request, hello *wire.Hello) error {
+	if err := s.startMedia(ctx, request, hello); err != nil {
+		return err
+	}
+	return s.sit(ctx)
+}
+
+// sit puts the member into the roster and sends it the whole state.
+func (s *session) sit(_ context.Context) error {
+	token, err := s.resumeToken()
+	if err != nil {
+		return err
+	}
+	r, m := s.room, s.member
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if m.stage == gone || m.session != s {
+		return errGone
+	}
+	if m.stage != seated {
+		m.stage, m.entry.JoinedAt = seated, time.Now().UTC()
+	}
+	m.entry.State = Joined
+	r.putLocked(m)
+	r.snapshotLocked(m, token)
+	s.greeted = true
+	return nil
+}
+
+func (s *session) resumeToken() (string, error) {
+	s.room.mu.Lock()
+	claims := s.member.claims
+	claims.DisplayName = s.member.entry.DisplayName
+	s.room.mu.Unlock()
+	token, _, err := s.svc.deps.Keys.IssueResume(claims)
+	return token, err
+}
+
+// displayName is the token's name, which wins, or the one that the client chose, made fit to show.
+func displayName(claims grant.Claims, chosen string) (string, error) {
+	name := claims.DisplayName
+	if name == "" {
+		name = chosen
+	}
+	name = strings.TrimSpace(name)
+	if strings.ContainsFunc(name, unicode.IsControl) {
+		return "", invalid("A display name has no control characters.")
+	}
+	if n := len([]rune(name)); n > maxNameRunes {
+		return "", invalid("A display name has 64 characters at most.")
+	}
+	return name, nil
+}

@@ -1,0 +1,284 @@
+package signal
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/coder/websocket"
+	"golang.org/x/time/rate"
+
+	"github.com/parley-sfu/parley/signal/wire"
+)
+
+const (
+	inboxMessages = 8                // read, but not yet handled
+	frameTimeout  = 10 * time.Second // to finish a message that was begun, either way
+	lingerTimeout = time.Second      // for the other end to answer a close frame
+)
+
+// errClosed says that the other end closed the socket on purpose.
+var errClosed = errors.New("closed by the client")
+
+// outbound is a message on its way to one socket.
+type outbound struct {
+	head wire.Envelope
+	body any // json.RawMessage, or a struct of package wire
+}
+
+// socket is one WebSocket with a bounded outbound queue. One goroutine each reads, writes and pings; Run owns them.
+//
+// send and end may be called from anywhere and never block. Messages that were sent before end are written before the
+// close frame, except when the queue ran over.
+type socket struct {
+	conn    *websocket.Conn
+	raw     net.Conn // under conn, to bound what conn does not
+	cfg     Config
+	limiter *rate.Limiter
+	metrics *metrics
+
+	inbox  chan []byte
+	queue  chan outbound
+	queued atomic.Int64 // bytes of encoded bodies in queue
+
+	endOnce sync.Once
+	ending  chan struct{} // closed by end
+	code    int           // of the close frame; set before ending is closed
+	reason  string
+	flush   bool // write what is queued first
+}
+
+func newSocket(conn *websocket.Conn, raw net.Conn, limiter *rate.Limiter, cfg Config, m *metrics) *socket {
+	conn.SetReadLimit(-1) // read has a limit of its own, which can say what was wrong
+	return &socket{
+		conn: conn, raw: raw, cfg: cfg, limiter: limiter, metrics: m,
+		inbox:  make(chan []byte, inboxMessages),
+		queue:  make(chan outbound, cfg.QueueMessages),
+		ending: make(chan struct{}),
+	}
+}
+
+// run reads, writes and pings until the socket ends. It returns errClosed when the client closed it, a *fatal when the
+// client broke the rules, and otherwise what went wrong. The inbox is closed when nothing more comes.
+func (k *socket) run(ctx context.Context) error {
+	own, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		defer close(k.inbox)
+		err := k.read(own)
+		if broken, ok := errors.AsType[*fatal](err); ok {
+			e := asError(broken.err)
+			k.send(outbound{head: wire.Envelope{Type: wire.TypeError}, body: wire.Error{Code: e.Code, Message: e.Say}})
+			k.end(broken.code, e.Code)
+			<-own.Done()
+		}
+		stop(err)
+	})
+	wg.Go(func() { stop(k.write(own)) })
+	wg.Go(func() { stop(k.ping(own)) })
+	<-own.Done()
+	k.conn.CloseNow() //nolint:errcheck // closed is closed
+	wg.Wait()
+	k.drain()
+	return context.Cause(own)
+}
+
+// send queues a message. It is false when the client reads too slowly: the socket is then on its way to be closed.
+func (k *socket) send(out outbound) bool {
+	size := bodySize(out)
+	if k.queued.Add(size) > int64(k.cfg.QueueBytes) && size < k.queued.Load() {
+		k.queued.Add(-size)
+		k.overrun()
+		return false
+	}
+	select {
+	case k.queue <- out:
+		k.metrics.queued.Add(1)
+		return true
+	default:
+		k.queued.Add(-size)
+		k.overrun()
+		return false
+	}
+}
+
+func (k *socket) overrun() {
+	k.finish(wire.CloseSlow, "read too slowly", false)
+}
+
+// end closes the socket with a code once everything queued is written. The first call counts.
+func (k *socket) end(code int, reason string) { k.finish(code, reason, true) }
+
+func (k *socket) finish(code int, reason string, flush bool) {
+	k.endOnce.Do(func() {
+		k.code, k.reason, k.flush = code, reason, flush
+		if code == wire.CloseSlow {
+			k.metrics.drops.Inc()
+		}
+		close(k.ending)
+	})
+}
+
+// closeCode is the code that end was called with, or 0.
+func (k *socket) closeCode() int {
+	select {
+	case <-k.ending:
+		return k.code
+	default:
+		return 0
+	}
+}
+
+func (k *socket) read(ctx context.Context) error {
+	for {
+		data, err := k.readOne(ctx)
+		if err != nil {
+			return err
+		}
+		if !k.limiter.Allow() {
+			return &fatal{wire.CloseRate, limited("Too many messages.")}
+		}
+		select {
+		case k.inbox <- data:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// readOne reads a whole message. The limit is on the inflated size: no more than one byte over it is ever inflated.
+func (k *socket) readOne(ctx context.Context) ([]byte, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	typ, r, err := k.conn.Reader(ctx)
+	if err != nil {
+		return nil, readError(err)
+	}
+	if typ != websocket.MessageText {
+		return nil, &fatal{wire.CloseBadRequest, invalid("Messages are text, not binary.")}
+	}
+	late := time.AfterFunc(frameTimeout, cancel)
+	defer late.Stop()
+	data, err := io.ReadAll(io.LimitReader(r, k.cfg.MaxMessageBytes+1))
+	if err != nil {
+		return nil, readError(err)
+	}
+	if int64(len(data)) > k.cfg.MaxMessageBytes {
+		return nil, &fatal{wire.CloseTooBig, tooBig(k.cfg.MaxMessageBytes)}
+	}
+	return data, nil
+}
+
+// readError tells a client that left from one that was lost. Browsers send 1001 when a page goes away, and no code when
+// a program does not name one.
+func readError(err error) error {
+	switch websocket.CloseStatus(err) {
+	case websocket.StatusNormalClosure, websocket.StatusGoingAway, websocket.StatusNoStatusRcvd:
+		return errClosed
+	}
+	return fmt.Errorf("read: %w", err)
+}
+
+func (k *socket) write(ctx context.Context) error {
+	for {
+		select {
+		case out := <-k.queue:
+			if err := k.writeOne(ctx, out); err != nil {
+				return err
+			}
+		case <-k.ending:
+			return k.close(ctx)
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+func (k *socket) writeOne(ctx context.Context, out outbound) error {
+	k.taken(out)
+	data, err := encode(out)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, frameTimeout)
+	defer cancel()
+	if err := k.conn.Write(ctx, websocket.MessageText, data); err != nil {
+		return fmt.Errorf("write: %w", err)
+	}
+	return nil
+}
+
+// close writes what is queued and the close frame, and waits a moment for the answer.
+func (k *socket) close(ctx context.Context) error {
+	for k.flush {
+		select {
+		case out := <-k.queue:
+			if err := k.writeOne(ctx, out); err != nil {
+				return err
+			}
+			continue
+		default:
+		}
+		break
+	}
+	// The handshake reads away what the client still sends. The deadline keeps that short, whatever it sends.
+	if err := k.raw.SetDeadline(time.Now().Add(lingerTimeout)); err != nil {
+		return fmt.Errorf("close: %w", err)
+	}
+	k.conn.Close(websocket.StatusCode(k.code), k.reason) //nolint:errcheck // closed is closed
+	return fmt.Errorf("closed with %d: %s", k.code, k.reason)
+}
+
+func (k *socket) ping(ctx context.Context) error {
+	tick := time.NewTicker(k.cfg.PingEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+		pong, cancel := context.WithTimeout(ctx, k.cfg.PingTimeout)
+		err := k.conn.Ping(pong)
+		cancel()
+		if err != nil {
+			return fmt.Errorf("ping: %w", err)
+		}
+	}
+}
+
+// drain empties the queue of a socket that is gone, so that what waited is not counted as waiting.
+func (k *socket) drain() {
+	for {
+		select {
+		case out := <-k.queue:
+			k.taken(out)
+		default:
+			return
+		}
+	}
+}
+
+func (k *socket) taken(out outbound) {
+	k.queued.Add(-bodySize(out))
+	k.metrics.queued.Add(-1)
+}
+
+func bodySize(out outbound) int64 {
+	raw, _ := out.body.(json.RawMessage)
+	return int64(len(raw))
+}
+
+func encode(out outbound) ([]byte, error) {
+	if raw, ok := out.body.(json.RawMessage); ok {
+		return wire.Join(out.head, raw)
+	}
+	return wire.Encode(out.head, out.body)
+}
