@@ -84,6 +84,7 @@ type FramedConn struct {
 	in      frameReader
 	first   firstFrame
 	out     frameQueue
+	drain   func() // writeQueued, bound once: binding it for each start would allocate
 }
 
 // NewFramedConn wraps a connection just accepted, which from then on belongs to the FramedConn. Of cfg only FirstFrame
@@ -94,6 +95,7 @@ func NewFramedConn(conn net.Conn, cfg FramedConfig) *FramedConn {
 	c.in.src = conn
 	c.first.limit = time.Now().Add(cfg.FirstFrame)
 	c.out.limit = cfg.WriteBuffer
+	c.drain = c.writeQueued
 	if conn.SetReadDeadline(c.first.limit) != nil {
 		_ = c.Close() // it has gone already; Read will say so
 	}
@@ -189,8 +191,8 @@ func (c *FramedConn) queue(header, b []byte, limit int) error {
 	return err
 }
 
-// drain writes until nothing is queued. Many frames leave in one system call when the peer is slower than the writers.
-func (c *FramedConn) drain() {
+// writeQueued writes until nothing is queued. Many frames leave in one system call when the peer is slower than the writers.
+func (c *FramedConn) writeQueued() {
 	defer c.out.done()
 	for {
 		b := c.out.next()
@@ -198,7 +200,7 @@ func (c *FramedConn) drain() {
 			return
 		}
 		if _, err := c.Conn.Write(b); err != nil {
-			c.abort()
+			_ = c.abort() // the write has failed already
 			return
 		}
 	}

@@ -37,14 +37,30 @@ func TestFramedListenerCaps(t *testing.T) {
 		peers   []string
 		refused []string
 	}{
-		{"per IPv4 address", FramedConfig{MaxConnsPerAddr: 2},
-			[]string{"192.0.2.1:1", "192.0.2.1:2", "192.0.2.1:3", "192.0.2.2:1"}, []string{"192.0.2.1:3"}},
-		{"per IPv4 address, mapped", FramedConfig{MaxConnsPerAddr: 1},
-			[]string{"192.0.2.1:1", "[::ffff:192.0.2.1]:2"}, []string{"192.0.2.1:2"}},
-		{"per IPv6 network", FramedConfig{MaxConnsPerAddr: 1},
-			[]string{"[2001:db8::1]:1", "[2001:db8::2]:1", "[2001:db8:0:1::1]:1"}, []string{"[2001:db8::2]:1"}},
-		{"overall", FramedConfig{MaxConns: 2},
-			[]string{"192.0.2.1:1", "192.0.2.2:1", "192.0.2.3:1"}, []string{"192.0.2.3:1"}},
+		{
+			"per IPv4 address",
+			FramedConfig{MaxConnsPerAddr: 2},
+			[]string{"192.0.2.1:1", "192.0.2.1:2", "192.0.2.1:3", "192.0.2.2:1"},
+			[]string{"192.0.2.1:3"},
+		},
+		{
+			"per IPv4 address, mapped",
+			FramedConfig{MaxConnsPerAddr: 1},
+			[]string{"192.0.2.1:1", "[::ffff:192.0.2.1]:2"},
+			[]string{"192.0.2.1:2"},
+		},
+		{
+			"per IPv6 network",
+			FramedConfig{MaxConnsPerAddr: 1},
+			[]string{"[2001:db8::1]:1", "[2001:db8::2]:1", "[2001:db8:0:1::1]:1"},
+			[]string{"[2001:db8::2]:1"},
+		},
+		{
+			"overall",
+			FramedConfig{MaxConns: 2},
+			[]string{"192.0.2.1:1", "192.0.2.2:1", "192.0.2.3:1"},
+			[]string{"192.0.2.3:1"},
+		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			var ends []net.Conn

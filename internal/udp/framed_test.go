@@ -211,6 +211,25 @@ func TestFramedWriteIsBounded(t *testing.T) {
 	}
 }
 
+func TestFramedNoAllocations(t *testing.T) {
+	c, far := pipe(t, FramedConfig{})
+	payload, buf := make([]byte, 1000), make([]byte, 1002)
+	if n := testing.AllocsPerRun(100, func() {
+		c.WriteFrame(payload)
+		_, _ = io.ReadFull(far, buf)
+		c.out.wait()
+	}); n != 0 {
+		t.Errorf("%v allocations to write a frame", n)
+	}
+	stream := framed(slices.Repeat([][]byte{stun}, 1000)...)
+	var frames int
+	in := NewFramedConn(&script{stream: stream, step: 4096}, FramedConfig{})
+	in.OnFrame(func([]byte) bool { frames++; return frames%8 != 0 }) // so that Read returns at times
+	if n := testing.AllocsPerRun(100, func() { _, _ = in.Read(buf) }); n != 0 {
+		t.Errorf("%v allocations to read frames", n)
+	}
+}
+
 func TestFramedClose(t *testing.T) {
 	c, far := pipe(t, FramedConfig{})
 	c.WriteFrame(stun) // its goroutine is stuck: nobody reads

@@ -28,7 +28,7 @@ func TestPionSharesTheSocket(t *testing.T) {
 			client := agent(t, tc.network, ice.WithUDPMux(nil))
 			introduce(t, node, client)
 			introduce(t, client, node)
-			clientConn, nodeConn := connect(t, ctx, client, node)
+			clientConn, nodeConn := connect(ctx, t, client, node)
 			for _, way := range []struct{ from, to net.Conn }{{clientConn, nodeConn}, {nodeConn, clientConn}} {
 				if _, err := way.from.Write([]byte("\x16 through pion")); err != nil {
 					t.Fatal(err)
@@ -120,7 +120,7 @@ func introduce(t *testing.T, a, b *ice.Agent) {
 	}
 }
 
-func connect(t *testing.T, ctx context.Context, client, node *ice.Agent) (clientConn, nodeConn net.Conn) {
+func connect(ctx context.Context, t *testing.T, client, node *ice.Agent) (clientConn, nodeConn net.Conn) {
 	t.Helper()
 	clientUfrag, clientPwd, err := client.GetLocalUserCredentials()
 	if err != nil {

@@ -1,7 +1,6 @@
 package udp
 
 import (
-	"errors"
 	"net"
 	"os"
 	"unsafe"
@@ -70,12 +69,9 @@ func (s *socket) read(ms []Message) (n, truncated int, err error) {
 
 // passing tells errors that say something about one datagram or moment from those that say the socket is broken.
 func passing(errno unix.Errno) bool {
-	for _, e := range [...]unix.Errno{
-		unix.EINTR, unix.EAGAIN, unix.ECONNREFUSED, unix.EHOSTUNREACH, unix.ENETUNREACH, unix.EPROTO, unix.EMSGSIZE,
-	} {
-		if errors.Is(errno, e) {
-			return true
-		}
+	switch errno {
+	case unix.EINTR, unix.EAGAIN, unix.ECONNREFUSED, unix.EHOSTUNREACH, unix.ENETUNREACH, unix.EPROTO, unix.EMSGSIZE:
+		return true
 	}
 	return false
 }
