@@ -10,9 +10,9 @@ import (
 // maxLate is how far a layer may fall behind before it drops frames instead of sending a burst.
 const maxLate = time.Second
 
-// run sends the frames of the layer's source when they are due, counted from the epoch, until the source or the context
-// ends.
-func (s *sender) run(ctx context.Context, epoch time.Time) error {
+// run sends the frames of the layer's source when they are due, counted from the epoch, until the source, the publication
+// or the context ends.
+func (s *sender) run(ctx context.Context, ended <-chan struct{}, epoch time.Time) error {
 	s.startAt(epoch)
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -35,6 +35,8 @@ func (s *sender) run(ctx context.Context, epoch time.Time) error {
 		timer.Reset(max(wait, 0))
 		select {
 		case <-ctx.Done():
+			return nil
+		case <-ended:
 			return nil
 		case <-timer.C:
 		}

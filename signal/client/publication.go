@@ -34,11 +34,13 @@ type Layer struct {
 type Publication struct {
 	source  string
 	senders []*sender
+	ended   chan struct{} // closed when it is unpublished
 
 	mu      sync.Mutex
 	muted   bool
 	wanted  []string // rids; nil: all
 	started bool
+	over    bool // ended is closed
 }
 
 // PublicationOptions are the rarer choices of a publication.
@@ -72,7 +74,7 @@ func NewPublication(source string, opts PublicationOptions, layers ...Layer) *Pu
 	if opts.Level == nil {
 		opts.Level = ConstantLevel(defaultLevel)
 	}
-	p := &Publication{source: source}
+	p := &Publication{source: source, ended: make(chan struct{})}
 	id := uuid.NewString()
 	for _, layer := range layers {
 		p.senders = append(p.senders, newSender(id, layer, opts))
@@ -172,6 +174,16 @@ func (p *Publication) claim() error {
 	}
 	p.started = true
 	return nil
+}
+
+// stop ends the publication's sources for good.
+func (p *Publication) stop() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.over {
+		p.over = true
+		close(p.ended)
+	}
 }
 
 func (p *Publication) kind() webrtc.RTPCodecType {

@@ -157,6 +157,16 @@ func (s *sender) pictureLost() {
 	s.mu.Unlock()
 }
 
+// ssrc is the stream's name in the peer connection of the time; 0 without one.
+func (s *sender) ssrc() uint32 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.out == nil {
+		return 0
+	}
+	return s.out.ssrc
+}
+
 // startAt sets the moment of the source's time zero.
 func (s *sender) startAt(epoch time.Time) {
 	s.mu.Lock()

@@ -1,0 +1,206 @@
+package client
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/parley-sfu/parley/signal/wire"
+)
+
+const (
+	reportEvery  = time.Second            // sender reports
+	firstReport  = 100 * time.Millisecond // the first comes soon
+	restartBase  = 100 * time.Millisecond
+	restartLimit = 5 * time.Second
+	restartTime  = 3 * time.Second // for one ICE restart to succeed
+)
+
+// renewMedia makes a peer connection with everything that is published, and closes the one before.
+func (c *Client) renewMedia() error {
+	c.mu.Lock()
+	pubs, opts, old := slices.Clone(c.published), c.opts, c.media
+	c.layers = map[string][]string{}
+	c.mu.Unlock()
+	for _, pub := range pubs {
+		pub.wantAll()
+	}
+	fresh, err := newMedia(c.ticket, opts, pubs, c.watch, c.onMediaState)
+	if err != nil {
+		return fmt.Errorf("media: %w", err)
+	}
+	c.mu.Lock()
+	c.media = fresh
+	c.mu.Unlock()
+	if old == nil {
+		return nil
+	}
+	return old.close()
+}
+
+// beginAnew says hello again to a server that resumed the participant but knows nothing of its media any more, and then
+// repeats what the room should know.
+func (c *Client) beginAnew(ctx context.Context, sock *socket) {
+	if err := c.greetAgain(ctx, sock); err != nil && ctx.Err() == nil {
+		c.log.Info("session was not rebuilt", "error", err)
+		sock.abort() // resume once more
+	}
+}
+
+func (c *Client) greetAgain(ctx context.Context, sock *socket) error {
+	if c.currentMedia() != nil {
+		if err := c.renewMedia(); err != nil {
+			return err
+		}
+	}
+	if err := c.hello(ctx, sock); err != nil {
+		return err
+	}
+	c.mu.Lock()
+	wish := c.subscribed
+	c.mu.Unlock()
+	if wish == nil {
+		return nil
+	}
+	_, err := c.callOn(ctx, sock, wire.TypeSubscriptionUpdate, *wish)
+	return err
+}
+
+func (c *Client) accept(m *media, raw []byte) error {
+	var answer wire.Answer
+	if err := json.Unmarshal(raw, &answer); err != nil {
+		_ = m.abandon() // the reason for it is worse
+		return fmt.Errorf("decode answer: %w", err)
+	}
+	if err := m.accept(answer); err != nil {
+		return err
+	}
+	m.assign(c.Slots())
+	if len(answer.Refused) > 0 {
+		c.events.push(Refused{&Error{
+			Code: wire.CodePublishDenied, Message: fmt.Sprintf("The server takes no media on lines %v.", answer.Refused),
+		}})
+	}
+	return nil
+}
+
+// renegotiate offers what has changed.
+func (c *Client) renegotiate(ctx context.Context, restart bool) error {
+	c.mu.Lock()
+	m, sock := c.media, c.sock
+	c.mu.Unlock()
+	switch {
+	case m == nil:
+		return ErrNoMedia
+	case sock == nil:
+		return ErrNotConnected
+	}
+	offer, err := m.offer(ctx, restart)
+	if err != nil {
+		return err
+	}
+	return c.exchange(ctx, sock, m, wire.TypeOffer, offer)
+}
+
+func (c *Client) onMediaState(state MediaState) {
+	if state == MediaConnected {
+		c.once.Do(func() { close(c.flows) })
+	}
+	c.events.push(MediaStateChanged{State: state})
+	if state != MediaConnecting {
+		c.lookAfterMedia()
+	}
+}
+
+// lookAfterMedia wakes keepMedia; it never blocks.
+func (c *Client) lookAfterMedia() {
+	select {
+	case c.unwell <- struct{}{}:
+	default:
+	}
+}
+
+// keepMedia restarts ICE when media has died, as often as it takes.
+func (c *Client) keepMedia(ctx context.Context) {
+	for {
+		select {
+		case <-c.unwell:
+		case <-ctx.Done():
+			return
+		}
+		if c.MediaState() == MediaDisconnected {
+			c.revive(ctx)
+		}
+	}
+}
+
+// revive restarts ICE until media flows again. A restart that the server cannot be told of is tried again soon; one that
+// does not lead anywhere is given restartTime.
+func (c *Client) revive(ctx context.Context) {
+	pause := backoff{base: restartBase, limit: restartLimit}
+	for ctx.Err() == nil {
+		if state := c.MediaState(); state == MediaConnected || state == MediaClosed {
+			return
+		}
+		wait := restartTime
+		if err := c.RestartICE(ctx); err != nil {
+			c.log.Debug("ICE not restarted yet", "error", err)
+			wait = pause.next()
+		}
+		timer := time.NewTimer(wait)
+		select {
+		case <-timer.C:
+		case <-c.unwell:
+		case <-ctx.Done():
+		}
+		timer.Stop()
+	}
+}
+
+// reportAll sends sender reports for as long as the client runs.
+func (c *Client) reportAll(ctx context.Context) {
+	timer := time.NewTimer(firstReport)
+	defer timer.Stop()
+	for {
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			return
+		}
+		wait := firstReport
+		if m := c.currentMedia(); m.current() == MediaConnected {
+			m.sendReports(c.clock, c.ticket.ParticipantID)
+			wait = reportEvery
+		}
+		timer.Reset(wait)
+	}
+}
+
+// publishAll starts the sources of what is published from the beginning, together, once media can flow.
+func (c *Client) publishAll(ctx context.Context) {
+	select {
+	case <-c.flows:
+	case <-ctx.Done():
+		return
+	}
+	epoch := time.Now()
+	for _, pub := range c.opts.Publish {
+		c.play(pub, epoch)
+	}
+}
+
+// play paces the layers of one publication until it is unpublished or the client leaves.
+func (c *Client) play(pub *Publication, epoch time.Time) {
+	for _, s := range pub.senders {
+		if s.from == nil {
+			continue
+		}
+		c.background(func(ctx context.Context) {
+			if err := s.run(ctx, pub.ended, epoch); err != nil {
+				c.events.push(PublishEnded{Source: pub.source, RID: s.rid, Err: err})
+			}
+		})
+	}
+}

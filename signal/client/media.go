@@ -1,0 +1,363 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/pion/rtcp"
+	"github.com/pion/webrtc/v4"
+
+	"github.com/parley-sfu/parley/signal/wire"
+)
+
+// media is one peer connection with what it sends and receives. The client always offers, one offer at a time.
+type media struct {
+	pc     *webrtc.PeerConnection
+	opts   Options
+	watch  *stopwatch
+	change func(MediaState)
+
+	offering chan struct{} // held from an offer to its answer
+
+	mu        sync.Mutex // protects following
+	slots     []*slot
+	published []published
+	state     MediaState
+	closed    bool
+	wg        sync.WaitGroup
+}
+
+// published is a publication with its m-line.
+type published struct {
+	pub         *Publication
+	transceiver *webrtc.RTPTransceiver
+}
+
+// newMedia makes a peer connection with the m-lines of every publication and slot. It sends nothing yet.
+func newMedia(ticket Ticket, opts Options, pubs []*Publication, w *stopwatch, change func(MediaState)) (*media, error) {
+	api, err := newAPI(opts)
+	if err != nil {
+		return nil, err
+	}
+	pc, err := api.NewPeerConnection(webrtc.Configuration{ICEServers: ticket.iceServers()})
+	if err != nil {
+		return nil, fmt.Errorf("peer connection: %w", err)
+	}
+	m := &media{
+		pc: pc, opts: opts, watch: w, change: change, state: MediaConnecting,
+		offering: make(chan struct{}, 1),
+	}
+	pc.OnTrack(m.onTrack)
+	pc.OnICEConnectionStateChange(m.onICEState)
+	pc.OnConnectionStateChange(m.onState)
+	if err := m.addAll(pubs); err != nil {
+		return nil, errors.Join(err, pc.Close())
+	}
+	return m, nil
+}
+
+func (m *media) addAll(pubs []*Publication) error {
+	for _, pub := range pubs {
+		if err := m.publish(pub); err != nil {
+			return err
+		}
+	}
+	return m.addSlots(m.opts.AudioSlots, m.opts.VideoSlots)
+}
+
+// publish adds the m-line of a publication; the next offer carries it.
+func (m *media) publish(pub *Publication) error {
+	transceiver, err := m.pc.AddTransceiverFromTrack(pub.senders[0], webrtc.RTPTransceiverInit{
+		Direction: webrtc.RTPTransceiverDirectionSendonly,
+	})
+	if err != nil {
+		return fmt.Errorf("publish %s: %w", pub.source, err)
+	}
+	if err := transceiver.SetCodecPreferences(pub.senders[0].codec.parameters()); err != nil {
+		return fmt.Errorf("publish %s: codec: %w", pub.source, err)
+	}
+	for _, s := range pub.senders[1:] {
+		if err := transceiver.Sender().AddEncoding(s); err != nil {
+			return fmt.Errorf("publish %s: layer %s: %w", pub.source, s.rid, err)
+		}
+	}
+	m.mu.Lock()
+	m.published = append(m.published, published{pub: pub, transceiver: transceiver})
+	m.mu.Unlock()
+	for _, s := range pub.senders {
+		m.spawn(func() { readFeedback(transceiver.Sender(), s, len(pub.senders) > 1) })
+	}
+	return nil
+}
+
+// unpublish takes a publication's track away; the next offer says so.
+func (m *media) unpublish(pub *Publication) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for i, p := range m.published {
+		if p.pub == pub {
+			m.published = append(m.published[:i:i], m.published[i+1:]...)
+			return p.transceiver.Stop()
+		}
+	}
+	return fmt.Errorf("unpublish %s: it is not published here", pub.source)
+}
+
+// addSlots adds receiving m-lines; the next offer carries them.
+func (m *media) addSlots(audio, video int) error {
+	for range audio {
+		if err := m.addSlot(webrtc.RTPCodecTypeAudio, []string{webrtc.MimeTypeOpus}); err != nil {
+			return err
+		}
+	}
+	for range video {
+		if err := m.addSlot(webrtc.RTPCodecTypeVideo, m.opts.Codecs); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (m *media) addSlot(kind webrtc.RTPCodecType, mimes []string) error {
+	transceiver, err := m.pc.AddTransceiverFromKind(kind, webrtc.RTPTransceiverInit{
+		Direction: webrtc.RTPTransceiverDirectionRecvonly,
+	})
+	if err != nil {
+		return fmt.Errorf("%s slot: %w", kind, err)
+	}
+	prefer, err := preferences(mimes)
+	if err != nil {
+		return fmt.Errorf("%s slot: %w", kind, err)
+	}
+	if err := transceiver.SetCodecPreferences(prefer); err != nil {
+		return fmt.Errorf("%s slot: codecs: %w", kind, err)
+	}
+	return nil
+}
+
+// offer makes an offer and holds the right to offer until accept or abandon.
+func (m *media) offer(ctx context.Context, restart bool) (wire.Offer, error) {
+	select {
+	case m.offering <- struct{}{}:
+	case <-ctx.Done():
+		return wire.Offer{}, ctx.Err()
+	}
+	desc, err := m.pc.CreateOffer(&webrtc.OfferOptions{ICERestart: restart})
+	if err != nil {
+		<-m.offering
+		return wire.Offer{}, fmt.Errorf("create offer: %w", err)
+	}
+	// The offer goes out at once, without candidates: the server learns the client's addresses from its checks.
+	if err := m.pc.SetLocalDescription(desc); err != nil {
+		<-m.offering
+		return wire.Offer{}, fmt.Errorf("apply offer: %w", err)
+	}
+	return wire.Offer{SDPOffer: desc.SDP, Tracks: m.nameLines()}, nil
+}
+
+// nameLines learns the mids that the offer has given out, makes the slots of new receiving lines and returns the hints
+// for the sending ones.
+func (m *media) nameLines() []wire.TrackHint {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var hints []wire.TrackHint
+	for _, p := range m.published {
+		mid := p.transceiver.Mid()
+		for _, s := range p.pub.senders {
+			s.setMID(mid)
+		}
+		hints = append(hints, wire.TrackHint{MID: mid, Source: p.pub.source})
+	}
+	for _, t := range m.pc.GetTransceivers() {
+		if t.Direction() == webrtc.RTPTransceiverDirectionRecvonly && m.slotLocked(t.Mid()) == nil {
+			s := newSlot(t.Mid(), t.Kind(), m.opts.OnPacket, m.watch)
+			s.write = m.pc.WriteRTCP
+			m.slots = append(m.slots, s)
+		}
+	}
+	return hints
+}
+
+// accept applies the server's answer to the outstanding offer.
+func (m *media) accept(answer wire.Answer) error {
+	defer func() { <-m.offering }()
+	err := m.pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeAnswer, SDP: answer.SDPAnswer})
+	if err != nil {
+		return fmt.Errorf("apply answer: %w", err)
+	}
+	return nil
+}
+
+// abandon takes back an offer that got no answer.
+func (m *media) abandon() error {
+	defer func() { <-m.offering }()
+	if m.pc.SignalingState() != webrtc.SignalingStateHaveLocalOffer {
+		return nil
+	}
+	if err := m.pc.SetLocalDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeRollback}); err != nil {
+		return fmt.Errorf("take back offer: %w", err)
+	}
+	return nil
+}
+
+// assign tells every slot what it carries.
+func (m *media) assign(slots []wire.Slot) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, carries := range slots {
+		if s := m.slotLocked(carries.MID); s != nil {
+			s.assign(carries)
+		}
+	}
+}
+
+func (m *media) slotLocked(mid string) *slot {
+	for _, s := range m.slots {
+		if s.mid == mid {
+			return s
+		}
+	}
+	return nil
+}
+
+func (m *media) stats(now time.Time) []SlotStats {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	stats := make([]SlotStats, len(m.slots))
+	for i, s := range m.slots {
+		stats[i] = s.snapshot(now)
+	}
+	return stats
+}
+
+func (m *media) onTrack(track *webrtc.TrackRemote, receiver *webrtc.RTPReceiver) {
+	transceiver := receiver.RTPTransceiver()
+	if transceiver == nil {
+		return
+	}
+	m.mu.Lock()
+	s := m.slotLocked(transceiver.Mid())
+	m.mu.Unlock()
+	if s == nil {
+		return
+	}
+	m.spawn(func() { s.receive(track) })
+	m.spawn(func() { s.readReports(receiver) })
+}
+
+func (m *media) onICEState(state webrtc.ICEConnectionState) {
+	if state == webrtc.ICEConnectionStateConnected || state == webrtc.ICEConnectionStateCompleted {
+		m.watch.iceConnected()
+	}
+}
+
+func (m *media) onState(state webrtc.PeerConnectionState) {
+	switch state {
+	case webrtc.PeerConnectionStateConnected:
+		m.watch.dtlsConnected()
+		m.enter(MediaConnected)
+	case webrtc.PeerConnectionStateConnecting:
+		m.enter(MediaConnecting)
+	case webrtc.PeerConnectionStateDisconnected, webrtc.PeerConnectionStateFailed:
+		m.enter(MediaDisconnected)
+	case webrtc.PeerConnectionStateClosed:
+		m.enter(MediaClosed)
+	}
+}
+
+func (m *media) enter(state MediaState) {
+	m.mu.Lock()
+	if m.state == state || m.state == MediaClosed {
+		m.mu.Unlock()
+		return
+	}
+	m.state = state
+	m.mu.Unlock()
+	m.change(state)
+}
+
+func (m *media) current() MediaState {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.state
+}
+
+// spawn runs f in a goroutine that close waits for.
+func (m *media) spawn(f func()) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !m.closed {
+		m.wg.Go(f)
+	}
+}
+
+func (m *media) close() error {
+	m.mu.Lock()
+	m.closed = true
+	m.mu.Unlock()
+	err := m.pc.GracefulClose()
+	m.wg.Wait()
+	return err
+}
+
+// sendReports writes the sender reports of everything published. The first comes soon, so that a receiver can line up
+// sound and picture from the start.
+func (m *media) sendReports(clock wallClock, cname string) {
+	m.mu.Lock()
+	published := m.published
+	m.mu.Unlock()
+	for _, p := range published {
+		for _, s := range p.pub.senders {
+			if packets := s.report(clock, time.Now(), cname); packets != nil {
+				_ = m.pc.WriteRTCP(packets) // a connection that is going away
+			}
+		}
+	}
+}
+
+// readFeedback passes the server's requests for keyframes on to a layer until the peer connection closes. Pion answers
+// NACKs meanwhile, and only while somebody reads.
+func readFeedback(from *webrtc.RTPSender, to *sender, simulcast bool) {
+	buf := make([]byte, maxDatagram)
+	for {
+		n, err := readSenderRTCP(from, to.rid, simulcast, buf)
+		if err != nil {
+			return
+		}
+		packets, err := rtcp.Unmarshal(buf[:n])
+		if err != nil {
+			continue // a broken report is as good as a lost one
+		}
+		for _, p := range packets {
+			if wantsKeyframe(p, to.ssrc()) {
+				to.pictureLost()
+			}
+		}
+	}
+}
+
+// wantsKeyframe reads the two ways of asking for a keyframe (RFC 4585, PLI; RFC 5104, FIR). Reports about several streams
+// can share a packet, and every stream gets all of it.
+func wantsKeyframe(p rtcp.Packet, ssrc uint32) bool {
+	switch p := p.(type) {
+	case *rtcp.PictureLossIndication:
+		return p.MediaSSRC == ssrc
+	case *rtcp.FullIntraRequest:
+		return slices.ContainsFunc(p.FIR, func(e rtcp.FIREntry) bool { return e.SSRC == ssrc })
+	default:
+		return false
+	}
+}
+
+func readSenderRTCP(from *webrtc.RTPSender, rid string, simulcast bool, buf []byte) (int, error) {
+	if simulcast {
+		n, _, err := from.ReadSimulcast(buf, rid)
+		return n, err
+	}
+	n, _, err := from.Read(buf)
+	return n, err
+}

@@ -1,0 +1,194 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/parley-sfu/parley/signal/wire"
+)
+
+const (
+	resumeBase  = 250 * time.Millisecond
+	resumeLimit = 10 * time.Second
+)
+
+// session is what a client has to know to come back: how far it has read, and the token to show. The socket's reader
+// alone uses it.
+type session struct {
+	seq         sequence
+	resumeToken string
+	returning   atomic.Bool // the socket was opened to resume, and the server has not said that it knows no session
+}
+
+// serve opens sockets one after the other until the session is over.
+func (c *Client) serve(ctx context.Context) error {
+	var s session
+	sock, err := c.open(ctx, c.ticket.JoinToken)
+	if err != nil {
+		return err
+	}
+	for {
+		err := c.attend(ctx, sock, &s)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if err = c.judge(err); err != nil {
+			return err
+		}
+		if s.resumeToken == "" && c.State() != StateWaiting {
+			return fmt.Errorf("socket lost before joining: %w", ErrNotConnected)
+		}
+		if sock, err = c.reopen(ctx, &s); err != nil || sock == nil {
+			return err
+		}
+	}
+}
+
+func (c *Client) open(ctx context.Context, token string) (*socket, error) {
+	started := time.Now()
+	sock, err := dial(ctx, c.ticket.SignalEndpoint, token, c.opts)
+	if err != nil {
+		return nil, err
+	}
+	c.watch.socketOpen(time.Since(started))
+	return sock, nil
+}
+
+// reopen tries until a socket is open, the server refuses, or the time for it is over.
+func (c *Client) reopen(ctx context.Context, s *session) (*socket, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, c.opts.ResumeFor, fmt.Errorf("not resumed within %s", c.opts.ResumeFor))
+	defer cancel()
+	token := s.resumeToken
+	if token == "" { // lost in the lobby, where nobody has a resume token yet
+		token = c.ticket.JoinToken
+	}
+	s.returning.Store(s.resumeToken != "")
+	pause := backoff{base: resumeBase, limit: resumeLimit}
+	var last error
+	for pause.wait(ctx) {
+		sock, err := c.open(ctx, token)
+		if err == nil {
+			return sock, nil
+		}
+		if isRefusal(err) {
+			return nil, err
+		}
+		last = err
+		c.log.Debug("socket not resumed yet", "error", err)
+	}
+	return nil, errors.Join(context.Cause(ctx), last)
+}
+
+// judge turns the end of a socket into the end of the client, or into nil when it is worth coming back.
+func (c *Client) judge(err error) error {
+	if own, ok := errors.AsType[*Error](err); ok {
+		return own
+	}
+	switch judgeClose(err) {
+	case closeReplace:
+		return ErrReplaced
+	case closeFinal:
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if c.lastRefusal != nil {
+			return c.lastRefusal
+		}
+		return fmt.Errorf("server closed the session: %w", err)
+	case closeResume:
+	}
+	c.setState(StateReconnecting, err)
+	return nil
+}
+
+// attend uses one socket from its greeting to its end.
+func (c *Client) attend(ctx context.Context, sock *socket, s *session) error {
+	c.setSocket(sock)
+	defer c.setSocket(nil)
+	own, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	left := make(chan struct{})
+	stay := context.AfterFunc(ctx, func() {
+		defer close(left)
+		sock.leave()
+	})
+	c.background(func(context.Context) { sock.keepAlive() })
+	failed := make(chan error, 1)
+	greet := c.hello
+	if s.returning.Load() {
+		last := s.seq.last
+		greet = func(ctx context.Context, sock *socket) error { return c.resume(ctx, sock, s, last) }
+	} else {
+		s.seq = sequence{}
+	}
+	c.background(func(context.Context) {
+		if err := greet(own, sock); err != nil {
+			failed <- err
+			sock.abort()
+		}
+	})
+	err := sock.read(func(e wire.Envelope, raw []byte) error { return c.receive(own, sock, s, e, raw) })
+	if !stay() {
+		<-left
+	}
+	sock.abort()
+	select {
+	case refusal := <-failed:
+		return refusal
+	default:
+		return err
+	}
+}
+
+func (c *Client) setSocket(sock *socket) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.sock = sock
+}
+
+// hello greets the server on a socket of its own session, with the offer where there is media.
+func (c *Client) hello(ctx context.Context, sock *socket) error {
+	hello := wire.Hello{ParticipantID: c.ticket.ParticipantID, DisplayName: c.opts.DisplayName}
+	m := c.currentMedia()
+	if m == nil {
+		return sock.send(wire.Envelope{Type: wire.TypeHello}, hello)
+	}
+	offer, err := m.offer(ctx, false)
+	if err != nil {
+		return err
+	}
+	hello.SDPOffer, hello.Tracks = offer.SDPOffer, offer.Tracks
+	return c.exchange(ctx, sock, m, wire.TypeHello, hello)
+}
+
+// exchange sends an offer that m has made and applies the answer.
+func (c *Client) exchange(ctx context.Context, sock *socket, m *media, kind string, body any) error {
+	sent := time.Now()
+	answer, err := c.callOn(ctx, sock, kind, body)
+	if err == nil && answer.kind != wire.TypeAnswer {
+		err = fmt.Errorf("offer was answered by %q", answer.kind)
+	}
+	if err != nil {
+		return errors.Join(err, m.abandon())
+	}
+	c.watch.answered(time.Since(sent))
+	return c.accept(m, answer.raw)
+}
+
+// resume asks for what was missed on a new socket, and looks after media that died meanwhile. A server that has nothing to
+// resume is greeted anew.
+func (c *Client) resume(ctx context.Context, sock *socket, s *session, last uint64) error {
+	_, err := c.callOn(ctx, sock, wire.TypeResume, wire.Resume{LastSeq: last})
+	if refusal, ok := errors.AsType[*Error](err); ok && refusal.Code == wire.CodeSessionUnknown {
+		s.returning.Store(false)
+		return c.greetAgain(ctx, sock)
+	}
+	if err != nil {
+		return err
+	}
+	c.setState(StateJoined, nil)
+	c.lookAfterMedia()
+	return nil
+}
