@@ -44,11 +44,24 @@ func startEmbedded(cfg Config, log *slog.Logger) (*embedded, error) {
 	srv.SetLoggerV2(out, false, false, false)
 	srv.Start()
 	e := &embedded{Server: srv, lock: lock}
-	if !srv.ReadyForConnections(startTimeout) || !srv.JetStreamEnabled() {
+	if !e.awaitStart(out) {
 		e.stop()
 		return nil, fmt.Errorf("embedded nats does not start: %s", out.reason())
 	}
 	return e, nil
+}
+
+// awaitStart waits until the server answers, or has told out why it never will.
+func (e *embedded) awaitStart(out *serverLog) bool {
+	for deadline := time.Now().Add(startTimeout); time.Now().Before(deadline); {
+		if out.fatal.Load() != nil {
+			return false
+		}
+		if e.ReadyForConnections(100 * time.Millisecond) {
+			return e.JetStreamEnabled()
+		}
+	}
+	return false
 }
 
 // stop returns when all is on disk and closed.

@@ -96,6 +96,7 @@ func TestAServerThatCannotStartSaysWhy(t *testing.T) {
 				t.Fatal(err)
 			}
 		},
+		"port is taken":        func(c *Config) { c.Listen = taken.Addr().String() },
 		"port is not a number": func(c *Config) { c.Listen = "127.0.0.1:nats" },
 	}
 	for name, change := range tests {
