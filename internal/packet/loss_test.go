@@ -1,0 +1,95 @@
+package packet
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+)
+
+func TestLoss(t *testing.T) {
+	const rtt = 50 * time.Millisecond
+	type step struct {
+		at     time.Duration
+		come   []uint16
+		forget uint16 // 0: nothing
+		due    []uint16
+	}
+	for name, steps := range map[string][]step{
+		"nothing lost":      {{at: 0, come: []uint16{1, 2, 3}}, {at: time.Second}},
+		"the first is late": {{at: 0, come: []uint16{2, 1, 3}}, {at: time.Second}},
+		"one lost":          {{at: 0, come: []uint16{1, 3}}, {at: 4 * time.Millisecond}, {at: 5 * time.Millisecond, due: []uint16{2}}},
+		"asked again after a round trip": {
+			{at: 0, come: []uint16{1, 3}}, {at: 5 * time.Millisecond, due: []uint16{2}},
+			{at: 54 * time.Millisecond}, {at: 55 * time.Millisecond, due: []uint16{2}},
+		},
+		"only out of order": {{at: 0, come: []uint16{1, 3}}, {at: 4 * time.Millisecond, come: []uint16{2}}, {at: time.Second / 2}},
+		"retransmitted": {
+			{at: 0, come: []uint16{1, 4}}, {at: 5 * time.Millisecond, due: []uint16{2, 3}},
+			{at: 40 * time.Millisecond, come: []uint16{2, 2}}, {at: 60 * time.Millisecond, due: []uint16{3}},
+		},
+		"over a wrap":             {{at: 0, come: []uint16{65534, 1}}, {at: 10 * time.Millisecond, due: []uint16{65535, 0}}},
+		"forgotten at a keyframe": {{at: 0, come: []uint16{1, 3, 6}, forget: 5}, {at: 10 * time.Millisecond, due: []uint16{5}}},
+		"forgotten after a second": {
+			{at: 0, come: []uint16{1, 3}}, {at: 999 * time.Millisecond, due: []uint16{2}}, {at: 1100 * time.Millisecond},
+		},
+		"a big jump":   {{at: 0, come: []uint16{1, 3, 1000, 1002}}, {at: 10 * time.Millisecond, due: []uint16{1001}}},
+		"far behind":   {{at: 0, come: []uint16{1000, 1002, 1}}, {at: 10 * time.Millisecond, due: []uint16{1001}}},
+		"never missed": {{at: 0, come: []uint16{10, 12, 9, 10}}, {at: 10 * time.Millisecond, due: []uint16{11}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var l Loss
+			for _, s := range steps {
+				for _, seq := range s.come {
+					l.Received(seq, int64(s.at))
+				}
+				if s.forget != 0 {
+					l.Forget(s.forget)
+				}
+				if s.come != nil {
+					continue
+				}
+				if got := l.Due(int64(s.at), rtt, nil); !slices.Equal(got, s.due) {
+					t.Errorf("at %v: due %v, want %v", s.at, got, s.due)
+				}
+			}
+		})
+	}
+}
+
+func TestLossGivesUp(t *testing.T) {
+	var l Loss
+	l.Received(1, 0)
+	l.Received(3, 0)
+	asks := 0
+	for now := int64(0); now < lossForget; now += int64(time.Millisecond) {
+		asks += len(l.Due(now, 0, nil))
+	}
+	if asks != lossAsks || l.Missing() != 0 {
+		t.Errorf("%d asks, %d still missing", asks, l.Missing())
+	}
+}
+
+// TestLossBounded loses at will: what is waited for is bounded, in order, truly missing, and among the last numbers.
+func TestLossBounded(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		var l Loss
+		came := make(map[uint16]bool)
+		seq := rapid.Uint16().Draw(t, "start")
+		for range 300 {
+			seq += rapid.SampledFrom([]uint16{1, 1, 2, 5, 100, 256, 0xFFFE}).Draw(t, "step")
+			came[seq] = true
+			l.Received(seq, 0)
+		}
+		due := l.Due(lossReorder, 0, nil)
+		if len(due) != l.Missing() || len(due) > lossBound {
+			t.Fatalf("%d due, %d missing", len(due), l.Missing())
+		}
+		for i, seq := range due {
+			if came[seq] || i > 0 && !SeqLess(due[i-1], seq) || !SeqLess(seq, l.highest) {
+				t.Fatalf("due %v", due)
+			}
+		}
+	})
+}
