@@ -72,8 +72,9 @@ func passing(errno unix.Errno) bool {
 	switch errno {
 	case unix.EINTR, unix.EAGAIN, unix.ECONNREFUSED, unix.EHOSTUNREACH, unix.ENETUNREACH, unix.EPROTO, unix.EMSGSIZE:
 		return true
+	default:
+		return false
 	}
-	return false
 }
 
 // point aims the headers at the caller's buffers. The kernel overwrites name lengths, so they are set anew as well.
