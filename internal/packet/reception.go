@@ -24,7 +24,7 @@ type Reception struct {
 // Update counts one packet that arrived at arrival, in monotonic nanoseconds. Packets of the RTX stream that repairs
 // this one are not counted (RFC 4588 section 5.2). With a clockRate of 0 jitter is not measured.
 func (r *Reception) Update(h *Header, arrival int64, clockRate uint32) {
-	newer := !r.started || int64(h.Sequence) != r.sequence.highest&0xFFFF && SeqLess(uint16(r.sequence.highest), h.Sequence)
+	newer := !r.started || SeqLess(uint16(r.sequence.highest), h.Sequence)
 	n := r.sequence.Unwrap(h.Sequence)
 	r.received++
 	if !newer {
