@@ -1,39 +1,68 @@
-// Package grant issues and verifies join and resume tokens.
+// Package grant issues and verifies the tokens that let a participant in: the join token, good for five minutes, and the
+// resume token, with which a call outlives it.
+//
+// Both are JWTs (RFC 7519) that carry everything a node needs to admit their bearer, so that verifying one is local: no
+// store, no call. A Keyring holds the private key that this node signs with and the public keys of all nodes; the
+// public ones are replicated through a Store. Revocations are replicated the same way, and asked in memory.
+//
+// Whoever can write to the Store can let anybody in: it is as trusted as the cluster's own nodes.
+//
+// The package does not decide who may join (that is the API's), knows no HTTP, and does not import the bus:
+// *bus.Bucket satisfies Store as it is. Neither bucket wants a TTL shorter than Config.ResumeTTL; the keys' bucket needs
+// none, because expired keys are deleted, and the revocations' should outlast the meetings.
 package grant
 
 import (
 	"context"
 	"errors"
-	"log/slog"
+	"fmt"
 	"time"
 )
 
-// The reasons to refuse a token.
+// The reasons to refuse a token; test for them with errors.Is.
 var (
-	ErrTokenInvalid    = errors.New("token invalid")
-	ErrTokenExpired    = errors.New("token expired")
-	ErrTokenUnknownKey = errors.New("token signed by an unknown key")
+	// ErrTokenInvalid: the token was not issued by this cluster for this purpose, or was changed, or is not valid yet.
+	ErrTokenInvalid = errors.New("token invalid")
+	// ErrTokenExpired: the token was valid.
+	ErrTokenExpired = errors.New("token expired")
+	// ErrTokenUnknownKey: no live key has the token's kid. It is an ErrTokenInvalid too.
+	ErrTokenUnknownKey = fmt.Errorf("%w: unknown key", ErrTokenInvalid)
 )
+
+// Store is a small replicated set of values. Its methods fail in bounded time when it cannot be reached.
+type Store interface {
+	// Put writes key; the revision is not used here.
+	Put(ctx context.Context, key string, value []byte) (revision uint64, err error)
+	// Delete removes key, which need not be there.
+	Delete(ctx context.Context, key string) error
+	// WatchValues calls f for every value, then caughtUp (which may be nil), then f for each change, one at a time,
+	// until ctx ends, when it returns nil. It survives outages.
+	WatchValues(ctx context.Context, f func(key string, value []byte, deleted bool), caughtUp func()) error
+}
 
 // Role is what a participant may do.
 type Role string
 
 // The roles.
 const (
-	Host     Role = "host"
-	Attendee Role = "attendee"
-	Viewer   Role = "viewer"
+	Host     Role = "host"     // publishes and moderates
+	Attendee Role = "attendee" // publishes
+	Viewer   Role = "viewer"   // watches
 )
+
+// Valid says whether r is one of the roles.
+func (r Role) Valid() bool { return r == Host || r == Attendee || r == Viewer }
 
 // Candidate is a node that can carry the participant.
 type Candidate struct {
 	Node           string `json:"node"`
 	Region         string `json:"region"`
-	SFUEndpoint    string `json:"sfu_endpoint"`
-	SignalEndpoint string `json:"signal_endpoint"`
+	SFUEndpoint    string `json:"sfu_endpoint"`    // host:port of media
+	SignalEndpoint string `json:"signal_endpoint"` // the whole WebSocket URL
 }
 
-// Settings is a snapshot of the meeting's settings.
+// Settings are the meeting's settings when the token was issued. They travel in the token so that the first node of a
+// room knows them without a store; of several, the highest Revision counts.
 type Settings struct {
 	Revision        uint64 `json:"revision"`
 	MaxParticipants int    `json:"max_participants"`
@@ -42,96 +71,38 @@ type Settings struct {
 	Guests          bool   `json:"guests"`
 }
 
-// Claims is what a token says.
+// Claims are what a token says.
 type Claims struct {
 	MeetingID     string
 	ParticipantID string
 	DisplayName   string
 	Role          Role
 	Region        string
-	Nodes         []Candidate
+	Nodes         []Candidate // best first, three at most
 	Settings      Settings
 	Subject       string // the user token's sub; empty for guests
-	RequestID     string
-	ID            string // jti
-	IssuedAt      time.Time
-	ExpiresAt     time.Time
+	RequestID     string // of the join call, to follow a join through the logs
+
+	// Set by Issue*, whatever the caller put there, and returned by Verify*.
+	ID        string // jti
+	IssuedAt  time.Time
+	ExpiresAt time.Time
 }
 
-// Config of a Keyring.
-type Config struct {
-	Issuer    string
-	Audience  string
-	JoinTTL   time.Duration
-	ResumeTTL time.Duration
-	KeyFile   string
-}
+// maxCandidates is how many nodes a token names at most.
+const maxCandidates = 3
 
-// Defaults returns the lifetimes and names in use when nothing else is said.
-func Defaults() Config {
-	return Config{Issuer: "parley", Audience: "parley", JoinTTL: 5 * time.Minute, ResumeTTL: 24 * time.Hour}
-}
-
-// Validate names all faults of c.
-func (c Config) Validate() error { return nil }
-
-// Store is a replicated set of small values. *bus.Bucket is adapted by two lines; see the package comment.
-type Store interface {
-	Put(ctx context.Context, key string, value []byte) (revision uint64, err error)
-	Delete(ctx context.Context, key string) error
-	WatchValues(ctx context.Context, f func(key string, value []byte, deleted bool), caughtUp func()) error
-}
-
-// Keyring issues and verifies.
-type Keyring struct{}
-
-// New returns a Keyring that Run starts.
-func New(Config, Store, *slog.Logger) (*Keyring, error) { return &Keyring{}, nil }
-
-// Run watches the public keys of other nodes until ctx ends.
-func (k *Keyring) Run(ctx context.Context) error { <-ctx.Done(); return nil }
-
-// IssueJoin signs a join token.
-func (k *Keyring) IssueJoin(Claims) (token string, expires time.Time, err error) {
-	return "", time.Time{}, ErrTokenInvalid
-}
-
-// IssueResume signs a resume token.
-func (k *Keyring) IssueResume(Claims) (token string, expires time.Time, err error) {
-	return "", time.Time{}, ErrTokenInvalid
-}
-
-// VerifyJoin verifies a join token.
-func (k *Keyring) VerifyJoin(token string) (Claims, error) { return Claims{}, ErrTokenInvalid }
-
-// VerifyResume verifies a resume token.
-func (k *Keyring) VerifyResume(token string) (Claims, error) { return Claims{}, ErrTokenInvalid }
-
-// Rotate makes a new current key.
-func (k *Keyring) Rotate(ctx context.Context) error { return ErrTokenInvalid }
-
-// JWKS returns the public keys as a JWK set.
-func (k *Keyring) JWKS() []byte { return nil }
-
-// Revocations remembers who was removed.
-type Revocations struct{}
-
-// NewRevocations returns Revocations that Run starts.
-func NewRevocations(Store, *slog.Logger) *Revocations { return &Revocations{} }
-
-// Run watches the revocations of other nodes until ctx ends.
-func (r *Revocations) Run(ctx context.Context) error { <-ctx.Done(); return nil }
-
-// Meeting revokes every token of a meeting.
-func (r *Revocations) Meeting(ctx context.Context, meetingID string) error { return nil }
-
-// Participant revokes the tokens of a participant.
-func (r *Revocations) Participant(ctx context.Context, meetingID, participantID string) error {
+// check says what is wrong with c, whoever made it.
+func (c Claims) check() error {
+	switch {
+	case c.MeetingID == "":
+		return errors.New("meetingId is missing")
+	case c.ParticipantID == "":
+		return errors.New("participantId is missing")
+	case !c.Role.Valid():
+		return fmt.Errorf("role %q does not exist", c.Role)
+	case len(c.Nodes) > maxCandidates:
+		return fmt.Errorf("%d nodes are more than %d", len(c.Nodes), maxCandidates)
+	}
 	return nil
 }
-
-// Subject revokes the tokens of a user in a meeting.
-func (r *Revocations) Subject(ctx context.Context, meetingID, subject string) error { return nil }
-
-// Revoked says whether c was revoked.
-func (r *Revocations) Revoked(c Claims) bool { return false }
