@@ -1,0 +1,75 @@
+import type { JSX } from 'preact'
+import { useEffect, useRef, useState } from 'preact/hooks'
+import { useEvents, useReaction } from '../hooks.ts'
+import { announce } from '../ui/announce.ts'
+import { useMeeting } from './context.ts'
+
+/** Says that the connection is being restored, for as long as it is. */
+export function Banner(): JSX.Element | null {
+  const { client } = useMeeting()
+  useEvents(client, 'state', 'path')
+  const broken = client.path === 'interrupted' || client.path === 'failed'
+  if (client.state !== 'reconnecting' && !broken) return null
+  return (
+    <div class="banner" role="alert" data-testid="reconnecting">
+      <span class="spinner" aria-hidden="true" />
+      {client.state === 'reconnecting' ? 'Reconnecting…' : 'Restoring sound and picture…'}
+    </div>
+  )
+}
+
+/** How long a note stays, in milliseconds. */
+const stay = 5_000
+const most = 3
+
+/** Short notes of what happened that one would otherwise miss. */
+export function Notes(): JSX.Element {
+  const { client } = useMeeting()
+  const [notes, setNotes] = useState<readonly { id: number; text: string }[]>([])
+  const next = useRef(0)
+  const timers = useRef(new Set<ReturnType<typeof setTimeout>>())
+  const add = (text: string): void => {
+    const id = next.current++
+    setNotes(before => [...before, { id, text }].slice(-most))
+    const timer = setTimeout(() => {
+      timers.current.delete(timer)
+      setNotes(before => before.filter(note => note.id !== id))
+    }, stay)
+    timers.current.add(timer)
+  }
+  useEffect(
+    () => () => {
+      for (const timer of timers.current) clearTimeout(timer)
+    },
+    [],
+  )
+  useReaction(client, 'problem', problem => add(problem.message))
+  useReaction(client, 'muted', source => add(`The host turned your ${source} off.`))
+  return (
+    <div class="notes" role="status">
+      {notes.map(note => (
+        <p key={note.id}>{note.text}</p>
+      ))}
+    </div>
+  )
+}
+
+/** Tells screen readers who comes, goes and raises a hand. */
+export function useAnnouncements(): void {
+  const { client } = useMeeting()
+  const before = useRef(new Map<string, { name: string; raised: boolean }>())
+  useReaction(client, 'participants', () => {
+    const now = new Map(
+      client.roster.participants.map(one => [one.id, { name: one.display_name, raised: one.hand_raised }]),
+    )
+    const said: string[] = []
+    for (const [id, { name, raised }] of now) {
+      const known = before.current.get(id)
+      if (!known && before.current.size > 0) said.push(`${name} joined.`)
+      if (raised && !known?.raised && id !== client.self.id) said.push(`${name} raised a hand.`)
+    }
+    for (const [id, { name }] of before.current) if (!now.has(id)) said.push(`${name} left.`)
+    before.current = now
+    if (said.length > 0) announce(said.slice(0, most).join(' '))
+  })
+}

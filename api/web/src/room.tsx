@@ -1,0 +1,44 @@
+import { Client, type ClientOptions } from '@parley-sfu/client'
+import type { JSX } from 'preact'
+import { useEffect, useMemo, useState } from 'preact/hooks'
+import { useEvents, useKept } from './hooks.ts'
+import { Closed } from './meeting/closed.tsx'
+import { Meeting } from './meeting/meeting.tsx'
+import { Waiting } from './meeting/waiting.tsx'
+import { Prejoin } from './prejoin/prejoin.tsx'
+import { hostKey, userToken } from './secrets.ts'
+
+/** A meeting's page from the door to the end. */
+export function Room({ meetingId }: { meetingId: string }): JSX.Element {
+  const client = useMemo(makeClient, [])
+  useEvents(client, 'state')
+  const [name, setName] = useKept('name', '')
+  const [fresh, setFresh] = useState(true)
+  useEffect(() => {
+    const leave = (): void => client.leave()
+    addEventListener('pagehide', leave)
+    return () => removeEventListener('pagehide', leave)
+  }, [client])
+  const key = hostKey(sessionStorage, meetingId)
+  const join = (): void => {
+    setFresh(false)
+    client.join({ meetingId, displayName: name.trim(), ...(key ? { hostKey: key } : {}) }).catch(() => undefined)
+  }
+  if (client.state === 'closed' && !fresh) {
+    return <Closed client={client} onBack={() => setFresh(true)} />
+  }
+  if (client.state === 'waiting') return <Waiting client={client} name={name} />
+  if (client.state === 'joined' || client.state === 'reconnecting') {
+    return <Meeting client={client} meetingId={meetingId} />
+  }
+  return <Prejoin client={client} name={name} onName={setName} onJoin={join} host={key !== undefined} />
+}
+
+/** Makes the client and shows it to support and tests as `window.parley`. */
+function makeClient(): Client {
+  const token = userToken(sessionStorage)
+  const options: ClientOptions = { base: location.origin, slots: { video: innerWidth < 700 ? 4 : 6 } }
+  const client = new Client(token ? { ...options, userToken: token } : options)
+  Object.defineProperty(window, 'parley', { value: client, configurable: true })
+  return client
+}
