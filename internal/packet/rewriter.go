@@ -40,7 +40,7 @@ type Rewriter struct {
 	sources [sourceMemory]source
 
 	inputs []uint16                // input number by output number, for the last sentMemory
-	sent   [sentMemory / 64]uint64 // which of them were sent; the others are holes
+	sent   [sentMemory / 64]uint64 // which of them Rewrite gave out; the others are holes
 
 	timestamp uint32 // newest sent
 	arrival   int64  // when the packet with it came
@@ -110,7 +110,7 @@ func (r *Rewriter) Rewrite(p *Packet) (out Out, ok bool) {
 		return Out{}, false
 	}
 	inOrder := SeqLess(s.highest, p.Sequence)
-	n := r.next
+	var n int64
 	if inOrder {
 		n = r.reserve(s, p.Sequence)
 	} else if n, ok = r.find(s, p.Sequence); !ok || r.wasSent(n) {
@@ -206,8 +206,9 @@ func (r *Rewriter) wasSent(n int64) bool {
 // source returns where generation gen is remembered.
 func (r *Rewriter) source(gen uint32) *source { return &r.sources[gen%sourceMemory] }
 
-// Source tells which input packet was sent as outSeq, by the generation that it belongs to and its number there. It
-// remembers the last 1,024 output numbers of the last four generations; ok is false for others and for holes.
+// Source tells which input packet has the output number outSeq, by the generation that it belongs to and its number
+// there. It remembers the last 1,024 numbers of the last four generations; ok is false for others. A hole has a source
+// too: the packet that would have filled it, and may have come since.
 func (r *Rewriter) Source(outSeq uint16) (gen uint32, inSeq uint16, ok bool) {
 	n := r.next - int64(uint16(r.next)-outSeq)
 	if r.gen == 0 || n >= r.next || n < r.next-sentMemory {
@@ -215,21 +216,22 @@ func (r *Rewriter) Source(outSeq uint16) (gen uint32, inSeq uint16, ok bool) {
 	}
 	for gen := r.gen; gen > 0 && gen+sourceMemory > r.gen; gen-- {
 		if s := r.source(gen); n >= s.first {
-			return gen, r.inputs[n%sentMemory], n >= s.tail && r.wasSent(n)
+			return gen, r.inputs[n%sentMemory], n >= s.tail
 		}
 	}
 	return 0, 0, false
 }
 
-// RewriteAgain returns what Rewrite returned for p when gen was the present generation, for a retransmission. ok is
-// false when p was not sent then, or when that is no longer known.
+// RewriteAgain returns, for a retransmission, what Rewrite returned for p when gen was the present generation, or would
+// have returned had p not come too late for it. ok is false when p has no place there, or when that is no longer known.
+// It is no leave to send p on the stream itself, only on the stream that repairs it.
 func (r *Rewriter) RewriteAgain(gen uint32, p *Packet) (out Out, ok bool) {
 	if gen == 0 || gen > r.gen || gen+sourceMemory <= r.gen {
 		return Out{}, false
 	}
 	s := r.source(gen)
 	n, ok := r.find(s, p.Sequence)
-	if !ok || p.SSRC != s.ssrc || !r.wasSent(n) {
+	if !ok || p.SSRC != s.ssrc {
 		return Out{}, false
 	}
 	out = Out{Sequence: uint16(n), Timestamp: p.Timestamp + s.offset}

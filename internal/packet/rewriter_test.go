@@ -72,8 +72,13 @@ func TestRewriterHoles(t *testing.T) {
 			t.Errorf("duplicate of %d passed", seq)
 		}
 	}
-	if _, _, ok := r.Source(base.Sequence + 2); ok {
-		t.Error("a hole has a source")
+	if _, seq, ok := r.Source(base.Sequence + 2); !ok || seq != 15 {
+		t.Errorf("the hole is for packet %d, %v, want 15", seq, ok)
+	}
+	if out, ok := r.RewriteAgain(1, p(15, 4)); !ok {
+		t.Error("what came too late cannot be retransmitted")
+	} else {
+		check("what came too late", out, 2, 2)
 	}
 	if _, _, ok := r.Source(base.Sequence + 7); ok {
 		t.Error("the future has a source")
@@ -105,6 +110,25 @@ func TestRewriterRefuses(t *testing.T) {
 	mustRewrite(t, &r, video(1, 102+sentMemory, 0, 0, 71, 1))
 	if _, ok := r.Rewrite(video(1, 101, 0, 0, 69, 1)); ok {
 		t.Error("too old")
+	}
+}
+
+func TestRewriterFarJump(t *testing.T) {
+	var r Rewriter
+	p := func(seq uint16) *Packet { return &Packet{Header: Header{Sequence: seq}} }
+	r.Switch(p(65000), TimestampHint{})
+	before := mustRewrite(t, &r, p(65000))
+	after := mustRewrite(t, &r, p(4000))
+	if got := after.Sequence - before.Sequence; got != 4536 {
+		t.Errorf("sequence +%d, want +4536", got)
+	}
+	if late := mustRewrite(t, &r, p(3900)); after.Sequence-late.Sequence != 100 {
+		t.Errorf("late: %d behind, want 100", after.Sequence-late.Sequence)
+	}
+	for _, seq := range []uint16{65001, 2000, 4000 - sentMemory} {
+		if _, ok := r.Rewrite(p(seq)); ok {
+			t.Errorf("packet %d passed, out of memory", seq)
+		}
 	}
 }
 
