@@ -1,0 +1,142 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/parley-sfu/parley/api"
+	"github.com/parley-sfu/parley/api/web"
+	"github.com/parley-sfu/parley/internal/bus"
+	"github.com/parley-sfu/parley/internal/telemetry"
+	"github.com/parley-sfu/parley/node"
+	"github.com/parley-sfu/parley/node/grant"
+	"github.com/parley-sfu/parley/placement"
+	"github.com/parley-sfu/parley/signal"
+)
+
+// process is a whole node, put together and not yet started.
+type process struct {
+	log     *slog.Logger
+	bus     *bus.Bus
+	keys    *grant.Keyring
+	revoked *grant.Revocations
+	node    *node.Node
+	signal  *signal.Service
+	api     *api.Server
+	control *control
+	http    net.Listener
+}
+
+// assemble builds the node in the order in which it starts: bus, node, placement, signal, api. It listens on http from
+// Run on and closes it.
+func assemble(ctx context.Context, cfg Config, http net.Listener, log *slog.Logger) (*process, error) {
+	p := &process{log: log, http: http}
+	id, err := nodeID(cfg)
+	if err != nil {
+		return nil, err
+	}
+	log = log.With("node", id)
+
+	if p.bus, err = bus.New(cfg.Bus, log); err != nil {
+		return nil, err
+	}
+	if err = p.assembleGrant(ctx, cfg, log); err != nil {
+		return nil, err
+	}
+
+	speakers := signal.NewSpeakers()
+	if p.node, err = node.New(cfg.Node, speakers, log); err != nil {
+		return nil, err
+	}
+	place, err := placement.NewSingle(placement.Node{
+		ID: id, Region: cfg.Region, SFUEndpoint: p.node.Endpoint(),
+		SignalEndpoint: signalURL(cfg.API.PublicURL), ProbeURL: cfg.API.PublicURL + "/livez",
+	})
+	if err != nil {
+		return nil, err
+	}
+
+	p.signal, err = signal.New(cfg.Signal, signal.Deps{
+		Media: signal.OnNode(p.node), Speakers: speakers, Bus: p.bus, Keys: p.keys, Revoked: p.revoked, NodeID: id, Log: log,
+	})
+	if err != nil {
+		return nil, err
+	}
+
+	p.api, err = api.New(cfg.API, api.Deps{
+		Signal: p.signal, Keys: p.keys, Revoked: p.revoked, Bus: p.bus, Locator: locator{place}, Log: log,
+		Web: web.Handler(), Metrics: telemetry.Handler(), Ready: p.missing,
+	})
+	p.control = newControl(cfg.DataDir, p.keys, log)
+	return p, err
+}
+
+// assembleGrant builds what issues, verifies and revokes tokens, on the two buckets that they replicate through.
+func (p *process) assembleGrant(ctx context.Context, cfg Config, log *slog.Logger) error {
+	publicKeys, err := p.bus.Bucket(ctx, bus.BucketConfig{Name: "keys"})
+	if err != nil {
+		return err
+	}
+	revocations, err := p.bus.Bucket(ctx, bus.BucketConfig{Name: "revocations", TTL: cfg.Grant.ResumeTTL + cfg.Grant.JoinTTL})
+	if err != nil {
+		return err
+	}
+	p.revoked = grant.NewRevocations(revocations, log)
+	p.keys, err = grant.New(cfg.Grant, publicKeys, log)
+	return err
+}
+
+// run starts the node and blocks until ctx ends or a part of it breaks. It stops in the reverse order: first no more
+// requests, then no more sockets, then no more media, and the bus last.
+func (p *process) run(ctx context.Context) error {
+	return runStages(ctx, p.log, []stage{
+		{name: "bus", run: p.bus.Run, ready: p.bus.Ready()},
+		{name: "keys", run: p.keys.Run},
+		{name: "revocations", run: p.revoked.Run},
+		{name: "node", run: p.node.Run},
+		{name: "signal", run: p.signal.Run},
+		{name: "api", run: p.api.Run},
+		{name: "control", run: p.control.run},
+		{name: "http", run: func(ctx context.Context) error { return p.api.Serve(ctx, p.http) }},
+	})
+}
+
+// missing says what keeps the node from being ready.
+func (p *process) missing() []api.Missing {
+	if p.bus.Connected() {
+		return nil
+	}
+	return []api.Missing{{Component: "bus", Detail: "NATS does not answer. Calls go on; meetings cannot be made or changed."}}
+}
+
+// nodeID is the configured id, or the one in the data directory, which is made the first time.
+func nodeID(cfg Config) (string, error) {
+	if cfg.NodeID != "" {
+		return cfg.NodeID, nil
+	}
+	path := filepath.Join(cfg.DataDir, "node-id")
+	body, err := os.ReadFile(path)
+	if errors.Is(err, os.ErrNotExist) {
+		body = []byte(newNodeID() + "\n")
+		err = errors.Join(os.MkdirAll(cfg.DataDir, 0o700), os.WriteFile(path, body, 0o600))
+	}
+	if err != nil {
+		return "", fmt.Errorf("node id: %w", err)
+	}
+	return strings.TrimSpace(string(body)), nil
+}
+
+// listen opens the HTTP port.
+func listen(ctx context.Context, address string) (net.Listener, error) {
+	ln, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
+	if err != nil {
+		return nil, fmt.Errorf("%w: is another node running? --listen or the key listen takes another port, 0 any free one", err)
+	}
+	return ln, nil
+}

@@ -1,0 +1,123 @@
+package main
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"path/filepath"
+	"strings"
+
+	"github.com/parley-sfu/parley/api"
+	"github.com/parley-sfu/parley/internal/bus"
+	"github.com/parley-sfu/parley/internal/telemetry"
+	"github.com/parley-sfu/parley/node"
+	"github.com/parley-sfu/parley/node/grant"
+	"github.com/parley-sfu/parley/signal"
+)
+
+// Config is what an operator can say about a node: what concerns all of it, and one section for each package.
+type Config struct {
+	NodeID  string    `koanf:"node_id"`  // unique in the cluster; empty: made once and kept in the data directory
+	Region  string    `koanf:"region"`   // the operator's name for the place
+	Listen  string    `koanf:"listen"`   // HTTP and WebSocket
+	DataDir string    `koanf:"data_dir"` // everything that must survive a restart
+	Log     LogConfig `koanf:"log"`
+
+	Bus    bus.Config    `koanf:"bus"`
+	Grant  grant.Config  `koanf:"grant"`
+	Node   node.Config   `koanf:"node"`
+	Signal signal.Config `koanf:"signal"`
+	API    api.Config    `koanf:"api"`
+}
+
+// LogConfig says what is logged, and how.
+type LogConfig struct {
+	Level  string `koanf:"level"`  // debug, info, warn, error
+	Format string `koanf:"format"` // text, json
+}
+
+// Defaults returns the configuration of a node that was told nothing.
+func Defaults() Config {
+	return Config{
+		Region:  "local",
+		Listen:  "0.0.0.0:7880",
+		DataDir: "data",
+		Log:     LogConfig{Level: "info", Format: "json"},
+		Bus:     bus.Defaults(),
+		Grant:   grant.Defaults(),
+		Node:    node.Defaults(),
+		Signal:  signal.Defaults(),
+		API:     api.Defaults(),
+	}
+}
+
+// derive fills what the operator left open from what else was said: files go below the data directory, and the origin
+// of the public URL may use what is served there.
+func (c *Config) derive() {
+	c.Bus.DataDir = cmp.Or(c.Bus.DataDir, filepath.Join(c.DataDir, "bus"))
+	c.Grant.KeyFile = cmp.Or(c.Grant.KeyFile, filepath.Join(c.DataDir, "keys.json"))
+	if origin := originOf(c.API.PublicURL); origin != "" {
+		if len(c.Signal.Origins) == 0 {
+			c.Signal.Origins = []string{origin}
+		}
+		if len(c.API.AllowedOrigins) == 0 {
+			c.API.AllowedOrigins = []string{origin}
+		}
+	}
+}
+
+// Validate names every fault by its key.
+func (c Config) Validate() error {
+	var faults []error
+	if _, _, err := net.SplitHostPort(c.Listen); err != nil {
+		faults = append(faults, fmt.Errorf("listen: %w", err))
+	}
+	if c.Region == "" {
+		faults = append(faults, errors.New("region: must not be empty"))
+	}
+	if c.DataDir == "" {
+		faults = append(faults, errors.New("data_dir: must not be empty"))
+	}
+	if _, err := telemetry.ParseLevel(c.Log.Level); err != nil {
+		faults = append(faults, fmt.Errorf("log.level: %q is none of debug, info, warn, error", c.Log.Level))
+	}
+	if c.Log.Format != "text" && c.Log.Format != "json" {
+		faults = append(faults, fmt.Errorf("log.format: %q is neither text nor json", c.Log.Format))
+	}
+	return errors.Join(append(faults,
+		inSection("bus", c.Bus.Validate()),
+		inSection("grant", c.Grant.Validate()),
+		inSection("node", c.Node.Validate()),
+		inSection("signal", c.Signal.Validate()),
+		inSection("api", c.API.Validate()),
+	)...)
+}
+
+// inSection puts the section's name before every fault of a package, whose own keys it knows.
+func inSection(section string, err error) error {
+	if err == nil {
+		return nil
+	}
+	var faults []error
+	for line := range strings.Lines(err.Error()) {
+		key := strings.TrimPrefix(strings.TrimSpace(line), section+".")
+		faults = append(faults, errors.New(section+"."+key))
+	}
+	return errors.Join(faults...)
+}
+
+// originOf is the origin (RFC 6454) of a URL, or "".
+func originOf(rawURL string) string {
+	u, err := url.Parse(rawURL)
+	if err != nil || u.Scheme == "" || u.Host == "" {
+		return ""
+	}
+	return u.Scheme + "://" + u.Host
+}
+
+// signalURL is the WebSocket URL that belongs to the public URL.
+func signalURL(publicURL string) string {
+	return "ws" + strings.TrimPrefix(publicURL, "http") + "/v1/signal"
+}

@@ -1,0 +1,214 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/parley-sfu/parley/api"
+	"github.com/parley-sfu/parley/internal/telemetry"
+	"github.com/parley-sfu/parley/signal"
+)
+
+// devCmd runs one whole node on loopback.
+type devCmd struct {
+	Listen  string `help:"HTTP address; media takes the next port. Port 0 takes free ones." default:"127.0.0.1:7880" placeholder:"ADDR"`
+	Data    string `help:"Keep data in this directory; by default it is gone afterwards." type:"path" placeholder:"DIR"`
+	Regions int    `help:"How many regions to run." default:"1" placeholder:"N"`
+	JSON    bool   `help:"Print one line of JSON when ready." name:"json"`
+	Log     string `help:"Least level that is logged: debug, info, warn, error." default:"warn" placeholder:"LEVEL"`
+}
+
+// Run implements the command.
+func (c *devCmd) Run(ctx context.Context, out console) (err error) {
+	if c.Regions != 1 {
+		return errors.New("--regions: a node does not join others yet, so there is one region only")
+	}
+	level, err := telemetry.ParseLevel(c.Log)
+	if err != nil {
+		return fmt.Errorf("--log: %w", err)
+	}
+	log := telemetry.NewLogger(out.stderr, level, c.JSON)
+	if c.Data == "" {
+		if c.Data, err = os.MkdirTemp("", "parley-dev-"); err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, os.RemoveAll(c.Data)) }()
+	}
+	key, err := devKey()
+	if err != nil {
+		return err
+	}
+	ln, err := listen(ctx, c.Listen)
+	if err != nil {
+		return err
+	}
+	cfg, err := c.configure(ctx, ln.Addr(), key)
+	if err != nil {
+		return errors.Join(err, ln.Close())
+	}
+	return runDev(ctx, cfg, ln, log, func(w welcome) error { return w.print(out.stdout, c.JSON) })
+}
+
+// configure makes the configuration of the node behind the address: everything embedded, loopback only.
+func (c *devCmd) configure(ctx context.Context, http net.Addr, key api.APIKey) (Config, error) {
+	tcp, ok := http.(*net.TCPAddr)
+	if !ok || !tcp.IP.IsLoopback() {
+		return Config{}, fmt.Errorf("--listen: %s is not a loopback address; parley serve is for all others", http)
+	}
+	cfg := Defaults()
+	cfg.Listen = tcp.String()
+	cfg.DataDir = c.Data
+	cfg.Node.Media.Listen = freeMediaAddress(ctx, *tcp)
+	cfg.Signal.Origins = signal.LoopbackOrigins()
+	cfg.API.PublicURL = "http://" + tcp.String()
+	cfg.API.Dev = true
+	cfg.API.AllowedOrigins = signal.LoopbackOrigins()
+	cfg.API.APIKeys = []api.APIKey{key}
+	cfg.derive()
+	return cfg, cfg.Validate()
+}
+
+// freeMediaAddress is the port above HTTP's if UDP and TCP have it free, and any free one otherwise.
+func freeMediaAddress(ctx context.Context, http net.TCPAddr) string {
+	next := net.JoinHostPort(http.IP.String(), fmt.Sprint(http.Port+1))
+	var lc net.ListenConfig
+	udp, err := lc.ListenPacket(ctx, "udp", next)
+	if err != nil {
+		return net.JoinHostPort(http.IP.String(), "0")
+	}
+	defer udp.Close()
+	tcp, err := lc.Listen(ctx, "tcp", next)
+	if err != nil {
+		return net.JoinHostPort(http.IP.String(), "0")
+	}
+	defer tcp.Close()
+	return next
+}
+
+// runDev runs the node and calls ready once a first meeting can be joined.
+func runDev(ctx context.Context, cfg Config, ln net.Listener, log *slog.Logger, ready func(welcome) error) error {
+	p, err := assemble(ctx, cfg, ln, log)
+	if err != nil {
+		return errors.Join(err, ln.Close())
+	}
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	greeted := make(chan error, 1)
+	go func() {
+		err := greet(ctx, cfg, ready)
+		if err != nil {
+			stop(err)
+		}
+		greeted <- err
+	}()
+	err = p.run(ctx)
+	stop(nil)
+	return errors.Join(err, <-greeted)
+}
+
+// greet makes the first meeting as soon as the node can, and tells ready.
+func greet(ctx context.Context, cfg Config, ready func(welcome) error) error {
+	const startLimit = 30 * time.Second
+	now := time.Now()
+	token, err := signUserToken(cfg.API.APIKeys[0], userClaims{
+		Sub: "dev", Rights: allRights(), IssuedAt: now.Unix(), ExpiresAt: now.Add(cfg.API.TokenLifetime - time.Minute).Unix(),
+	})
+	if err != nil {
+		return err
+	}
+	limited, cancel := context.WithTimeout(ctx, startLimit)
+	defer cancel()
+	w := welcome{URL: cfg.API.PublicURL, Token: token}
+	for retry := time.NewTicker(50 * time.Millisecond); ; {
+		if err = w.awaken(limited); err == nil {
+			return ready(w)
+		}
+		select {
+		case <-retry.C:
+		case <-limited.Done():
+			if ctx.Err() != nil {
+				return nil // asked to stop before it was ready
+			}
+			return fmt.Errorf("not ready after %s: %w", startLimit, err)
+		}
+	}
+}
+
+// welcome is what parley dev tells when it is ready.
+type welcome struct {
+	URL       string `json:"url"`
+	JoinURL   string `json:"join_url"`
+	HostURL   string `json:"host_url"`
+	Token     string `json:"token"`
+	MeetingID string `json:"meeting_id"`
+	HostKey   string `json:"host_key"`
+}
+
+// awaken makes the first meeting once the node says that it is ready, over REST as any client would.
+func (w *welcome) awaken(ctx context.Context) error {
+	if _, err := w.call(ctx, http.MethodGet, "/readyz", nil); err != nil {
+		return err
+	}
+	answer, err := w.call(ctx, http.MethodPost, "/v1/meetings", []byte(`{"title": "First meeting", "settings": {"guests": true}}`))
+	if err != nil {
+		return err
+	}
+	var meeting struct {
+		ID      string `json:"id"`
+		JoinURL string `json:"join_url"`
+		HostKey string `json:"host_key"`
+	}
+	if err := json.Unmarshal(answer, &meeting); err != nil {
+		return fmt.Errorf("making the first meeting: %w", err)
+	}
+	w.MeetingID, w.JoinURL, w.HostKey = meeting.ID, meeting.JoinURL, meeting.HostKey
+	w.HostURL = meeting.JoinURL + "#host_key=" + meeting.HostKey
+	return nil
+}
+
+// call makes one call and returns the answer's body; a refusal is an error.
+func (w *welcome) call(ctx context.Context, method, path string, body []byte) ([]byte, error) {
+	req, err := http.NewRequestWithContext(ctx, method, w.URL+path, bytes.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("Authorization", "Bearer "+w.Token)
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	answer, err := io.ReadAll(io.LimitReader(resp.Body, 64<<10))
+	if err == nil && resp.StatusCode >= http.StatusBadRequest {
+		err = fmt.Errorf("%s %s: %s: %s", method, path, resp.Status, answer)
+	}
+	return answer, err
+}
+
+// print writes one line of JSON, or a few lines for people.
+func (w welcome) print(out io.Writer, asJSON bool) error {
+	if asJSON {
+		return json.NewEncoder(out).Encode(w)
+	}
+	_, err := fmt.Fprintf(out, `
+  Parley is running. Everybody with the meeting's link can join; Ctrl-C stops it.
+
+  Meeting   %s
+  As host   %s
+
+  New meetings, with a token for this machine
+  %s/#token=%s
+
+`, w.JoinURL, w.HostURL, w.URL, w.Token)
+	return err
+}

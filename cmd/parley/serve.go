@@ -1,0 +1,120 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/parley-sfu/parley/internal/telemetry"
+)
+
+// serveCmd runs a node with an operator's configuration.
+type serveCmd struct {
+	Config string `help:"Configuration file; parley.example.yaml shows every key." type:"existingfile" placeholder:"FILE"`
+}
+
+// Run implements the command.
+func (c *serveCmd) Run(ctx context.Context, out console) error {
+	cfg, err := load(c.Config, out.environ)
+	if err != nil {
+		return reportFaults(out.stderr, err)
+	}
+	level, err := telemetry.ParseLevel(cfg.Log.Level)
+	if err != nil {
+		return err
+	}
+	log := telemetry.NewLogger(out.stderr, level, cfg.Log.Format == "json")
+	ln, err := listen(ctx, cfg.Listen)
+	if err != nil {
+		return err
+	}
+	p, err := assemble(ctx, cfg, ln, log)
+	if err != nil {
+		return err
+	}
+	log.Info("starting", "version", version, "http", ln.Addr().String(), "media", p.node.Endpoint(), "public_url", cfg.API.PublicURL)
+	return p.run(ctx)
+}
+
+// checkCmd says what is wrong with a configuration.
+type checkCmd struct {
+	Config string `help:"Configuration file." type:"existingfile" placeholder:"FILE"`
+}
+
+// Run implements the command.
+func (c *checkCmd) Run(out console) error {
+	if _, err := load(c.Config, out.environ); err != nil {
+		return reportFaults(out.stderr, err)
+	}
+	_, err := fmt.Fprintln(out.stdout, "The configuration is good.")
+	return err
+}
+
+// reportFaults writes every fault on a line of its own.
+func reportFaults(w io.Writer, err error) error {
+	fmt.Fprintln(w, "The configuration cannot be used:")
+	for line := range strings.Lines(err.Error()) {
+		if line = strings.TrimSpace(line); line != "" {
+			fmt.Fprintln(w, "  "+line)
+		}
+	}
+	return errReported
+}
+
+// portsCmd lists the ports that a node listens on.
+type portsCmd struct {
+	Config string `help:"Configuration file; without it the defaults are shown." type:"existingfile" placeholder:"FILE"`
+	JSON   bool   `help:"Print JSON." name:"json"`
+}
+
+// port is one port and what it is for.
+type port struct {
+	Protocol string `json:"protocol"`
+	Address  string `json:"address"`
+	Purpose  string `json:"purpose"`
+	Key      string `json:"key"` // of the configuration
+}
+
+// Run implements the command.
+func (c *portsCmd) Run(out console) error {
+	cfg, err := load(c.Config, out.environ)
+	if err != nil {
+		return reportFaults(out.stderr, err)
+	}
+	ports := portsOf(cfg)
+	if c.JSON {
+		return json.NewEncoder(out.stdout).Encode(ports)
+	}
+	table := tabwriter.NewWriter(out.stdout, 0, 0, 2, ' ', 0)
+	for _, p := range ports {
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", p.Protocol, p.Address, p.Purpose, p.Key)
+	}
+	return table.Flush()
+}
+
+func portsOf(cfg Config) []port {
+	ports := []port{
+		{"tcp", cfg.Listen, "REST, signalling and the meeting page", "listen"},
+		{"udp", cfg.Node.Media.Listen, "media", "node.media.listen"},
+	}
+	if cfg.Node.Media.TCP {
+		ports = append(ports, port{"tcp", cfg.Node.Media.Listen, "media where UDP is blocked", "node.media.tcp"})
+	}
+	if cfg.Bus.Listen != "" {
+		ports = append(ports, port{"tcp", cfg.Bus.Listen, "NATS", "bus.listen"})
+	}
+	return ports
+}
+
+// withPort is the address with another port.
+func withPort(address string, port int) (string, error) {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return "", err
+	}
+	return net.JoinHostPort(host, fmt.Sprint(port)), nil
+}

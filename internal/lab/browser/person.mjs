@@ -1,0 +1,115 @@
+import { mkdirSync } from 'node:fs'
+import { chromium } from 'playwright-core'
+import * as probe from './probe.mjs'
+import { url } from './rest.mjs'
+
+const flags = fps => [
+  '--no-sandbox',
+  `--use-fake-device-for-media-stream=fps=${fps}`,
+  '--use-fake-ui-for-media-stream',
+  '--autoplay-policy=no-user-gesture-required',
+  '--disable-features=WebRtcHideLocalIpsWithMdns',
+  '--disable-background-networking',
+  '--disable-background-timer-throttling',
+  '--disable-renderer-backgrounding',
+  '--disable-backgrounding-occluded-windows',
+  '--no-first-run',
+  ...(url.startsWith('http://127.') ? [] : [`--unsafely-treat-insecure-origin-as-secure=${url}`]),
+]
+
+/** Pictures of three simulcast layers that leave a small machine room for several browsers. */
+export const smallCapture = { width: 960, height: 540, frameRate: 15 }
+
+/** Somebody with a browser of their own. */
+export class Person {
+  /** Opens a browser. */
+  static async come(name, { capture = smallCapture, viewport = { width: 1280, height: 800 } } = {}) {
+    const browser = await chromium.launch({
+      executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
+      args: flags(capture.frameRate),
+    })
+    const context = await browser.newContext({ viewport, permissions: ['camera', 'microphone'] })
+    const page = await context.newPage()
+    await page.addInitScript(probe.install, { capture })
+    const person = new Person()
+    Object.assign(person, { name, browser, page, complaints: [] })
+    page.on('pageerror', error => person.complaints.push(String(error)))
+    page.on('console', message => message.type() === 'error' && person.complaints.push(message.text()))
+    return person
+  }
+
+  /** Opens the meeting's page and asks to be let in. */
+  async enter(link) {
+    await this.page.goto(link)
+    await this.page.getByTestId('name').fill(this.name)
+    const at = await this.page.evaluate(() => window.lab.now())
+    await this.page.getByTestId('join').click()
+    return at
+  }
+
+  /** Enters and waits until in the room. */
+  async join(link) {
+    await this.enter(link)
+    await this.page.waitForFunction(() => window.parley?.state === 'joined', undefined, { timeout: 20_000 })
+    this.id = await this.page.evaluate(() => window.parley.self.id)
+  }
+
+  sample() {
+    return this.page.evaluate(probe.sample)
+  }
+
+  exchanges() {
+    return this.page.evaluate(probe.exchanges)
+  }
+
+  slotOwners() {
+    return this.page.evaluate(probe.slotOwners)
+  }
+
+  click(testId) {
+    return this.page.evaluate(probe.click, testId)
+  }
+
+  /** Waits until this page knows the presence of somebody, and answers when it did. */
+  async sees(participant, key, value, after) {
+    const wish = { participant, key, value, after }
+    const handle = await this.page.waitForFunction(probe.presenceAt, wish, { timeout: 5_000, polling: 20 })
+    return handle.jsonValue()
+  }
+
+  /** The tiles of others. */
+  async remoteTiles() {
+    return (await this.sample()).tiles.filter(tile => !tile.self)
+  }
+
+  /** Waits until pictures of all these people are decoded. */
+  async watches(people, timeout = 20_000) {
+    const ids = people.map(one => one.id)
+    await until(`${this.name} sees ${people.map(one => one.name)}`, timeout, async () => {
+      const tiles = await this.remoteTiles()
+      return ids.every(id => tiles.some(tile => tile.participant === id && tile.inbound?.frames > 0))
+    })
+  }
+
+  async screenshot(name) {
+    if (!process.env.ARTIFACTS) return
+    mkdirSync(process.env.ARTIFACTS, { recursive: true })
+    await this.page.screenshot({ path: `${process.env.ARTIFACTS}/${name}.png` })
+  }
+
+  go() {
+    return this.browser.close()
+  }
+}
+
+/** Asks `what` again and again until it is true; after `limit` milliseconds that is an error. */
+export async function until(expectation, limit, what) {
+  const deadline = Date.now() + limit
+  while (!(await what())) {
+    if (Date.now() > deadline) throw new Error(`not within ${limit} ms: ${expectation}`)
+    await pause(100)
+  }
+}
+
+/** Lets time pass while things are measured. */
+export const pause = ms => new Promise(resolve => setTimeout(resolve, ms))

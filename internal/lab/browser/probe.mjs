@@ -1,0 +1,98 @@
+// What the tests see of a page beyond what it shows: these functions run inside it. They lean on the browser's own
+// statistics and sockets, not on the page's account of itself.
+
+/** Runs before the page's own scripts: keeps its peer connections, counts SDP exchanges, notes signalling messages. */
+export function install({ capture }) {
+  const lab = { connections: [], exchanges: 0, messages: [] }
+  Object.defineProperty(window, 'lab', { value: lab })
+  lab.now = () => performance.timeOrigin + performance.now() // one clock for all pages of the machine
+
+  window.RTCPeerConnection = class extends window.RTCPeerConnection {
+    constructor(...args) {
+      super(...args)
+      lab.connections.push(this)
+    }
+    setRemoteDescription(...args) {
+      lab.exchanges++
+      return super.setRemoteDescription(...args)
+    }
+  }
+  window.WebSocket = class extends window.WebSocket {
+    constructor(...args) {
+      super(...args)
+      this.addEventListener('message', event => {
+        if (typeof event.data === 'string') lab.messages.push({ at: lab.now(), ...JSON.parse(event.data) })
+      })
+    }
+  }
+
+  // Smaller pictures than a real camera's, where the machine is to carry several browsers at once.
+  if (!capture || !navigator.mediaDevices) return
+  const original = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices)
+  navigator.mediaDevices.getUserMedia = wish => {
+    const video = wish.video ? { ...(wish.video === true ? {} : wish.video), ...capture } : wish.video
+    return original({ ...wish, video })
+  }
+}
+
+/** What arrives: a list of inbound streams with their counters, and the tiles that are shown. */
+export async function sample() {
+  const inbound = []
+  for (const connection of window.lab.connections) {
+    if (connection.connectionState === 'closed') continue
+    for (const one of (await connection.getStats()).values()) {
+      if (one.type !== 'inbound-rtp') continue
+      inbound.push({
+        kind: one.kind,
+        mid: one.mid,
+        track: one.trackIdentifier,
+        packets: one.packetsReceived ?? 0,
+        lost: one.packetsLost ?? 0,
+        retransmitted: one.retransmittedPacketsReceived ?? 0,
+        nacks: one.nackCount ?? 0,
+        frames: one.framesDecoded ?? 0,
+        width: one.frameWidth ?? 0,
+        height: one.frameHeight ?? 0,
+        freezes: one.freezeCount ?? 0,
+        frozen: one.totalFreezesDuration ?? 0,
+        energy: one.totalAudioEnergy ?? 0,
+        samples: one.totalSamplesReceived ?? 0,
+        concealed: one.concealedSamples ?? 0,
+        silent: one.silentConcealedSamples ?? 0,
+      })
+    }
+  }
+  const tiles = [...document.querySelectorAll('[data-testid=tile]')].map(tile => {
+    const stream = tile.querySelector('video')?.srcObject
+    const track = stream instanceof MediaStream ? stream.getVideoTracks()[0]?.id : undefined
+    const { participant, self } = tile.dataset
+    return { participant, self: self !== undefined && self !== 'false', track, inbound: inbound.find(one => one.track === track) }
+  })
+  return { at: window.lab.now(), inbound, tiles, own: window.parley?.self?.id }
+}
+
+/** SDP exchanges so far: as the page counts them and as the browser saw them. */
+export function exchanges() {
+  return { page: window.parley.sdpExchanges, browser: window.lab.exchanges }
+}
+
+/** Participants that the page's slots have ever carried. */
+export function slotOwners() {
+  const lists = window.lab.messages.flatMap(message => message.slots ?? [])
+  return [...new Set(lists.map(slot => slot.participant_id).filter(Boolean))]
+}
+
+/** Clicks and tells when, on the clock that all pages share. */
+export function click(testId) {
+  const at = window.lab.now()
+  document.querySelector(`[data-testid=${testId}]`).click()
+  return at
+}
+
+/** When the page first had the participant's presence so, or undefined. */
+export function presenceAt({ participant, key, value, after }) {
+  const found = window.lab.messages.find(
+    one => one.at >= after && one.type === 'room.presence_changed' && one.participant_id === participant && one[key] === value,
+  )
+  return found?.at
+}

@@ -1,0 +1,191 @@
+package lab
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+const (
+	startLimit = 40 * time.Second // for a process to become ready
+	stopLimit  = 20 * time.Second // for a process to stop well
+)
+
+// Build builds the parley binary and returns its path. Go's build cache makes every call after the first one cheap.
+func Build(tb testing.TB) string {
+	tb.Helper()
+	root := Root(tb)
+	binary := filepath.Join(root, "artifacts", "lab", "parley")
+	build := exec.Command("go", "build", "-o", binary, "./cmd/parley")
+	build.Dir = root
+	if out, err := build.CombinedOutput(); err != nil {
+		tb.Fatalf("lab: build parley: %v\n%s", err, out)
+	}
+	return binary
+}
+
+// Process is a program that the lab started and will end.
+type Process struct {
+	cmd    *exec.Cmd
+	done   chan struct{} // closed when it has ended
+	result error         // of the program, once done is closed
+
+	mu   sync.Mutex
+	logs bytes.Buffer
+	json chan []byte // lines of standard output that begin with {
+}
+
+// start runs the command until the test is over. Its output is shown when the test fails.
+func start(tb testing.TB, cmd *exec.Cmd) *Process {
+	tb.Helper()
+	p := &Process{cmd: cmd, done: make(chan struct{}), json: make(chan []byte, 1)}
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		tb.Fatalf("lab: %v", err)
+	}
+	cmd.Stderr = p
+	if err := cmd.Start(); err != nil {
+		tb.Fatalf("lab: start %s: %v", cmd.Path, err)
+	}
+	go func() {
+		defer close(p.done)
+		for lines := bufio.NewScanner(stdout); lines.Scan(); {
+			p.line(lines.Bytes())
+		}
+		p.result = cmd.Wait()
+	}()
+	tb.Cleanup(func() {
+		p.Kill(tb)
+		if tb.Failed() {
+			tb.Logf("what %s said:\n%s", filepath.Base(cmd.Path), p.Logs())
+		}
+	})
+	return p
+}
+
+// Write implements io.Writer for the program's standard error.
+func (p *Process) Write(b []byte) (int, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.logs.Write(b)
+}
+
+func (p *Process) line(line []byte) {
+	if bytes.HasPrefix(line, []byte("{")) {
+		select {
+		case p.json <- bytes.Clone(line):
+		default:
+		}
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.logs.Write(line)
+	p.logs.WriteByte('\n')
+}
+
+// Logs is the last part of what the program wrote.
+func (p *Process) Logs() string {
+	const most = 20_000
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	all := p.logs.Bytes()
+	return string(all[max(0, len(all)-most):])
+}
+
+// Stop asks the program to end and fails the test unless it does so well and soon.
+func (p *Process) Stop(tb testing.TB) {
+	tb.Helper()
+	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		tb.Errorf("lab: %v", err)
+	}
+	select {
+	case <-p.done:
+		if p.result != nil {
+			tb.Errorf("lab: it did not stop well: %v", p.result)
+		}
+	case <-time.After(stopLimit):
+		tb.Errorf("lab: it did not stop within %s", stopLimit)
+		p.Kill(tb)
+	}
+}
+
+// Kill ends the program at once, as kill -9 does, and waits until it is gone.
+func (p *Process) Kill(tb testing.TB) {
+	tb.Helper()
+	if err := p.cmd.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		tb.Errorf("lab: kill: %v", err)
+	}
+	<-p.done
+}
+
+// Running says whether the program still runs.
+func (p *Process) Running() bool {
+	select {
+	case <-p.done:
+		return false
+	default:
+		return true
+	}
+}
+
+// RSS is the program's resident memory in bytes.
+func (p *Process) RSS(tb testing.TB) int {
+	tb.Helper()
+	status, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(p.cmd.Process.Pid), "status"))
+	if err != nil {
+		tb.Fatalf("lab: %v", err)
+	}
+	for line := range strings.Lines(string(status)) {
+		if value, ok := strings.CutPrefix(line, "VmRSS:"); ok {
+			kb, err := strconv.Atoi(strings.TrimSuffix(strings.TrimSpace(value), " kB"))
+			if err != nil {
+				tb.Fatalf("lab: %v", err)
+			}
+			return kb << 10
+		}
+	}
+	tb.Fatal("lab: the process has no resident memory: it has ended")
+	return 0
+}
+
+// awaitJSON decodes the line of JSON with which the program says that it is ready.
+func (p *Process) awaitJSON(tb testing.TB, into any) {
+	tb.Helper()
+	select {
+	case line := <-p.json:
+		if err := json.Unmarshal(line, into); err != nil {
+			tb.Fatalf("lab: %v in %s", err, line)
+		}
+	case <-p.done:
+		tb.Fatalf("lab: it ended before it was ready: %v", p.result)
+	case <-time.After(startLimit):
+		tb.Fatalf("lab: not ready after %s", startLimit)
+	}
+}
+
+// Until polls what until it is true and fails the test when that takes longer than limit.
+func Until(tb testing.TB, limit time.Duration, expectation string, what func() bool) {
+	tb.Helper()
+	ctx, cancel := context.WithTimeout(tb.Context(), limit)
+	defer cancel()
+	poll := time.NewTicker(10 * time.Millisecond)
+	defer poll.Stop()
+	for !what() {
+		select {
+		case <-poll.C:
+		case <-ctx.Done():
+			tb.Fatalf("not within %s: %s", limit, expectation)
+		}
+	}
+}
