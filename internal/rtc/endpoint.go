@@ -31,6 +31,7 @@ type Endpoint struct {
 	quiet       logging.LoggerFactory
 	log         *slog.Logger
 	began       time.Time
+	idle        sync.Pool // of *reader
 
 	mu      sync.RWMutex
 	byUfrag map[string]*Transport
@@ -181,9 +182,6 @@ func (e *Endpoint) Now() int64 { return time.Since(e.began).Nanoseconds() }
 
 // Stats counts what the UDP socket has done.
 func (e *Endpoint) Stats() udp.Stats { return e.conn.Stats() }
-
-// NewBatch returns an empty send batch on the media socket, for senders that are not the reader. One goroutine at a time.
-func (e *Endpoint) NewBatch() *udp.Batch { return e.conn.NewBatch() }
 
 // Candidates returns the values of the a=candidate lines that reach this endpoint (RFC 8839 section 5.1), best first.
 func (e *Endpoint) Candidates() []string {

@@ -147,7 +147,11 @@ func parseSTUN(b []byte) (m stunMessage, ok bool) {
 	class := binary.BigEndian.Uint16(b) & stunClassMask
 	m.request = class == stunRequest
 	copy(m.id[:], b[8:stunHeader])
-	for attrs := b[stunHeader:]; len(attrs) >= 4; {
+	end := stunHeader + int(binary.BigEndian.Uint16(b[2:]))
+	if end > len(b) {
+		return m, false
+	}
+	for attrs := b[stunHeader:end]; len(attrs) >= 4; {
 		size := int(binary.BigEndian.Uint16(attrs[2:]))
 		if size > len(attrs)-4 {
 			return m, false

@@ -23,6 +23,15 @@ type reader struct {
 	run []*packet.Packet
 }
 
+// takeReader returns a reader for whoever has packets now and then; it goes back to e.idle. A reader's send batch holds
+// enough memory to make one for each connection a waste.
+func (e *Endpoint) takeReader() *reader {
+	if r, ok := e.idle.Get().(*reader); ok {
+		return r
+	}
+	return &reader{e: e, out: e.conn.NewBatch()}
+}
+
 // read serves the UDP socket until it is closed.
 func (e *Endpoint) read() error {
 	ms := make([]udp.Message, readBatch)

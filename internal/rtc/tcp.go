@@ -22,21 +22,21 @@ func (l tapped) Accept() (net.Conn, error) {
 		return nil, err
 	}
 	if c, ok := conn.(*udp.FramedConn); ok {
-		t := &frames{r: reader{e: l.e, out: l.e.conn.NewBatch()}, from: source{addr: udp.AddrFrom(c.Remote()), tcp: true}}
-		c.OnFrame(t.frame)
+		f := &frames{e: l.e, from: source{addr: udp.AddrFrom(c.Remote()), tcp: true}}
+		c.OnFrame(f.frame)
 	}
 	return conn, nil
 }
 
 // frames works off one connection, on the goroutine that reads it.
 type frames struct {
-	r    reader
+	e    *Endpoint
 	from source
 }
 
 // frame takes one whole frame before pion sees it, and leaves STUN to pion.
 func (f *frames) frame(b []byte) (consumed bool) {
-	e := f.r.e
+	e := f.e
 	if b[0] < 4 {
 		if msg, ok := parseSTUN(b); ok && msg.request {
 			e.mu.RLock()
@@ -49,8 +49,10 @@ func (f *frames) frame(b []byte) (consumed bool) {
 		return false
 	}
 	if t := e.lookup(f.from); t != nil {
-		f.r.packet(t, b)
-		f.r.flush()
+		r := e.takeReader()
+		r.packet(t, b)
+		r.flush()
+		e.idle.Put(r)
 	}
 	return true
 }

@@ -266,12 +266,12 @@ func (t *Transport) unlock(keys *crypto) {
 	t.early = nil
 	t.keys.Store(keys)
 	t.mu.Unlock()
-	out := t.e.conn.NewBatch()
-	r := reader{e: t.e, out: out}
+	r := t.e.takeReader()
 	for _, b := range early {
 		r.media(t, b)
 	}
 	r.flush()
+	t.e.idle.Put(r)
 }
 
 // hold keeps a packet that came before the keys. It returns the keys when they have come meanwhile.

@@ -2,7 +2,6 @@ package udp
 
 import (
 	"context"
-	"errors"
 	"net"
 	"testing"
 	"time"
@@ -10,63 +9,24 @@ import (
 	"github.com/pion/ice/v4"
 )
 
-// TestPionSharesTheSocket lets two ICE agents of pion find each other over a PacketConn and over a FramedListener, and
-// then sends what they must not see past them.
-func TestPionSharesTheSocket(t *testing.T) {
-	for _, tc := range []struct {
-		name    string
-		network ice.NetworkType
-		mux     func(*testing.T) ice.AgentOption
-	}{
-		{"UDP", ice.NetworkTypeUDP4, udpMux},
-		{"TCP", ice.NetworkTypeTCP4, tcpMux},
-	} {
-		t.Run(tc.name, func(t *testing.T) {
-			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-			defer cancel()
-			node := agent(t, tc.network, tc.mux(t))
-			client := agent(t, tc.network, ice.WithUDPMux(nil))
-			introduce(t, node, client)
-			introduce(t, client, node)
-			clientConn, nodeConn := connect(ctx, t, client, node)
-			for _, way := range []struct{ from, to net.Conn }{{clientConn, nodeConn}, {nodeConn, clientConn}} {
-				if _, err := way.from.Write([]byte("\x16 through pion")); err != nil {
-					t.Fatal(err)
-				}
-				buf := make([]byte, 100)
-				if n, err := way.to.Read(buf); err != nil || string(buf[:n]) != "\x16 through pion" {
-					t.Errorf("got %q, %v", buf[:n], err)
-				}
-			}
-		})
+// TestPionSharesConnections lets two ICE agents of pion find each other over a FramedListener and talk.
+func TestPionSharesConnections(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	node := agent(t, ice.NetworkTypeTCP4, tcpMux(t))
+	client := agent(t, ice.NetworkTypeTCP4, ice.WithUDPMux(nil))
+	introduce(t, node, client)
+	introduce(t, client, node)
+	clientConn, nodeConn := connect(ctx, t, client, node)
+	for _, way := range []struct{ from, to net.Conn }{{clientConn, nodeConn}, {nodeConn, clientConn}} {
+		if _, err := way.from.Write([]byte("\x16 through pion")); err != nil {
+			t.Fatal(err)
+		}
+		buf := make([]byte, 100)
+		if n, err := way.to.Read(buf); err != nil || string(buf[:n]) != "\x16 through pion" {
+			t.Errorf("got %q, %v", buf[:n], err)
+		}
 	}
-}
-
-func udpMux(t *testing.T) ice.AgentOption {
-	c := listen(t, loopback4)
-	p := c.PacketConn()
-	ended := make(chan struct{})
-	go func() { // what the owner of a Conn does
-		defer close(ended)
-		ms := messages(16, 1500)
-		for {
-			n, err := c.Read(ms)
-			if err != nil {
-				return
-			}
-			for _, m := range ms[:n] {
-				p.Deliver(m.Buf[:m.N], m.From)
-			}
-		}
-	}()
-	mux := ice.NewUDPMuxDefault(ice.UDPMuxParams{UDPConn: p})
-	t.Cleanup(func() {
-		if err := errors.Join(mux.Close(), c.Close()); err != nil {
-			t.Error(err)
-		}
-		<-ended
-	})
-	return ice.WithUDPMux(mux)
 }
 
 func tcpMux(t *testing.T) ice.AgentOption {

@@ -1,0 +1,22 @@
+package udp
+
+import "sync"
+
+// latch is a flag that can be waited for and is set once.
+type latch struct {
+	once sync.Once
+	done chan struct{} // closed when set
+}
+
+func newLatch() *latch { return &latch{done: make(chan struct{})} }
+
+func (l *latch) set() { l.once.Do(func() { close(l.done) }) }
+
+func (l *latch) isSet() bool {
+	select {
+	case <-l.done:
+		return true
+	default:
+		return false
+	}
+}
