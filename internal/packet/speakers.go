@@ -14,7 +14,7 @@ const (
 
 	silence    = 127      // -dBov of nothing at all
 	loudLevel  = 40       // as loud as this counts as speech whatever the sender thinks
-	voiceLevel = 60       // as loud as this counts as speech when the sender hears a voice in it
+	voiceLevel = 50       // as loud as this counts as speech when the sender hears a voice in it
 	speakAt    = 45.0     // smoothed loudness at which somebody speaks
 	clearly    = 10.0     // dB louder that change an order
 	longPacket = 60 * ms  // no packet is evidence for a longer time than this

@@ -135,9 +135,9 @@ func TestSpeakersLoudest(t *testing.T) {
 			m.speak(800*time.Millisecond, levels{"c": 30, "a": 30})
 		}, []string{"a", "c"}},
 		"clearly louder": {func(m *meeting) {
-			m.speak(time.Second, levels{"a": 30, "b": 55})
+			m.speak(time.Second, levels{"a": 30, "b": 50})
 			m.s.Loudest(2, int64(m.now))
-			m.speak(time.Second, levels{"a": 30, "b": 55, "c": 30})
+			m.speak(time.Second, levels{"a": 30, "b": 50, "c": 30})
 		}, []string{"a", "c"}},
 		"a place made free": {func(m *meeting) {
 			m.speak(time.Second, levels{"a": 30, "b": 30, "c": 30})
