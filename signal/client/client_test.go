@@ -57,7 +57,7 @@ func TestReceiveInSlot(t *testing.T) {
 		default:
 		}
 	}})
-	await[MediaStateChanged](t, c, "media", func(e MediaStateChanged) bool { return e.State == MediaConnected })
+	<-server.up
 	own := newSender("x", Layer{From: loadClip(t, "vp8-q.ivf").Loop()}, PublicationOptions{Stamp: true})
 	out := &trackWriter{track: server.slots[0]}
 	own.out = &binding{write: out}

@@ -27,6 +27,7 @@ type fakeServer struct {
 
 	sessions chan *fakeSession
 	tracks   chan *webrtc.TrackRemote
+	up       chan struct{} // a token for each peer connection that can send
 
 	mu    sync.Mutex
 	pc    *webrtc.PeerConnection
@@ -46,6 +47,7 @@ type fakeSession struct {
 func newFakeServer(t *testing.T) *fakeServer {
 	t.Helper()
 	f := &fakeServer{t: t, sessions: make(chan *fakeSession, 16), tracks: make(chan *webrtc.TrackRemote, 16)}
+	f.up = make(chan struct{}, 16)
 	f.http = httptest.NewServer(http.HandlerFunc(f.serve))
 	t.Cleanup(func() {
 		f.http.Close()
@@ -203,6 +205,11 @@ func (f *fakeServer) newPeer() *webrtc.PeerConnection {
 	if err != nil {
 		f.t.Error(err)
 	}
+	pc.OnConnectionStateChange(func(state webrtc.PeerConnectionState) {
+		if state == webrtc.PeerConnectionStateConnected {
+			f.up <- struct{}{}
+		}
+	})
 	pc.OnTrack(func(track *webrtc.TrackRemote, _ *webrtc.RTPReceiver) { f.tracks <- track })
 	return pc
 }
