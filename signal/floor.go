@@ -1,6 +1,8 @@
 package signal
 
 import (
+	"time"
+
 	"github.com/parley-sfu/parley/node"
 	"github.com/parley-sfu/parley/node/grant"
 	"github.com/parley-sfu/parley/signal/wire"
@@ -37,6 +39,7 @@ func (r *room) knock(m *member, name string, trusted bool) (hold bool, err error
 	m.emitLocked(event{wire.TypeWaiting, wire.Waiting{Reason: reason}})
 	if m.stage != waiting {
 		m.stage, m.entry.State, m.entry.Since = waiting, Waiting, r.newSinceLocked(m.id)
+		m.entry.JoinedAt = time.Now().UTC()
 		r.putLocked(m)
 	}
 	return true, nil

@@ -132,11 +132,11 @@ func (h *Home) CameraOff(id string) {
 	delete(h.cameras, id)
 }
 
-// SetSettings takes settings over unless newer ones are known, and says whether anything changed.
+// SetSettings takes settings over if they are newer than those known, and says whether they were.
 func (h *Home) SetSettings(settings grant.Settings) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if settings.Revision < h.settings.Revision || settings == h.settings {
+	if settings.Revision <= h.settings.Revision {
 		return false
 	}
 	h.settings = settings
