@@ -262,6 +262,14 @@ func await[E Event](t *testing.T, c *Client, what string, ok func(E) bool) E {
 	}
 }
 
+// awaitMedia waits until media can flow, also when the event that says so was read already.
+func awaitMedia(t *testing.T, c *Client) {
+	t.Helper()
+	if c.MediaState() != MediaConnected {
+		await(t, c, "media", func(e MediaStateChanged) bool { return e.State == MediaConnected })
+	}
+}
+
 // readPacket returns the next packet of a track, with a limit.
 func readPacket(t *testing.T, track *webrtc.TrackRemote) *rtp.Packet {
 	t.Helper()

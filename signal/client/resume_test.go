@@ -209,7 +209,7 @@ func TestLobby(t *testing.T) {
 	s.answer(<-hold, held)
 	await(t, c, "admission", func(Admitted) bool { return true })
 	await(t, c, "the room", func(e StateChanged) bool { return e.State == StateJoined })
-	await(t, c, "media", func(e MediaStateChanged) bool { return e.State == MediaConnected })
+	awaitMedia(t, c)
 }
 
 func TestICERestart(t *testing.T) {
