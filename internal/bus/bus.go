@@ -3,7 +3,7 @@
 // It owns the embedded NATS server, or the connection to an external one, and promises three things:
 //
 //   - A NATS outage harms nobody. The connection is retried forever; meanwhile every call returns ErrUnavailable within
-//     a bounded time, and Publish keeps what it is given up to a limit. Nothing of a failed call is sent later.
+//     a bounded time, and Publish keeps what it is given up to a limit. A call that failed is not kept to be sent later.
 //   - What a bucket acknowledges is on disk. JetStream, left alone, syncs to disk every two minutes only and loses
 //     acknowledged writes with the machine; the embedded server therefore syncs every write (sync_always). It costs a
 //     disk flush per write, which the rate of meetings made and people removed can afford. Media and rosters never
