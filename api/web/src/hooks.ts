@@ -5,7 +5,6 @@ import { useEffect, useReducer, useRef, useState } from 'preact/hooks'
 export function useEvents<Events extends object>(source: Emitter<Events>, ...names: (keyof Events)[]): void {
   const [, redraw] = useReducer((count: number) => count + 1, 0)
   // The names are the same at each call, so they are no dependency.
-  // biome-ignore lint/correctness/useExhaustiveDependencies: see above
   useEffect(() => {
     redraw(undefined as never)
     const stops = names.map(name => source.on(name, () => redraw(undefined as never)))
@@ -26,14 +25,15 @@ export function useReaction<Name extends keyof ClientEvents>(
   useEffect(() => client.on(name, event => latest.current(event)), [client, name])
 }
 
-/** The size of an element's inside, in CSS pixels, as it changes. */
+/** The size of an element, in CSS pixels, as it changes. */
 export function useSize<E extends HTMLElement>(): [(element: E | null) => void, { width: number; height: number }] {
   const [element, setElement] = useState<E | null>(null)
   const [size, setSize] = useState({ width: 0, height: 0 })
   useEffect(() => {
     if (!element) return
     const observer = new ResizeObserver(([entry]) => {
-      if (entry) setSize({ width: entry.contentRect.width, height: entry.contentRect.height })
+      const box = entry?.borderBoxSize[0]
+      if (box) setSize({ width: box.inlineSize, height: box.blockSize })
     })
     observer.observe(element)
     return () => observer.disconnect()

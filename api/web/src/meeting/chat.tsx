@@ -22,7 +22,6 @@ export function ChatPanel({
   useEvents(client, 'chat')
   const end = useRef<HTMLLIElement>(null)
   const { messages } = client
-  // biome-ignore lint/correctness/useExhaustiveDependencies: a new message is what scrolls
   useEffect(() => end.current?.scrollIntoView({ block: 'end' }), [messages])
   return (
     <Panel title="Chat" testId="chat-panel" onClose={onClose}>

@@ -1,6 +1,7 @@
 import type { JSX } from 'preact'
 import { useState } from 'preact/hooks'
 import { Icon } from '../ui/icon.tsx'
+import { pixels, type Size } from './layout.ts'
 
 /** The address to invite others with: without anything that is only ours. */
 export function invitationOf(meetingId: string): string {
@@ -24,9 +25,9 @@ export function CopyLink({ meetingId }: { meetingId: string }): JSX.Element {
 }
 
 /** Stands beside one's own tile as long as one is alone. */
-export function Invitation(props: { meetingId: string; size: { width: number; height: number } }): JSX.Element {
+export function Invitation(props: { meetingId: string; size: Size }): JSX.Element {
   return (
-    <div class="invitation" style={props.size}>
+    <div class="invitation" style={pixels(props.size)}>
       <h2>You are the first one here</h2>
       <p>Send others this link:</p>
       <code>{invitationOf(props.meetingId)}</code>

@@ -68,9 +68,13 @@ function Person({ participant, host }: { participant: Participant; host: boolean
         </small>
       </span>
       {raised && <Mark icon="hand" label="hand raised" tone="raised" />}
-      <Mark icon={muted ? 'micOff' : 'mic'} label={muted ? 'muted' : 'microphone on'} tone={muted ? 'off' : ''} />
       <Mark icon={dark ? 'cameraOff' : 'camera'} label={dark ? 'camera off' : 'camera on'} tone={dark ? 'off' : ''} />
-      {host && !isSelf && <HostActions participant={participant} />}
+      {host && !isSelf && !muted ? (
+        <MuteButton participant={participant} />
+      ) : (
+        <Mark icon={muted ? 'micOff' : 'mic'} label={muted ? 'muted' : 'microphone on'} tone={muted ? 'off' : ''} />
+      )}
+      {host && !isSelf && <RemoveButton participant={participant} />}
     </li>
   )
 }
@@ -87,34 +91,42 @@ function Mark(props: {
   )
 }
 
-/** Mutes at once, removes at the second click. */
-function HostActions({ participant }: { participant: Participant }): JSX.Element {
+/** A microphone that is on, for a host to mute. */
+function MuteButton({ participant }: { participant: Participant }): JSX.Element {
+  const { client } = useMeeting()
+  const label = `Mute ${participant.display_name}`
+  return (
+    <button
+      type="button"
+      class="person-act"
+      data-testid={`mute-${participant.id}`}
+      title={label}
+      aria-label={label}
+      onClick={() => ignore(client.mute(participant.id))}
+    >
+      <Icon name="mic" size={17} />
+    </button>
+  )
+}
+
+/** Removes somebody at the second click. */
+function RemoveButton({ participant }: { participant: Participant }): JSX.Element {
   const { client } = useMeeting()
   const [sure, setSure] = useState(false)
   const { id, display_name: name } = participant
+  const label = sure ? `Really remove ${name}` : `Remove ${name}`
   return (
-    <span class="person-actions">
-      <button
-        type="button"
-        class="small"
-        data-testid={`mute-${id}`}
-        disabled={participant.audio_muted}
-        aria-label={`Mute ${name}`}
-        onClick={() => ignore(client.mute(id))}
-      >
-        Mute
-      </button>
-      <button
-        type="button"
-        class={`small ${sure ? 'small-danger' : ''}`}
-        data-testid={sure ? `remove-confirm-${id}` : `remove-${id}`}
-        aria-label={sure ? `Really remove ${name}` : `Remove ${name}`}
-        onBlur={() => setSure(false)}
-        onClick={() => (sure ? ignore(client.remove(id)) : setSure(true))}
-      >
-        {sure ? 'Sure?' : 'Remove'}
-      </button>
-    </span>
+    <button
+      type="button"
+      class={sure ? 'small small-danger' : 'person-act'}
+      data-testid={sure ? `remove-confirm-${id}` : `remove-${id}`}
+      title={label}
+      aria-label={label}
+      onBlur={() => setSure(false)}
+      onClick={() => (sure ? ignore(client.remove(id)) : setSure(true))}
+    >
+      {sure ? 'Remove?' : <Icon name="remove" size={17} />}
+    </button>
   )
 }
 

@@ -5,7 +5,7 @@ import { useEvents, useReaction, useSize } from '../hooks.ts'
 import { Icon } from '../ui/icon.tsx'
 import { useMeeting } from './context.ts'
 import { Invitation } from './invitation.tsx'
-import { bestGrid, pageCapacity, stripCapacity } from './layout.ts'
+import { bestGrid, pageCapacity, pagerHeight, stripCapacity } from './layout.ts'
 import { arrange, remember } from './order.ts'
 import { ScreenTile, Tile } from './tile.tsx'
 
@@ -43,16 +43,18 @@ function Grid({ all, recent, meetingId, onPin }: Common & { meetingId: string })
   const { client } = useMeeting()
   const [measure, area] = useSize<HTMLElement>()
   const [page, setPage] = useState(0)
-  const capacity = pageCapacity(area.width, area.height, mostTiles)
+  const whole = pageCapacity(area.width, area.height, mostTiles)
+  const height = all.length > whole ? area.height - pagerHeight : area.height
+  const capacity = pageCapacity(area.width, height, mostTiles)
   const order = useOrder(all, recent, capacity)
   const pages = Math.max(1, Math.ceil(order.length / capacity))
   const current = Math.min(page, pages - 1)
   const visible = order.slice(current * capacity, (current + 1) * capacity)
   const alone = all.length === 1
-  const grid = bestGrid(visible.length + (alone ? 1 : 0), area.width, area.height)
+  const grid = bestGrid(visible.length + (alone ? 1 : 0), area.width, height)
   const speaking = new Set(client.roster.speakers.map(speaker => speaker.participant_id))
   return (
-    <section class="grid" ref={measure} aria-label="Participants">
+    <section class={`grid${pages > 1 ? ' grid-paged' : ''}`} ref={measure} aria-label="Participants">
       {visible.map(participant => (
         <Tile
           key={participant.id}
@@ -148,15 +150,9 @@ function mainOf(
 /** Who spoke, latest first. */
 function useRecentSpeakers(): readonly string[] {
   const { client } = useMeeting()
-  const [recent, setRecent] = useState<readonly string[]>([])
-  useReaction(client, 'speakers', () => {
-    setRecent(before =>
-      remember(
-        before,
-        client.roster.speakers.map(speaker => speaker.participant_id),
-      ),
-    )
-  })
+  const speaking = (): string[] => client.roster.speakers.map(speaker => speaker.participant_id)
+  const [recent, setRecent] = useState<readonly string[]>(speaking)
+  useReaction(client, 'speakers', () => setRecent(before => remember(before, speaking())))
   return recent
 }
 

@@ -7,6 +7,7 @@ import { Avatar } from '../ui/avatar.tsx'
 import { Icon } from '../ui/icon.tsx'
 import { Picture } from '../ui/picture.tsx'
 import { useMeeting } from './context.ts'
+import { pixels, type Size } from './layout.ts'
 
 const screenPriority = 100
 
@@ -14,7 +15,7 @@ const screenPriority = 100
 export interface TileProps {
   participant: Participant
   /** In CSS pixels; without it the style sheet decides. */
-  size?: { width: number; height: number }
+  size?: Size
   speaking: boolean
   pinned: boolean
   onPin: (() => void) | undefined
@@ -39,7 +40,7 @@ export function Tile(props: TileProps): JSX.Element {
     <div
       ref={measure}
       class={`tile${speaking && !muted ? ' speaking' : ''}`}
-      style={props.size}
+      style={pixels(props.size)}
       role="group"
       aria-label={describe(name, muted, raised, speaking)}
       data-testid="tile"
@@ -67,7 +68,7 @@ export function Tile(props: TileProps): JSX.Element {
 }
 
 /** Somebody's screen, shown whole. */
-export function ScreenTile(props: { participant: Participant; size?: { width: number; height: number } }): JSX.Element {
+export function ScreenTile(props: { participant: Participant; size?: Size }): JSX.Element {
   const { client } = useMeeting()
   const { participant } = props
   const isSelf = participant.id === client.self.id
@@ -80,7 +81,7 @@ export function ScreenTile(props: { participant: Participant; size?: { width: nu
     <div
       ref={measure}
       class="tile tile-screen"
-      style={props.size}
+      style={pixels(props.size)}
       role="group"
       aria-label={name}
       data-testid="screen-tile"
@@ -113,7 +114,7 @@ function useOwnScreen(): MediaStream | undefined {
 function useTheirs(
   participant: Participant | undefined,
   source: 'camera' | 'screen',
-  size: { width: number; height: number },
+  size: Size,
   priority: number,
 ): MediaStream | undefined {
   const { client, views } = useMeeting()

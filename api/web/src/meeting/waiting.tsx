@@ -7,7 +7,7 @@ import { Logo } from '../ui/logo.tsx'
 export function Waiting({ client, name }: { client: Client; name: string }): JSX.Element {
   const locked = client.waitingFor === 'locked'
   return (
-    <div class="prejoin" data-testid="waiting">
+    <div class="prejoin" data-testid="lobby">
       <header class="home-head">
         <Logo />
       </header>
