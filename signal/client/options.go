@@ -40,6 +40,8 @@ type Options struct {
 	HTTPClient   *http.Client         // for the WebSocket's handshake; nil is http.DefaultClient
 	NetworkTypes []webrtc.NetworkType // for ICE; nil is UDP and TCP over IPv4 and IPv6
 	Log          *slog.Logger         // nil discards
+
+	tune func(*webrtc.SettingEngine) // for tests
 }
 
 // withDefaults returns the options with every empty field filled, or all their faults at once.
