@@ -39,6 +39,9 @@ const (
 	// keyframeInterval is the least time between two keyframe requests for one layer, over all who want one.
 	keyframeInterval = 200 * time.Millisecond
 
+	// cacheFor is how long packets are kept for retransmission: longer than any viewer still waits for one.
+	cacheFor = 3 * time.Second
+
 	videoCache = 1024 // packets kept of a video layer, about two seconds of 4 Mbit/s
 	audioCache = 64   // about a second
 )

@@ -1,4 +1,4 @@
-package node_test
+package node
 
 import (
 	"context"
@@ -12,8 +12,6 @@ import (
 	"github.com/pion/rtp"
 	"github.com/pion/webrtc/v4"
 	"go.uber.org/goleak"
-
-	"github.com/parley-sfu/parley/node"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -21,7 +19,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // events collects what a peer is told.
 type events struct {
 	mu        sync.Mutex
-	slots     []node.Slot
+	slots     []Slot
 	wanted    map[string][]string
 	changed   chan struct{}
 	connected chan struct{}
@@ -42,9 +40,9 @@ func (e *events) note(f func()) {
 	}
 }
 
-func (e *events) TrackPublished(node.Track)   {}
-func (e *events) TrackUnpublished(node.Track) {}
-func (e *events) SlotsChanged(s []node.Slot)  { e.note(func() { e.slots = s }) }
+func (e *events) TrackPublished(Track)   {}
+func (e *events) TrackUnpublished(Track) {}
+func (e *events) SlotsChanged(s []Slot)  { e.note(func() { e.slots = s }) }
 func (e *events) LayersWanted(id string, l []string) {
 	e.note(func() { e.wanted[id] = l })
 }
@@ -52,7 +50,7 @@ func (e *events) Connected()         { e.once.Do(func() { close(e.connected) }) 
 func (e *events) Disconnected(error) {}
 
 // until waits for a condition on what was told.
-func (e *events) until(t *testing.T, what string, ok func() bool) {
+func (e *events) until(t testing.TB, what string, ok func() bool) {
 	t.Helper()
 	deadline := time.After(5 * time.Second)
 	for {
@@ -72,13 +70,15 @@ func (e *events) until(t *testing.T, what string, ok func() bool) {
 
 type silent struct{}
 
-func (silent) SpeakersChanged(string, []node.Speaker) {}
+func (silent) SpeakersChanged(string, []Speaker) {}
 
-func startNode(t *testing.T) *node.Node {
+func startNode(t testing.TB) *Node { return startNodeOn(t, "127.0.0.1:0") }
+
+func startNodeOn(t testing.TB, listen string) *Node {
 	t.Helper()
-	cfg := node.Defaults()
-	cfg.Media.Listen = "127.0.0.1:0"
-	n, err := node.New(cfg, silent{}, slog.New(slog.DiscardHandler))
+	cfg := Defaults()
+	cfg.Media.Listen = listen
+	n, err := New(cfg, silent{}, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -96,15 +96,18 @@ func startNode(t *testing.T) *node.Node {
 
 // client is a stock pion client of the node.
 type client struct {
-	t      *testing.T
+	t      testing.TB
 	pc     *webrtc.PeerConnection
-	peer   *node.Peer
+	peer   *Peer
 	events *events
 	media  chan *rtp.Packet
 	sender *webrtc.RTPSender
 }
 
-func join(t *testing.T, n *node.Node, id string) *client {
+// how a client differs from the usual.
+type how func(*webrtc.SettingEngine)
+
+func join(t testing.TB, n *Node, id string, differently ...how) *client {
 	t.Helper()
 	c := &client{t: t, events: newEvents(), media: make(chan *rtp.Packet, 4096)}
 	me := &webrtc.MediaEngine{}
@@ -113,6 +116,9 @@ func join(t *testing.T, n *node.Node, id string) *client {
 	}
 	se := webrtc.SettingEngine{}
 	se.SetIncludeLoopbackCandidate(true)
+	for _, d := range differently {
+		d(&se)
+	}
 	var err error
 	c.pc, err = webrtc.NewAPI(webrtc.WithMediaEngine(me), webrtc.WithSettingEngine(se)).NewPeerConnection(webrtc.Configuration{})
 	if err != nil {
@@ -130,7 +136,7 @@ func join(t *testing.T, n *node.Node, id string) *client {
 			}
 		}
 	})
-	c.peer, err = n.Join(node.PeerConfig{
+	c.peer, err = n.Join(PeerConfig{
 		Room: "mtg_1", Participant: id, CanPublish: true, Events: c.events, Log: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
@@ -172,6 +178,12 @@ func (c *client) slots(n int) {
 
 func (c *client) connect() {
 	c.t.Helper()
+	c.offerWith(func(sdp string) string { return sdp })
+}
+
+// offerWith connects with an offer that was changed on its way.
+func (c *client) offerWith(change func(string) string) {
+	c.t.Helper()
 	offer, err := c.pc.CreateOffer(nil)
 	if err != nil {
 		c.t.Fatal(err)
@@ -179,7 +191,7 @@ func (c *client) connect() {
 	if err := c.pc.SetLocalDescription(offer); err != nil {
 		c.t.Fatal(err)
 	}
-	answer, err := c.peer.Offer(c.t.Context(), node.Offer{SDP: offer.SDP})
+	answer, err := c.peer.Offer(c.t.Context(), Offer{SDP: change(offer.SDP)})
 	if err != nil {
 		c.t.Fatal(err)
 	}
@@ -190,6 +202,78 @@ func (c *client) connect() {
 	case <-c.events.connected:
 	case <-time.After(5 * time.Second):
 		c.t.Fatal("never connected")
+	}
+}
+
+// film publishes a picture every five milliseconds, a keyframe whenever one is asked for, until the test ends.
+func (c *client) film(track *webrtc.TrackLocalStaticRTP) {
+	c.t.Helper()
+	plis := make(chan struct{}, 1)
+	ctx, stop := context.WithCancel(c.t.Context())
+	var wg sync.WaitGroup
+	c.t.Cleanup(func() { stop(); wg.Wait() })
+	go func() {
+		for {
+			ps, _, err := c.sender.ReadRTCP()
+			if err != nil {
+				return
+			}
+			for _, p := range ps {
+				if _, ok := p.(*rtcp.PictureLossIndication); ok {
+					select {
+					case plis <- struct{}{}:
+					default:
+					}
+				}
+			}
+		}
+	}()
+	wg.Go(func() {
+		tick := time.NewTicker(5 * time.Millisecond)
+		defer tick.Stop()
+		key := true
+		for i := 0; ; i++ {
+			select {
+			case <-ctx.Done():
+				return
+			case <-plis:
+				key = true
+			case <-tick.C:
+			}
+			p := &rtp.Packet{
+				Header:  rtp.Header{Version: 2, Marker: true, SequenceNumber: uint16(65500 + i), Timestamp: uint32(i * 450)},
+				Payload: vp8Frame(key, i),
+			}
+			key = false
+			if track.WriteRTP(p) != nil {
+				return
+			}
+		}
+	})
+}
+
+// next returns the next packet of media.
+func (c *client) next() *rtp.Packet {
+	c.t.Helper()
+	select {
+	case p := <-c.media:
+		return p
+	case <-time.After(5 * time.Second):
+		c.t.Fatal("no packet")
+		return nil
+	}
+}
+
+// drain takes what comes within a time and returns how many packets that were.
+func (c *client) drain(within time.Duration) (packets int) {
+	over := time.After(within)
+	for {
+		select {
+		case <-c.media:
+			packets++
+		case <-over:
+			return packets
+		}
 	}
 }
 
@@ -211,69 +295,25 @@ func TestMediaReachesTheOthersAndNotOneself(t *testing.T) {
 	alice.connect()
 	bob.slots(2)
 	bob.connect()
-	plis := make(chan struct{}, 100)
-	go func() {
-		for {
-			ps, _, err := alice.sender.ReadRTCP()
-			if err != nil {
-				return
-			}
-			for _, p := range ps {
-				if _, ok := p.(*rtcp.PictureLossIndication); ok {
-					select {
-					case plis <- struct{}{}:
-					default:
-					}
-				}
-			}
-		}
-	}()
-	ctx, stop := context.WithCancel(t.Context())
-	defer stop()
-	var wg sync.WaitGroup
-	defer wg.Wait()
-	wg.Go(func() {
-		tick := time.NewTicker(5 * time.Millisecond)
-		defer tick.Stop()
-		key := true
-		for i := 0; ; i++ {
-			select {
-			case <-ctx.Done():
-				return
-			case <-plis:
-				key = true
-			case <-tick.C:
-			}
-			p := &rtp.Packet{Header: rtp.Header{Version: 2, Marker: true, SequenceNumber: uint16(65500 + i), Timestamp: uint32(i * 450)}, Payload: vp8Frame(key, i)}
-			key = false
-			if err := track.WriteRTP(p); err != nil {
-				return
-			}
-		}
-	})
+	alice.film(track)
 	var last *rtp.Packet
-	for i := range 200 {
-		select {
-		case p := <-bob.media:
-			if last == nil && p.Payload[4]&1 != 0 {
-				t.Fatal("the first packet is not of a keyframe")
-			}
-			if last != nil && p.SequenceNumber != last.SequenceNumber+1 {
-				t.Fatalf("sequence %d after %d", p.SequenceNumber, last.SequenceNumber)
-			}
-			last = p
-		case <-time.After(5 * time.Second):
-			t.Fatalf("only %d packets", i)
+	for range 200 {
+		p := bob.next()
+		if last == nil && p.Payload[4]&1 != 0 {
+			t.Fatal("the first packet is not of a keyframe")
 		}
+		if last != nil && p.SequenceNumber != last.SequenceNumber+1 {
+			t.Fatalf("sequence %d after %d", p.SequenceNumber, last.SequenceNumber)
+		}
+		last = p
 	}
-	stop()
 	if len(alice.media) != 0 {
 		t.Error("alice received her own track")
 	}
 	bob.events.until(t, "a slot shows alice", func() bool {
-		return len(bob.events.slots) == 2 && bob.events.slots[0].ParticipantID == "pt_alice" && bob.events.slots[0].State == node.SlotActive
+		return len(bob.events.slots) == 2 && bob.events.slots[0].ParticipantID == "pt_alice" && bob.events.slots[0].State == SlotActive
 	})
-	if s := alice.peer.Slots(); len(s) != 1 || s[0].State != node.SlotEmpty {
+	if s := alice.peer.Slots(); len(s) != 1 || s[0].State != SlotEmpty {
 		t.Errorf("alice's slots: %+v", s)
 	}
 }
@@ -284,8 +324,8 @@ func TestOfferThatCannotBeUsed(t *testing.T) {
 	many := "v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\n" + strings.Repeat("\nm=", 10000)
 	for name, sdp := range map[string]string{"empty": "", "garbage": "hello", "10,000 m-lines": many, "too big": strings.Repeat("x", 200<<10)} {
 		t.Run(name, func(t *testing.T) {
-			_, err := c.peer.Offer(t.Context(), node.Offer{SDP: sdp})
-			if e := node.AsError(err); err == nil || e.Kind != node.Invalid || e.Code != "bad_sdp" {
+			_, err := c.peer.Offer(t.Context(), Offer{SDP: sdp})
+			if e := AsError(err); err == nil || e.Kind != Invalid || e.Code != "bad_sdp" {
 				t.Errorf("error %v", err)
 			}
 		})

@@ -59,6 +59,11 @@ func (r *room) tick(count uint64, now int64) {
 		r.review(tracks, now)
 	}
 	if count%reportTicks == 0 {
+		for _, t := range tracks {
+			for _, l := range t.layers {
+				l.cache.Expire(now - int64(cacheFor))
+			}
+		}
 		for _, p := range r.everyone() {
 			p.sendSenderReports(now)
 		}

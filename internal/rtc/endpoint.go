@@ -183,6 +183,10 @@ func (e *Endpoint) Now() int64 { return time.Since(e.began).Nanoseconds() }
 // Stats counts what the UDP socket has done.
 func (e *Endpoint) Stats() udp.Stats { return e.conn.Stats() }
 
+// NewBatch returns an empty send batch on the media socket, for one goroutine at a time. It holds memory from its first
+// use on.
+func (e *Endpoint) NewBatch() *udp.Batch { return e.conn.NewBatch() }
+
 // Candidates returns the values of the a=candidate lines that reach this endpoint (RFC 8839 section 5.1), best first.
 func (e *Endpoint) Candidates() []string {
 	port := strconv.Itoa(int(e.Addr().Port()))
