@@ -141,7 +141,8 @@ func (r *roster) standing() update {
 func (r *roster) apply(u update, now time.Time) (changes []change, chats []wire.Chat, inStep bool) {
 	p := r.parts[u.Node]
 	if p == nil || u.Incarnation > p.Incarnation {
-		if !u.Step || u.Version != 1 {
+		first := u.Step && u.Version == 1 || !u.Step && u.Version == 0
+		if !first {
 			return nil, nil, false
 		}
 		changes = r.forget(u.Node)

@@ -82,8 +82,10 @@ func (s *session) serve(ctx context.Context) (mayReturn bool) {
 				s.log.Debug("session ended", "error", err, "close_code", s.socket.closeCode())
 				return s.mayReturn(err)
 			}
-			silent.Stop()
 			s.handle(ctx, data)
+			if s.greeted || s.held != nil {
+				silent.Stop()
+			}
 		case <-s.wake:
 			s.admitted(ctx)
 		}

@@ -21,6 +21,7 @@ const (
 	inboxMessages = 8                // read, but not yet handled
 	frameTimeout  = 10 * time.Second // to finish a message that was begun, either way
 	lingerTimeout = time.Second      // for the other end to answer a close frame
+	slowTimeout   = 5 * time.Second  // for a slow reader to take what a close frame waits behind
 )
 
 // errClosed says that the other end closed the socket on purpose.
@@ -109,21 +110,24 @@ func (k *socket) send(out outbound) bool {
 	}
 }
 
+// overrun gives up on a slow reader. The writer, which hangs in what the reader does not take, is freed soon.
 func (k *socket) overrun() {
-	k.finish(wire.CloseSlow, "read too slowly", false)
+	if k.finish(wire.CloseSlow, "read too slowly", false) {
+		k.metrics.drops.Inc()
+		k.raw.SetWriteDeadline(time.Now().Add(slowTimeout)) //nolint:errcheck // a closed one needs none
+	}
 }
 
 // end closes the socket with a code once everything queued is written. The first call counts.
 func (k *socket) end(code int, reason string) { k.finish(code, reason, true) }
 
-func (k *socket) finish(code int, reason string, flush bool) {
+func (k *socket) finish(code int, reason string, flush bool) (first bool) {
 	k.endOnce.Do(func() {
 		k.code, k.reason, k.flush = code, reason, flush
-		if code == wire.CloseSlow {
-			k.metrics.drops.Inc()
-		}
 		close(k.ending)
+		first = true
 	})
+	return first
 }
 
 // closeCode is the code that end was called with, or 0.
@@ -155,16 +159,16 @@ func (k *socket) read(ctx context.Context) error {
 
 // readOne reads a whole message. The limit is on the inflated size: no more than one byte over it is ever inflated.
 func (k *socket) readOne(ctx context.Context) ([]byte, error) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	typ, r, err := k.conn.Reader(ctx)
+	// A context that can end costs the library a timer for every frame, however small. Closing the connection, which
+	// run does in the end, frees a read just as well.
+	typ, r, err := k.conn.Reader(context.WithoutCancel(ctx))
 	if err != nil {
 		return nil, readError(err)
 	}
 	if typ != websocket.MessageText {
 		return nil, &fatal{wire.CloseBadRequest, invalid("Messages are text, not binary.")}
 	}
-	late := time.AfterFunc(frameTimeout, cancel)
+	late := time.AfterFunc(frameTimeout, func() { k.end(wire.CloseBadRequest, "a message took too long") })
 	defer late.Stop()
 	data, err := io.ReadAll(io.LimitReader(r, k.cfg.MaxMessageBytes+1))
 	if err != nil {
