@@ -15,6 +15,7 @@ import (
 type lossyConn struct {
 	net.PacketConn
 	percent int
+	dead    atomic.Bool // nothing at all passes
 
 	mu      sync.Mutex
 	random  *rand.Rand
@@ -39,6 +40,9 @@ func (l *lossyConn) WriteTo(b []byte, addr net.Addr) (int, error) {
 
 // drops tells RTP from the rest by its first two bytes (RFC 5761, section 4; RFC 7983).
 func (l *lossyConn) drops(b []byte) bool {
+	if l.dead.Load() {
+		return true
+	}
 	if len(b) < 12 || b[0] < 128 || b[0] > 191 || (b[1] >= 192 && b[1] <= 223) {
 		return false
 	}
@@ -95,4 +99,28 @@ func TestLossIsRepaired(t *testing.T) {
 		t.Errorf("%d freezes of %s", end.Freezes, end.FreezeTime)
 	}
 	t.Logf("dropped up %d, down %d; %+v", upLoss.dropped.Load(), downLoss.dropped.Load(), end)
+}
+
+// TestDeadPathIsRestarted cuts the media path alone. The client notices, asks for a new one over the socket that still
+// works, and gets it once the network is back.
+func TestDeadPathIsRestarted(t *testing.T) {
+	server := newRealServer(t)
+	down, network := lossy(t, 0)
+	a := server.join(Options{Publish: person(t)})
+	b := server.join(Options{tune: down})
+	eventually(t, b, "sound and picture", flows(b, a))
+	_, answer := exchanges(b)
+	network.dead.Store(true)
+	await(t, b, "the path to be missed", func(e MediaStateChanged) bool { return e.State == MediaDisconnected })
+	eventually(t, b, "an ICE restart", func() bool {
+		_, now := exchanges(b)
+		return now != answer
+	})
+	network.dead.Store(false)
+	await(t, b, "the path to be back", func(e MediaStateChanged) bool { return e.State == MediaConnected })
+	before, _ := receiving(b, a.Self().ID, SourceCamera)
+	eventually(t, b, "the picture goes on", func() bool {
+		now, _ := receiving(b, a.Self().ID, SourceCamera)
+		return now.Frames > before.Frames+10
+	})
 }
