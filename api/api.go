@@ -35,8 +35,8 @@ type Deps struct {
 	Ready func() []Missing
 }
 
-// Signal is the signalling plane: GET /v1/signal, and what a moderator can ask of a room. Calls about a room that nobody
-// is in are no mistake, except for those that name a participant. Errors are *node.Error.
+// Signal is the signalling plane: GET /v1/signal, and what a moderator can ask of a room. End and SetSettings are no
+// mistake when nobody is in the room. Errors are *node.Error.
 type Signal interface {
 	http.Handler
 	Participants(meetingID string) []signal.Participant

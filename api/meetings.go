@@ -3,12 +3,15 @@ package api
 import (
 	"context"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
 	"time"
 
 	"github.com/gin-gonic/gin"
+
+	"github.com/parley-sfu/parley/internal/telemetry"
 )
 
 // createdView is the one answer that has the host key.
@@ -155,7 +158,7 @@ func (s *Server) changeMeeting(c *gin.Context) error {
 	}
 	if in.Settings.set {
 		if err := s.deps.Signal.SetSettings(ctx, m.ID, m.granted()); err != nil {
-			s.deps.Log.WarnContext(ctx, "room not told its settings", "meeting", m.ID, "error", err)
+			s.deps.Log.WarnContext(ctx, "room not told its settings", "meeting_id", m.ID, "request_id", telemetry.RequestID(ctx), "error", err)
 		}
 	}
 	c.JSON(http.StatusOK, s.view(m))
@@ -204,13 +207,11 @@ func (s *Server) deleteMeeting(c *gin.Context) error {
 	return s.closeRoom(ctx, c, m.ID)
 }
 
-// closeRoom makes every token of the meeting worthless and throws everybody out.
+// closeRoom makes every token of the meeting worthless and throws everybody out, the one also when the other fails.
 func (s *Server) closeRoom(ctx context.Context, c *gin.Context, id string) error {
-	if err := s.deps.Revoked.Meeting(ctx, id); err != nil {
-		return fmt.Errorf("revoke meeting %s: %w", id, err)
-	}
-	if err := s.deps.Signal.End(ctx, id); err != nil {
-		return fmt.Errorf("end room %s: %w", id, err)
+	revoked, ended := s.deps.Revoked.Meeting(ctx, id), s.deps.Signal.End(ctx, id)
+	if err := errors.Join(revoked, ended); err != nil {
+		return fmt.Errorf("close room %s: %w", id, err)
 	}
 	c.Status(http.StatusNoContent)
 	return nil

@@ -64,7 +64,7 @@ func (s *Server) observe(c *gin.Context) {
 		attrs = append(attrs, slog.String("caller", who.id))
 	}
 	if id := c.Param("id"); isID(id, meetingPrefix) {
-		attrs = append(attrs, slog.String("meeting", id))
+		attrs = append(attrs, slog.String("meeting_id", id))
 	}
 	if err := c.Errors.Last(); err != nil {
 		attrs = append(attrs, slog.String("error", err.Error()))

@@ -87,17 +87,23 @@ func errTooMany(wait time.Duration) *failure {
 	return fail(http.StatusTooManyRequests, "rate_limited", "Too many requests; try again later.").after(wait)
 }
 
+const problemType = "application/problem+json"
+
 // asFailure is the one table from errors to what the client is told.
 func asFailure(err error) *failure {
 	if f, ok := errors.AsType[*failure](err); ok {
 		return f
 	}
-	if e, ok := errors.AsType[*node.Error](err); ok {
+	away := errors.Is(err, bus.ErrUnavailable) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)
+	e, ok := errors.AsType[*node.Error](err)
+	switch {
+	case ok && away:
+		return fail(http.StatusServiceUnavailable, "store_unavailable", "%s", e.Say).after(time.Second).because(err)
+	case ok:
 		return fail(statusOf(e.Kind), e.Code, "%s", e.Say).because(err)
-	}
-	if errors.Is(err, bus.ErrUnavailable) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
+	case away:
 		return fail(http.StatusServiceUnavailable, "store_unavailable",
-			"The store does not answer; nothing is known to have changed.").after(time.Second).because(err)
+			"The store does not answer; what was asked may not have been done.").after(time.Second).because(err)
 	}
 	return fail(http.StatusInternalServerError, "internal", "Something went wrong on this node.").because(err)
 }
@@ -143,7 +149,8 @@ func writeProblem(c *gin.Context, err error) {
 		c.Header("WWW-Authenticate", challenge(f.code))
 	}
 	c.Header("Cache-Control", "no-store")
-	c.Data(f.status, "application/problem+json", body)
+	c.Header("Content-Type", problemType) // over that of a page that was not found
+	c.Data(f.status, problemType, body)
 }
 
 // challenge says how to do better (RFC 6750 section 3).

@@ -2,6 +2,7 @@ package api
 
 import (
 	"fmt"
+	"net/http"
 
 	"github.com/gin-gonic/gin"
 )
@@ -31,7 +32,7 @@ func (s *Server) newEngine() (*gin.Engine, error) {
 	}
 
 	limited := e.Group("", s.first(s.limitAddress))
-	limited.GET(signalPath, gin.WrapH(s.deps.Signal))
+	limited.GET(signalPath, s.first(needUpgrade), gin.WrapH(s.deps.Signal))
 	limited.GET("/v1/regions", handler(s.regions).gin())
 	s.meetingRoutes(limited.Group("/v1/meetings", s.first(s.authenticate)))
 	return e, nil
@@ -52,6 +53,15 @@ func (s *Server) meetingRoutes(g *gin.RouterGroup) {
 	g.POST("/:id/participants/:pid/deny", s.moderate(s.deps.Signal.Deny).gin())
 	g.POST("/:id/participants/:pid/remove", s.moderate(s.deps.Signal.Remove).gin())
 	g.POST("/:id/participants/:pid/mute", handler(s.mute).gin())
+}
+
+// needUpgrade tells apart those who come to the socket by mistake; those who do not are answered by Signal.
+func needUpgrade(c *gin.Context) error {
+	if c.IsWebsocket() {
+		return nil
+	}
+	c.Header("Upgrade", "websocket")
+	return fail(http.StatusUpgradeRequired, "upgrade_required", "This is a WebSocket: connect with the join token over HTTP/1.1.")
 }
 
 // first makes a step that must succeed before the handler runs.
