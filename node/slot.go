@@ -32,6 +32,7 @@ type slot struct {
 	showing
 	shown    [4]*layer // by generation of the rewriter, for retransmissions
 	resent   [256]resent
+	credit   int // retransmissions that may be made, in halves of a packet
 	packets  uint32
 	octets   uint32
 	lastTime uint32 // RTP timestamp last sent
@@ -61,13 +62,17 @@ type resent struct {
 // resendInterval is the least time in nanoseconds between two retransmissions of one packet to one viewer.
 const resendInterval = 15e6
 
+// maxCredit bounds retransmissions to a viewer, however many it asks for: one for two packets sent, and bursts of half of
+// this.
+const maxCredit = 512
+
 // headerRoom is more than any header written by a slot takes, with the descriptor's growth and the RTX number.
 const headerRoom = 64
 
 func newSlot(p *Peer, s *sdp.Section, accepted []sdp.Codec) *slot {
 	sl := &slot{peer: p, mid: s.MID, kind: Kind(s.Kind)}
 	sl.media.SSRC, sl.repair.SSRC = newSSRC(), newSSRC()
-	sl.repairAt = uint16(rand.Uint32())
+	sl.repairAt, sl.credit = uint16(rand.Uint32()), maxCredit/2
 	sl.ids = extensionsOf(s)
 	for _, f := range accepted {
 		sl.formats[codecOf(f)] = format{f.PayloadType, f.RTX}
@@ -137,6 +142,7 @@ func (s *slot) send(l *layer, p *packet.Packet, o packet.Out, out *udp.Batch) bo
 	if s.peer.transport.Send(out, &s.media, buf, head, n) == 0 {
 		return false
 	}
+	s.credit = min(s.credit+1, maxCredit)
 	s.packets++
 	s.octets += uint32(n - head)
 	s.lastTime = o.Timestamp
@@ -173,7 +179,7 @@ func (s *slot) resend(seq uint16, now int64, out *udp.Batch) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	last := &s.resent[seq%uint16(len(s.resent))]
-	if last.seq == seq && last.at != 0 && now-last.at < resendInterval {
+	if s.credit < 2 || last.seq == seq && last.at != 0 && now-last.at < resendInterval {
 		return false
 	}
 	generation, in, ok := s.rewriter.Source(seq)
@@ -192,6 +198,7 @@ func (s *slot) resend(seq uint16, now int64, out *udp.Batch) bool {
 		return false
 	}
 	*last = resent{seq, now}
+	s.credit -= 2
 	buf := s.peer.transport.Reserve(out, len(p.Buf)+headerRoom)
 	if buf == nil {
 		return false

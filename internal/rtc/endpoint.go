@@ -202,21 +202,23 @@ func (e *Endpoint) Candidates() []string {
 	return lines
 }
 
-// rename keeps the table of ICE user name fragments.
-func (e *Endpoint) rename(t *Transport, from, to string) {
+// name notes a transport's present ICE user name fragment. e.mu guards t.ufrag.
+func (e *Endpoint) name(t *Transport, ufrag string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	delete(e.byUfrag, from)
-	e.byUfrag[to] = t
+	delete(e.byUfrag, t.ufrag)
+	if !t.forgotten {
+		t.ufrag = ufrag
+		e.byUfrag[ufrag] = t
+	}
 }
 
 // forget removes every trace of a closed transport.
 func (e *Endpoint) forget(t *Transport) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.byUfrag[t.ufrag] == t {
-		delete(e.byUfrag, t.ufrag)
-	}
+	t.forgotten = true
+	delete(e.byUfrag, t.ufrag)
 	for _, s := range t.bindings {
 		if e.bySrc[s].t == t {
 			delete(e.bySrc, s)
@@ -225,12 +227,12 @@ func (e *Endpoint) forget(t *Transport) {
 	t.bindings = nil
 }
 
-// bind notes that packets from s belong to t. e.mu guards t.bindings.
+// bind notes that packets from s belong to t.
 func (e *Endpoint) bind(t *Transport, s source, proven bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	old, taken := e.bySrc[s]
-	if taken && (old.t == t && old.proven || old.proven && !proven) {
+	if t.forgotten || taken && (old.t == t && old.proven || old.proven && !proven) {
 		return
 	}
 	e.bySrc[s] = binding{t, proven}

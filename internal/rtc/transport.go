@@ -60,13 +60,16 @@ type Transport struct {
 	chosen  chan struct{}               // closed once remote is set for the first time
 	once    sync.Once
 
-	mu        sync.Mutex
+	// Guarded by the endpoint's mutex.
 	ufrag     string
+	bindings  []source // addresses that lead here, oldest first
+	forgotten bool
+
+	mu        sync.Mutex
 	expect    Remote
 	started   bool
 	closed    bool
 	early     [][]byte // media that came before the handshake was over
-	bindings  []source // addresses that lead here, oldest first
 	gathering chan struct{}
 	cancel    context.CancelFunc
 	done      chan struct{}
@@ -145,10 +148,7 @@ func (t *Transport) gather() error {
 	if err != nil {
 		return err
 	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.e.rename(t, t.ufrag, ufrag)
-	t.ufrag = ufrag
+	t.e.name(t, ufrag)
 	return nil
 }
 
