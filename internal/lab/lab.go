@@ -7,25 +7,35 @@
 package lab
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"testing"
 )
 
-// Root is the repository's root: the nearest folder above the test that has a go.mod.
+// Root is the repository's root.
 func Root(tb testing.TB) string {
 	tb.Helper()
-	dir, err := os.Getwd()
+	dir, err := root()
 	if err != nil {
 		tb.Fatal(err)
 	}
+	return dir
+}
+
+// root is the nearest folder above the test that has a go.mod.
+func root() (string, error) {
+	dir, err := os.Getwd()
+	if err != nil {
+		return "", err
+	}
 	for {
 		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
-			return dir
+			return dir, nil
 		}
 		parent := filepath.Dir(dir)
 		if parent == dir {
-			tb.Fatal("lab: no go.mod above the test")
+			return "", errors.New("lab: no go.mod above the test")
 		}
 		dir = parent
 	}

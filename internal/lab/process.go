@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -22,17 +23,43 @@ const (
 	stopLimit  = 20 * time.Second // for a process to stop well
 )
 
-// Build builds the parley binary and returns its path. Go's build cache makes every call after the first one cheap.
+// binaryEnv names a binary that is built already.
+const binaryEnv = "PARLEY_LAB_BINARY"
+
+// Build builds the parley binary and returns its path. A test's main function that calls BuildOnce spares the others.
 func Build(tb testing.TB) string {
 	tb.Helper()
-	root := Root(tb)
-	binary := filepath.Join(root, "artifacts", "lab", "parley")
-	build := exec.Command("go", "build", "-o", binary, "./cmd/parley")
-	build.Dir = root
-	if out, err := build.CombinedOutput(); err != nil {
-		tb.Fatalf("lab: build parley: %v\n%s", err, out)
+	if binary := os.Getenv(binaryEnv); binary != "" {
+		return binary
+	}
+	binary, err := build(Root(tb))
+	if err != nil {
+		tb.Fatal(err)
 	}
 	return binary
+}
+
+// BuildOnce builds the binary for all tests of the process. It is for TestMain.
+func BuildOnce() error {
+	root, err := root()
+	if err != nil {
+		return err
+	}
+	binary, err := build(root)
+	if err != nil {
+		return err
+	}
+	return os.Setenv(binaryEnv, binary)
+}
+
+func build(root string) (binary string, err error) {
+	binary = filepath.Join(root, "artifacts", "lab", "parley")
+	cmd := exec.Command("go", "build", "-o", binary, "./cmd/parley")
+	cmd.Dir = root
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("lab: build parley: %w\n%s", err, out)
+	}
+	return binary, nil
 }
 
 // Process is a program that the lab started and will end.

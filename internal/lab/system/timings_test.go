@@ -1,0 +1,137 @@
+package system_test
+
+import (
+	"context"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/parley-sfu/parley/internal/lab"
+	"github.com/parley-sfu/parley/signal/client"
+)
+
+// clip loads one of the client's recordings.
+func clip(tb testing.TB, name string) *client.Clip {
+	tb.Helper()
+	c, err := client.LoadClip(filepath.Join(lab.Root(tb), "signal", "client", "testdata", name))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return c
+}
+
+// camera publishes the three layers of a recording.
+func camera(tb testing.TB) *client.Publication {
+	tb.Helper()
+	return client.NewCamera(clip(tb, "vp8-q.ivf").Loop(), clip(tb, "vp8-h.ivf").Loop(), clip(tb, "vp8-f.ivf").Loop())
+}
+
+// join brings a Go client into a meeting and takes it out when the test is over.
+func join(tb testing.TB, n *lab.Node, meeting string, how client.JoinOptions, opts client.Options) *client.Client {
+	tb.Helper()
+	ctx, cancel := context.WithTimeout(tb.Context(), 20*time.Second)
+	defer cancel()
+	ticket, err := client.JoinMeeting(ctx, n.URL, meeting, how)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	c, err := client.Connect(ctx, ticket, opts)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() { _ = c.Close() })
+	go drain(c)
+	return c
+}
+
+// drain reads a client's events for those who do not care.
+func drain(c *client.Client) {
+	for range c.Events() { //nolint:revive // nothing to do with them
+	}
+}
+
+// watcher notes the packets that a client receives.
+type watcher struct {
+	mu      sync.Mutex
+	count   int
+	last    time.Time
+	longest time.Duration // between two packets
+}
+
+func (w *watcher) packet(client.Packet) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	now := time.Now()
+	if w.count > 0 {
+		w.longest = max(w.longest, now.Sub(w.last))
+	}
+	w.count++
+	w.last = now
+}
+
+// reset starts a new measurement from now.
+func (w *watcher) reset() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.count, w.longest = 0, 0
+}
+
+// result is how many packets came, and the longest silence, the one until now included.
+func (w *watcher) result() (count int, longest time.Duration) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.count, max(w.longest, time.Since(w.last))
+}
+
+// Fifty people join one after the other; every step stays within its budget (SPEC.md section 10).
+func TestTimingsOfJoins(t *testing.T) {
+	const joins = 50
+	n := lab.StartNode(t)
+	meeting := n.NewMeeting(t, "Timings", map[string]any{"max_participants": 2 * joins})
+	join(t, n, meeting.ID, client.JoinOptions{HostKey: meeting.HostKey, DisplayName: "Speaker"}, client.Options{
+		Publish: []*client.Publication{camera(t), client.NewMicrophone(clip(t, "tone.ogg").Loop(), nil)},
+	})
+
+	measured := make([]client.Timings, 0, joins)
+	for range joins {
+		c := join(t, n, meeting.ID, client.JoinOptions{DisplayName: "Listener"}, client.Options{})
+		lab.Until(t, 10*time.Second, "sound and picture", func() bool {
+			return c.Timings().FirstAudio > 0 && c.Timings().FirstVideo > 0
+		})
+		measured = append(measured, c.Timings())
+		if err := c.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+
+	figures := newTable(t, "step", "p50", "p95", "budget", "")
+	for _, step := range []struct {
+		name   string
+		budget time.Duration // at most; 0: none
+		of     func(client.Timings) time.Duration
+	}{
+		{"POST …/join", 80 * time.Millisecond, func(m client.Timings) time.Duration { return m.Join }},
+		{"WebSocket upgrade", 40 * time.Millisecond, func(m client.Timings) time.Duration { return m.WebSocket }},
+		{"offer → answer", 30 * time.Millisecond, func(m client.Timings) time.Duration { return m.OfferAnswer }},
+		{"ICE", 200 * time.Millisecond, func(m client.Timings) time.Duration { return m.ICE }},
+		{"DTLS", 60 * time.Millisecond, func(m client.Timings) time.Duration { return m.DTLS }},
+		{"click → first audio", 410 * time.Millisecond, func(m client.Timings) time.Duration { return m.FirstAudio }},
+		{"click → first picture", 0, func(m client.Timings) time.Duration { return m.FirstVideo }},
+	} {
+		durations := make([]time.Duration, 0, joins)
+		for _, m := range measured {
+			durations = append(durations, step.of(m))
+		}
+		p50, p95 := percentile(durations, 50), percentile(durations, 95)
+		if step.budget == 0 {
+			figures.add(step.name, p50, p95, "", "")
+			continue
+		}
+		figures.add(step.name, p50, p95, step.budget, verdict(p95 <= step.budget))
+		if p95 > step.budget {
+			t.Errorf("%s: p95 = %s, budget %s", step.name, p95, step.budget)
+		}
+	}
+	n.Stop(t)
+}
