@@ -1,3 +1,4 @@
+import { type CloseReason, reasonOf } from './closing.ts'
 import type { PathState } from './connection.ts'
 import { Emitter } from './emitter.ts'
 import { ParleyError } from './error.ts'
@@ -11,13 +12,10 @@ import { type Part, type Participant, Roster } from './roster.ts'
 import { Session } from './session.ts'
 import type { StatsDigest } from './stats.ts'
 import type { View } from './subscription.ts'
-import { type Chat, closeCodes } from './wire.ts'
+import type { Chat } from './wire.ts'
 
 /** Where a client stands. */
 export type ClientState = 'idle' | 'joining' | 'waiting' | 'joined' | 'reconnecting' | 'closed'
-
-/** Why a client is closed. */
-export type CloseReason = 'left' | 'ended' | 'removed' | 'denied' | 'full' | 'refused' | 'replaced' | 'lost' | 'failed'
 
 /** The events of a client: each part of the room's state has its own; read the new state from the client. */
 export type ClientEvents = { [P in Part]: undefined } & {
@@ -70,6 +68,7 @@ export class Client extends Emitter<ClientEvents> {
   #session: Session | undefined
   #ticket: JoinTicket | undefined
   #name = ''
+  #greeting = false
   #messages: Chat[] = []
   readonly #rest: Rest
   readonly #media: Media
@@ -218,9 +217,14 @@ export class Client extends Emitter<ClientEvents> {
     await this.#request(locked ? 'room.lock' : 'room.unlock', {})
   }
 
-  /** Ends the meeting for everyone. */
+  /** Ends the meeting for everyone, oneself included. */
   async end(): Promise<void> {
-    await this.#request('room.end', {})
+    try {
+      await this.#request('room.end', {})
+    } catch (error) {
+      // The end that was asked for can overtake its own answer.
+      if (this.#reason !== 'ended') throw error
+    }
   }
 
   /** The connection in numbers, with rates since the call before. */
@@ -258,11 +262,16 @@ export class Client extends Emitter<ClientEvents> {
   }
 
   /** Says hello with the first offer. The answer comes when one is let in, however long that takes. */
-  #hello(): Promise<void> {
+  async #hello(): Promise<void> {
     const participant_id = this.#ticket?.participant_id ?? ''
-    return this.#media.exchange((sdp_offer, tracks) =>
-      this.#request('participant.hello', { participant_id, display_name: this.#name, sdp_offer, tracks }, 0),
-    )
+    this.#greeting = true
+    try {
+      await this.#media.exchange((sdp_offer, tracks) =>
+        this.#request('participant.hello', { participant_id, display_name: this.#name, sdp_offer, tracks }, 0),
+      )
+    } finally {
+      this.#greeting = false
+    }
   }
 
   #helloFailed(error: unknown): void {
@@ -307,6 +316,7 @@ export class Client extends Emitter<ClientEvents> {
   }
 
   #restored(known: boolean): void {
+    if (this.#greeting) return
     if (!known) {
       this.#anew()
       return
@@ -374,24 +384,4 @@ function joinRequest(options: JoinOptions): JoinRequest {
   const role = options.role ?? (options.hostKey ? 'host' : undefined)
   if (role) request.role = role
   return request
-}
-
-function reasonOf(code: number): CloseReason {
-  switch (code) {
-    case 0:
-      return 'lost'
-    case 1000:
-    case closeCodes.ended:
-      return 'ended'
-    case closeCodes.removed:
-      return 'removed'
-    case closeCodes.full:
-      return 'full'
-    case closeCodes.denied:
-      return 'refused'
-    case closeCodes.replaced:
-      return 'replaced'
-    default:
-      return 'failed'
-  }
 }

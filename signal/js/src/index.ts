@@ -8,9 +8,9 @@ export {
   type ClientEvents,
   type ClientOptions,
   type ClientState,
-  type CloseReason,
   type JoinOptions,
 } from './client.ts'
+export type { CloseReason } from './closing.ts'
 export type { PathState } from './connection.ts'
 export { Emitter, type Listener } from './emitter.ts'
 export { ParleyError } from './error.ts'

@@ -61,7 +61,7 @@ export class LocalMedia extends Emitter<LocalEvents> {
       width: { ideal: 1280 },
       height: { ideal: 720 },
       frameRate: { ideal: 30, max: 30 },
-      ...exactly(deviceId),
+      ...preferring(deviceId),
     }
     return this.#open('camera', () => navigator.mediaDevices.getUserMedia({ video }))
   }
@@ -73,7 +73,7 @@ export class LocalMedia extends Emitter<LocalEvents> {
 
   /** Opens the microphone, or switches to another one; muted or not stays as it is. */
   openMicrophone(deviceId?: string): Promise<boolean> {
-    const audio = { echoCancellation: true, noiseSuppression: true, autoGainControl: true, ...exactly(deviceId) }
+    const audio = { echoCancellation: true, noiseSuppression: true, autoGainControl: true, ...preferring(deviceId) }
     return this.#open('microphone', () => navigator.mediaDevices.getUserMedia({ audio }))
   }
 
@@ -168,8 +168,9 @@ export class LocalMedia extends Emitter<LocalEvents> {
   }
 }
 
-function exactly(deviceId: string | undefined): MediaTrackConstraints {
-  return deviceId ? { deviceId: { exact: deviceId } } : {}
+/** Prefers a device, but does with another one where it is gone. */
+function preferring(deviceId: string | undefined): MediaTrackConstraints {
+  return deviceId ? { deviceId: { ideal: deviceId } } : {}
 }
 
 /** Puts a browser's refusal into a sentence. */
