@@ -74,6 +74,7 @@ test('a raised hand is seen by all within 500 ms', async () => {
   const seen = await Promise.all([ben, cleo].map(person => person.sees(ann.id, 'hand_raised', true, at)))
   const slowest = Math.max(...seen) - at
   figures.hold('hand raised to seen by all, ms', slowest, '< 500', slowest < 500)
+  for (const person of [ben, cleo]) await person.page.getByTestId(`hand-${ann.id}`).waitFor({ timeout: 3_000 })
   const lowered = await ann.click('hand')
   await Promise.all([ben, cleo].map(person => person.sees(ann.id, 'hand_raised', false, lowered)))
 })
@@ -106,11 +107,13 @@ test('a camera that is switched off leaves no moving picture', async () => {
 
 test('chat reaches everybody', async () => {
   const text = 'Good morning to <b>everybody</b>'
-  await ann.page.evaluate(words => window.parley.chat(words), text)
+  await ann.page.getByTestId('chat').click()
+  await ann.page.getByTestId('chat-input').fill(text)
+  await ann.page.getByTestId('chat-send').click()
   for (const person of [ben, cleo]) {
     await person.page.waitForFunction(words => window.parley.messages.some(one => one.text === words), text, { timeout: 3_000 })
   }
-  await ben.click('chat')
+  await ben.page.getByTestId('chat').click()
   await ben.page.getByText(text, { exact: true }).first().waitFor({ timeout: 3_000 }) // as text, not as markup
 })
 
@@ -146,10 +149,13 @@ test('a fourth person waits in the lobby until the host lets them in', async () 
 })
 
 test('the host ends the meeting for all', async () => {
-  const ended = dan.page.waitForFunction(() => window.parley.state === 'closed', undefined, { timeout: 5_000 })
-  await ann.page.evaluate(() => window.parley.end())
-  await ended
-  assert.equal(await dan.page.evaluate(() => window.parley.reason), 'ended')
+  await ann.click('end')
+  await ann.page.getByTestId('end-confirm').click()
+  for (const person of [ann, dan]) {
+    await person.page.waitForFunction(() => window.parley.state === 'closed', undefined, { timeout: 5_000 })
+    assert.equal(await person.page.evaluate(() => window.parley.reason), 'ended')
+    await person.page.getByTestId('closed').waitFor({ timeout: 3_000 })
+  }
 })
 
 test('no page complained', () => {
