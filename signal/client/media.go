@@ -28,6 +28,7 @@ type media struct {
 	published []published
 	state     MediaState
 	closed    bool
+	fallback  *time.Timer // to TCP
 	wg        sync.WaitGroup
 }
 
@@ -185,10 +186,17 @@ func (m *media) nameLines() []wire.TrackHint {
 // accept applies the server's answer to the outstanding offer.
 func (m *media) accept(answer wire.Answer) error {
 	defer func() { <-m.offering }()
-	err := m.pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeAnswer, SDP: answer.SDPAnswer})
+	sdp, tcp := holdBackTCP(answer.SDPAnswer)
+	err := m.pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeAnswer, SDP: sdp})
 	if err != nil {
 		return fmt.Errorf("apply answer: %w", err)
 	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.fallback != nil {
+		m.fallback.Stop()
+	}
+	m.fallback = time.AfterFunc(tcpAfter, func() { m.allowTCP(tcp) })
 	return nil
 }
 
@@ -298,6 +306,9 @@ func (m *media) spawn(f func()) {
 func (m *media) close() error {
 	m.mu.Lock()
 	m.closed = true
+	if m.fallback != nil {
+		m.fallback.Stop()
+	}
 	m.mu.Unlock()
 	err := m.pc.GracefulClose()
 	m.wg.Wait()

@@ -1,6 +1,8 @@
 package client
 
 import (
+	"errors"
+	"net"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -12,8 +14,10 @@ import (
 	"github.com/parley-sfu/parley/signal/wire"
 )
 
-// maxDatagram is the largest packet that is read.
-const maxDatagram = 1500
+const (
+	maxDatagram = 1500 // the largest packet that is read
+	repairPoll  = 10 * time.Millisecond
+)
 
 // Packet is one RTP packet received in a slot. It is valid until Options.OnPacket returns.
 type Packet struct {
@@ -83,20 +87,62 @@ func (s *slot) assign(carries wire.Slot) {
 }
 
 // receive hands on the track's packets until the track ends.
+//
+// Pion hands a retransmission out with the next packet of the stream itself, which for a slow video is late. While
+// something is missing, reading is therefore cut short every repairPoll; that also asks again when nothing comes at all.
 func (s *slot) receive(track *webrtc.TrackRemote) {
 	s.ssrc.Store(uint32(track.SSRC()))
 	buf := make([]byte, maxDatagram)
 	var packet rtp.Packet
-	for {
+	for polling := false; ; {
 		n, attributes, err := track.Read(buf)
-		if err != nil {
+		now := time.Now()
+		switch {
+		case isTimeout(err):
+			s.chase(now)
+		case err != nil && n == 0:
 			return
+		case err != nil || packet.Unmarshal(buf[:n]) != nil:
+			continue // a payload type that nobody negotiated, or no RTP: nothing to count it under
+		default:
+			repaired := attributes.Get(webrtc.AttributeRtxSsrc) != nil
+			s.handle(&packet, track.Codec(), repaired, now)
 		}
-		if packet.Unmarshal(buf[:n]) != nil {
-			continue // not RTP: nothing that a conforming server sends, and nothing to count it under
+		if missing := s.incomplete(); missing || polling {
+			polling = missing
+			if track.SetReadDeadline(pollDeadline(missing, now)) != nil {
+				return
+			}
 		}
-		repaired := attributes.Get(webrtc.AttributeRtxSsrc) != nil
-		s.handle(&packet, track.Codec(), repaired, time.Now())
+	}
+}
+
+func pollDeadline(polling bool, now time.Time) time.Time {
+	if !polling {
+		return time.Time{}
+	}
+	return now.Add(repairPoll)
+}
+
+func isTimeout(err error) bool {
+	timeout, ok := errors.AsType[net.Error](err)
+	return ok && timeout.Timeout()
+}
+
+// incomplete says whether a retransmission may come.
+func (s *slot) incomplete() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.kind == webrtc.RTPCodecTypeVideo && len(s.loss.missing) > 0
+}
+
+// chase asks again for what is missing while no packet comes.
+func (s *slot) chase(now time.Time) {
+	s.mu.Lock()
+	feedback := s.feedbackLocked(now)
+	s.mu.Unlock()
+	if len(feedback) > 0 {
+		_ = s.write(feedback) // a closed connection ends the read loop by itself
 	}
 }
 
