@@ -96,10 +96,8 @@ func (r *room) flushLocked() {
 	r.news.items, r.news.sent = nil, time.Now()
 	encoded := map[int][]event{}
 	for _, m := range r.members {
-		start, _ := slices.BinarySearchFunc(items, m.upTo+1, func(n notice, want uint64) int {
-			return int(int64(n.number) - int64(want)) //nolint:gosec // counters of one room's joins
-		})
-		if !m.synced || start == len(items) {
+		start := slices.IndexFunc(items, func(n notice) bool { return n.number > m.upTo })
+		if !m.synced || start < 0 {
 			continue
 		}
 		if _, done := encoded[start]; !done {

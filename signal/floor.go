@@ -8,9 +8,6 @@ import (
 	"github.com/parley-sfu/parley/signal/wire"
 )
 
-// This file has what participants and hosts do in a room: each method takes the room's lock, changes the state and sends
-// the events.
-
 // knock asks for a seat for a newcomer. Hold is true when it has to wait in the lobby, which it was told already.
 func (r *room) knock(m *member, name string, trusted bool) (hold bool, err error) {
 	r.mu.Lock()
@@ -53,8 +50,9 @@ func (r *room) replay(m *member, last uint64) bool {
 		return false
 	}
 	events, ok := m.events.after(last)
-	for i, e := range events {
-		m.sendLocked(last+1+uint64(i), e) //nolint:gosec // an index
+	for _, e := range events {
+		last++
+		m.sendLocked(last, e)
 	}
 	return ok
 }

@@ -7,10 +7,9 @@ import (
 	"github.com/parley-sfu/parley/internal/telemetry"
 )
 
-// metrics is what the signalling plane tells of itself. Numbers that go up and down are kept here and read by gauges.
+// metrics is what the signalling plane tells of itself. What goes up and down is counted when somebody looks.
 type metrics struct {
 	connections atomic.Int64
-	queued      atomic.Int64 // messages in all outbound queues
 
 	drops    *telemetry.CounterMetric // slow readers
 	pulls    *telemetry.CounterMetric // parts of rosters fetched from other nodes
@@ -19,7 +18,7 @@ type metrics struct {
 }
 
 // newMetrics has one counter and one histogram a message type. The functions are called when somebody looks.
-func newMetrics(types []string, rooms, participants func() int) *metrics {
+func newMetrics(types []string, rooms, participants, queued func() int) *metrics {
 	m := &metrics{
 		drops:    telemetry.Counter("parley_signal_slow_readers_total"),
 		pulls:    telemetry.Counter("parley_signal_roster_pulls_total"),
@@ -31,7 +30,7 @@ func newMetrics(types []string, rooms, participants func() int) *metrics {
 		m.latency[typ] = telemetry.Histogram(telemetry.Name("parley_signal_handler_seconds", "type", typ))
 	}
 	telemetry.Gauge("parley_signal_connections", func() float64 { return float64(m.connections.Load()) })
-	telemetry.Gauge("parley_signal_queue_messages", func() float64 { return float64(m.queued.Load()) })
+	telemetry.Gauge("parley_signal_queue_messages", func() float64 { return float64(queued()) })
 	telemetry.Gauge("parley_rooms", func() float64 { return float64(rooms()) })
 	telemetry.Gauge("parley_participants", func() float64 { return float64(participants()) })
 	return m

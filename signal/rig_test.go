@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
@@ -25,6 +26,9 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // patience is how long a test waits for what must happen.
 const patience = 10 * time.Second
+
+// smallBuffer keeps the kernel from hiding a slow reader behind megabytes.
+const smallBuffer = 16 << 10
 
 // rig is a Service behind a real HTTP server on loopback, with real tokens, and an SFU that the test plays.
 type rig struct {
@@ -83,7 +87,14 @@ func (r *rig) start(cfg Config, deps Deps) {
 	r.stop = cancel
 	stopped := make(chan error, 1)
 	go func() { stopped <- svc.Run(ctx) }()
-	r.server = httptest.NewServer(svc)
+	r.server = httptest.NewUnstartedServer(svc)
+	r.server.Config.ConnContext = func(ctx context.Context, conn net.Conn) context.Context {
+		if tcp, ok := conn.(*net.TCPConn); ok {
+			tcp.SetWriteBuffer(smallBuffer)
+		}
+		return ctx
+	}
+	r.server.Start()
 	r.t.Cleanup(func() {
 		cancel()
 		if err := <-stopped; err != nil {

@@ -118,7 +118,7 @@ func New(cfg Config, d Deps) (*Service, error) {
 	for typ := range s.routes {
 		types = append(types, typ)
 	}
-	s.metrics = newMetrics(types, func() int { return len(s.allRooms()) }, s.seated)
+	s.metrics = newMetrics(types, func() int { return len(s.allRooms()) }, s.seated, s.queued)
 	s.fabric = &fabric{svc: s, bus: d.Bus, node: d.NodeID, log: d.Log, inbox: make(chan delivery, fabricInbox)}
 	d.Speakers.listen(func(room string, speakers []node.Speaker) {
 		if r := s.room(room); r != nil {
@@ -191,6 +191,16 @@ func (s *Service) seated() (n int) {
 			}
 		}
 		r.mu.Unlock()
+	}
+	return n
+}
+
+// queued counts the messages that wait in the outbound queues.
+func (s *Service) queued() (n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for session := range s.live {
+		n += session.socket.queue.waiting()
 	}
 	return n
 }

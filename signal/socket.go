@@ -2,13 +2,11 @@ package signal
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/coder/websocket"
@@ -27,13 +25,7 @@ const (
 // errClosed says that the other end closed the socket on purpose.
 var errClosed = errors.New("closed by the client")
 
-// outbound is a message on its way to one socket.
-type outbound struct {
-	head wire.Envelope
-	body any // json.RawMessage, or a struct of package wire
-}
-
-// socket is one WebSocket with a bounded outbound queue. One goroutine each reads, writes and pings; Run owns them.
+// socket is one WebSocket with a bounded outbound queue. One goroutine each reads, writes and pings; run owns them.
 //
 // send and end may be called from anywhere and never block. Messages that were sent before end are written before the
 // close frame, except when the queue ran over.
@@ -44,15 +36,13 @@ type socket struct {
 	limiter *rate.Limiter
 	metrics *metrics
 
-	inbox  chan []byte
-	queue  chan outbound
-	queued atomic.Int64 // bytes of encoded bodies in queue
+	inbox chan []byte
+	queue *queue
 
 	endOnce sync.Once
 	ending  chan struct{} // closed by end
 	code    int           // of the close frame; set before ending is closed
 	reason  string
-	flush   bool // write what is queued first
 }
 
 func newSocket(conn *websocket.Conn, raw net.Conn, limiter *rate.Limiter, cfg Config, m *metrics) *socket {
@@ -60,7 +50,7 @@ func newSocket(conn *websocket.Conn, raw net.Conn, limiter *rate.Limiter, cfg Co
 	return &socket{
 		conn: conn, raw: raw, cfg: cfg, limiter: limiter, metrics: m,
 		inbox:  make(chan []byte, inboxMessages),
-		queue:  make(chan outbound, cfg.QueueMessages),
+		queue:  newQueue(cfg.QueueMessages, cfg.QueueBytes),
 		ending: make(chan struct{}),
 	}
 }
@@ -75,55 +65,48 @@ func (k *socket) run(ctx context.Context) error {
 		defer close(k.inbox)
 		err := k.read(own)
 		if broken, ok := errors.AsType[*fatal](err); ok {
-			e := asError(broken.err)
-			k.send(outbound{head: wire.Envelope{Type: wire.TypeError}, body: wire.Error{Code: e.Code, Message: e.Say}})
-			k.end(broken.code, e.Code)
-			<-own.Done()
+			k.complain(broken)
+			<-own.Done() // the writer says so and closes
 		}
 		stop(err)
 	})
 	wg.Go(func() { stop(k.write(own)) })
 	wg.Go(func() { stop(k.ping(own)) })
 	<-own.Done()
-	k.conn.CloseNow() //nolint:errcheck // closed is closed
+	_ = k.conn.CloseNow() // closed is closed
 	wg.Wait()
-	k.drain()
+	k.queue.close()
 	return context.Cause(own)
 }
 
-// send queues a message. It is false when the client reads too slowly: the socket is then on its way to be closed.
-func (k *socket) send(out outbound) bool {
-	size := bodySize(out)
-	if k.queued.Add(size) > int64(k.cfg.QueueBytes) && size < k.queued.Load() {
-		k.queued.Add(-size)
+// complain tells the client what it did wrong, and closes.
+func (k *socket) complain(broken *fatal) {
+	e := asError(broken.err)
+	k.send(outbound{wire.Envelope{Type: wire.TypeError}, wire.Error{Code: e.Code, Message: e.Say}})
+	k.end(broken.code, e.Code)
+}
+
+// send queues a message. A client that lets too much wait is dropped.
+func (k *socket) send(out outbound) {
+	if !k.queue.push(out) {
 		k.overrun()
-		return false
-	}
-	select {
-	case k.queue <- out:
-		k.metrics.queued.Add(1)
-		return true
-	default:
-		k.queued.Add(-size)
-		k.overrun()
-		return false
 	}
 }
 
 // overrun gives up on a slow reader. The writer, which hangs in what the reader does not take, is freed soon.
 func (k *socket) overrun() {
-	if k.finish(wire.CloseSlow, "read too slowly", false) {
+	if k.end(wire.CloseSlow, "read too slowly") {
+		k.queue.close()
 		k.metrics.drops.Inc()
-		k.raw.SetWriteDeadline(time.Now().Add(slowTimeout)) //nolint:errcheck // a closed one needs none
+		_ = k.raw.SetWriteDeadline(time.Now().Add(slowTimeout)) // a closed one needs none
 	}
 }
 
-// end closes the socket with a code once everything queued is written. The first call counts.
-func (k *socket) end(code int, reason string) { k.finish(code, reason, true) }
-
-func (k *socket) finish(code int, reason string, flush bool) (first bool) {
+// end closes the socket with a code once everything queued is written. The first call counts; it is the one that
+// returns true.
+func (k *socket) end(code int, reason string) (first bool) {
 	k.endOnce.Do(func() {
-		k.code, k.reason, k.flush = code, reason, flush
+		k.code, k.reason = code, reason
 		close(k.ending)
 		first = true
 	})
@@ -192,11 +175,11 @@ func readError(err error) error {
 
 func (k *socket) write(ctx context.Context) error {
 	for {
+		if err := k.flush(ctx); err != nil {
+			return err
+		}
 		select {
-		case out := <-k.queue:
-			if err := k.writeOne(ctx, out); err != nil {
-				return err
-			}
+		case <-k.queue.wake:
 		case <-k.ending:
 			return k.close(ctx)
 		case <-ctx.Done():
@@ -205,12 +188,24 @@ func (k *socket) write(ctx context.Context) error {
 	}
 }
 
-func (k *socket) writeOne(ctx context.Context, out outbound) error {
-	k.taken(out)
-	data, err := encode(out)
-	if err != nil {
-		return err
+// flush writes what is queued.
+func (k *socket) flush(ctx context.Context) error {
+	for {
+		out, ok := k.queue.pop()
+		if !ok {
+			return nil
+		}
+		data, err := out.encode()
+		if err != nil {
+			return err
+		}
+		if err := k.writeOne(ctx, data); err != nil {
+			return err
+		}
 	}
+}
+
+func (k *socket) writeOne(ctx context.Context, data []byte) error {
 	ctx, cancel := context.WithTimeout(ctx, frameTimeout)
 	defer cancel()
 	if err := k.conn.Write(ctx, websocket.MessageText, data); err != nil {
@@ -221,22 +216,14 @@ func (k *socket) writeOne(ctx context.Context, out outbound) error {
 
 // close writes what is queued and the close frame, and waits a moment for the answer.
 func (k *socket) close(ctx context.Context) error {
-	for k.flush {
-		select {
-		case out := <-k.queue:
-			if err := k.writeOne(ctx, out); err != nil {
-				return err
-			}
-			continue
-		default:
-		}
-		break
+	if err := k.flush(ctx); err != nil {
+		return err
 	}
 	// The handshake reads away what the client still sends. The deadline keeps that short, whatever it sends.
 	if err := k.raw.SetDeadline(time.Now().Add(lingerTimeout)); err != nil {
 		return fmt.Errorf("close: %w", err)
 	}
-	k.conn.Close(websocket.StatusCode(k.code), k.reason) //nolint:errcheck // closed is closed
+	_ = k.conn.Close(websocket.StatusCode(k.code), k.reason)
 	return fmt.Errorf("closed with %d: %s", k.code, k.reason)
 }
 
@@ -256,33 +243,4 @@ func (k *socket) ping(ctx context.Context) error {
 			return fmt.Errorf("ping: %w", err)
 		}
 	}
-}
-
-// drain empties the queue of a socket that is gone, so that what waited is not counted as waiting.
-func (k *socket) drain() {
-	for {
-		select {
-		case out := <-k.queue:
-			k.taken(out)
-		default:
-			return
-		}
-	}
-}
-
-func (k *socket) taken(out outbound) {
-	k.queued.Add(-bodySize(out))
-	k.metrics.queued.Add(-1)
-}
-
-func bodySize(out outbound) int64 {
-	raw, _ := out.body.(json.RawMessage)
-	return int64(len(raw))
-}
-
-func encode(out outbound) ([]byte, error) {
-	if raw, ok := out.body.(json.RawMessage); ok {
-		return wire.Join(out.head, raw)
-	}
-	return wire.Encode(out.head, out.body)
 }

@@ -201,7 +201,7 @@ func (s *Service) refuse(w http.ResponseWriter, r *http.Request, e *node.Error) 
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.WriteHeader(status)
-	w.Write(body) //nolint:errcheck // the client is gone, or not
+	_, _ = w.Write(body) // the client is gone, or not
 }
 
 // statusOf is the HTTP status of a refused upgrade.
