@@ -32,6 +32,7 @@ func TestBodies(t *testing.T) {
 		{"chunked over the cap", `{"title":"` + strings.Repeat("x", 64<<10) + `"}`, func(r *http.Request) { r.ContentLength = -1 }, 413, "body_too_large"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
+			r := r.in(t)
 			got := r.post("/v1/meetings", tc.body, auth, tc.change)
 			if tc.code == "" {
 				got.want(tc.status)

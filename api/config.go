@@ -43,7 +43,7 @@ type Issuer struct {
 }
 
 // APIKey signs user tokens: HS256 with Secret, kid set to ID.
-type APIKey struct {
+type APIKey struct { //nolint:revive // everybody calls it an API key
 	ID     string `koanf:"id"`
 	Secret string `koanf:"secret"` // at least 32 bytes (RFC 7518 section 3.2)
 }
@@ -72,8 +72,8 @@ func Defaults() Config {
 		Issuer:        Issuer{Algorithms: []string{"ES256", "EdDSA", "RS256"}},
 		TokenLifetime: 24 * time.Hour,
 		IdempotentFor: 24 * time.Hour,
-		CallerRate:    Rate{PerSecond: 50, Burst: 200},
-		AddressRate:   Rate{PerSecond: 100, Burst: 400},
+		CallerRate:    Rate{PerSecond: 100, Burst: 500},
+		AddressRate:   Rate{PerSecond: 200, Burst: 1000},
 		MaxBodyBytes:  32 << 10,
 		Timeouts: Timeouts{
 			ReadHeader: 5 * time.Second,

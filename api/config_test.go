@@ -19,10 +19,12 @@ func TestValidateNamesEveryFault(t *testing.T) {
 	}{
 		{"public URL", func(c *Config) { c.PublicURL = "meet.example.org" }, []string{"public_url"}},
 		{"public URL with a slash", func(c *Config) { c.PublicURL = "https://meet.example.org/" }, []string{"public_url"}},
-		{"origins", func(c *Config) {
-			c.AllowedOrigins = []string{"https://ok.example", "*", "https://a.example/x", "http://h:1:*"}
+		{
+			"origins", func(c *Config) {
+				c.AllowedOrigins = []string{"https://ok.example", "*", "https://a.example/x", "http://h:1:*"}
+			},
+			[]string{"allowed_origins[1]", "allowed_origins[2]", "allowed_origins[3]"},
 		},
-			[]string{"allowed_origins[1]", "allowed_origins[2]", "allowed_origins[3]"}},
 		{"proxies", func(c *Config) { c.TrustedProxies = []string{"10.0.0.0/8", "proxy"} }, []string{"trusted_proxies[1]"}},
 		{"half an issuer", func(c *Config) { c.Issuer.URL = "https://id.example" }, []string{"issuer"}},
 		{"JWKS in the clear", func(c *Config) { c.Issuer.URL, c.Issuer.JWKSURL = "https://id.example", "http://id.example/keys" }, []string{"issuer.jwks_url"}},
@@ -30,8 +32,10 @@ func TestValidateNamesEveryFault(t *testing.T) {
 		{"no algorithms", func(c *Config) {
 			c.Issuer = Issuer{URL: "https://id.example", JWKSURL: "https://id.example/keys"}
 		}, []string{"issuer.algorithms"}},
-		{"keys", func(c *Config) { c.APIKeys = []APIKey{{"a", "short"}, {"a", testSecret}, {"", testSecret}} },
-			[]string{"api_keys[0].secret", "api_keys[1].id", "api_keys[2].id"}},
+		{
+			"keys", func(c *Config) { c.APIKeys = []APIKey{{"a", "short"}, {"a", testSecret}, {"", testSecret}} },
+			[]string{"api_keys[0].secret", "api_keys[1].id", "api_keys[2].id"},
+		},
 		{"limits", func(c *Config) {
 			c.CallerRate, c.AddressRate, c.MaxBodyBytes, c.TokenLifetime = Rate{}, Rate{PerSecond: 1}, 10, -1
 			c.Timeouts = Timeouts{}

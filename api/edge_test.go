@@ -7,8 +7,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/coder/websocket"
-
 	"github.com/parley-sfu/parley/node/grant"
 )
 
@@ -26,6 +24,14 @@ func TestUnknownRoutes(t *testing.T) {
 	}
 }
 
+func TestHead(t *testing.T) {
+	r := newRig(t)
+	got := r.do(http.MethodHead, "/v1/meetings", nil, bearer(r.token(rightRead)))
+	if got.want(http.StatusOK); len(got.body) != 0 || got.header.Get("Content-Type") == "" {
+		t.Errorf("HEAD = %q %v", got.body, got.header)
+	}
+}
+
 func TestRequestIDs(t *testing.T) {
 	r := newRig(t)
 	for _, tc := range []struct {
@@ -40,6 +46,7 @@ func TestRequestIDs(t *testing.T) {
 		{"not ASCII", "ä", false},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
+			r := r.in(t)
 			got := r.get("/v1/meetings", header("X-Request-Id", tc.sent))
 			p := got.wantProblem(http.StatusUnauthorized, "unauthenticated")
 			if kept := p.RequestID == tc.sent; kept != tc.kept {
@@ -75,6 +82,7 @@ func TestCORS(t *testing.T) {
 		"http://localhost:80:80": false, "http://localhost:x": false, "http://localhost.evil.example:80": false, "null": false,
 	} {
 		t.Run(origin, func(t *testing.T) {
+			r := r.in(t)
 			got := r.get("/v1/regions", header("Origin", origin))
 			got.want(http.StatusOK)
 			if (got.header.Get("Access-Control-Allow-Origin") == origin) != allowed || got.header.Get("Vary") != "Origin" {
@@ -118,6 +126,7 @@ func TestDevAnswersLoopbackOnly(t *testing.T) {
 		"192.0.2.1": false, "0.0.0.0:7880": false, "[::]:7880": false,
 	} {
 		t.Run(host, func(t *testing.T) {
+			r := r.in(t)
 			got := r.get("/livez", func(req *http.Request) { req.Host = host })
 			if ok {
 				got.want(http.StatusOK)
@@ -156,42 +165,4 @@ func TestPage(t *testing.T) {
 func TestSocketNeedsAnUpgrade(t *testing.T) {
 	r := newRig(t)
 	r.get("/v1/signal").wantProblem(http.StatusUpgradeRequired, "upgrade_required")
-}
-
-// The socket passes every layer of the server, and none of its deadlines.
-func TestSocketPassesThrough(t *testing.T) {
-	r := newRig(t)
-	echoed := make(chan error, 1)
-	r.signal.set(func(f *fakeSignal) {
-		f.serve = func(w http.ResponseWriter, req *http.Request) {
-			conn, err := websocket.Accept(w, req, nil)
-			if err != nil {
-				echoed <- err
-				return
-			}
-			kind, data, err := conn.Read(req.Context())
-			if err == nil {
-				err = conn.Write(req.Context(), kind, data)
-			}
-			echoed <- err
-			_ = conn.CloseNow()
-		}
-	})
-	conn, resp, err := websocket.Dial(t.Context(), "ws"+strings.TrimPrefix(r.url, "http")+"/v1/signal", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.CloseNow()
-	if resp.Header.Get("X-Request-Id") == "" {
-		t.Error("the upgrade has no request id")
-	}
-	if err := conn.Write(t.Context(), websocket.MessageText, []byte("hello")); err != nil {
-		t.Fatal(err)
-	}
-	if _, data, err := conn.Read(t.Context()); err != nil || string(data) != "hello" {
-		t.Errorf("read %q, %v", data, err)
-	}
-	if err := <-echoed; err != nil {
-		t.Error(err)
-	}
 }

@@ -117,12 +117,11 @@ func (s *store) claim(ctx context.Context, name string, mine intent) (intent, ui
 	return first, e.Revision, nil
 }
 
-// fulfil writes the meeting and then notes that it was written. If both were done by another request in between, a
-// meeting that could still be written here is one that was deleted meanwhile, and goes again.
+// fulfil writes the meeting and then notes that it was written. Other requests with the same key may be doing the same;
+// one of them writes it, also when it was deleted again before the slowest of them came to try.
 func (s *store) fulfil(ctx context.Context, name string, in intent, revision uint64, m *meeting) error {
-	created := s.create(ctx, m)
-	if created != nil && !errors.Is(created, bus.ErrExists) {
-		return created
+	if err := s.create(ctx, m); err != nil && !errors.Is(err, bus.ErrConflict) {
+		return err
 	}
 	b, err := s.buckets()
 	if err != nil {
@@ -133,13 +132,7 @@ func (s *store) fulfil(ctx context.Context, name string, in intent, revision uin
 	if err != nil {
 		return fmt.Errorf("encode idempotency key: %w", err)
 	}
-	_, err = b.keys.Update(ctx, name, value, revision)
-	switch {
-	case errors.Is(err, bus.ErrConflict) && created == nil:
-		return s.delete(ctx, m.ID)
-	case errors.Is(err, bus.ErrConflict):
-		return nil
-	case err != nil:
+	if _, err = b.keys.Update(ctx, name, value, revision); err != nil && !errors.Is(err, bus.ErrConflict) {
 		return fmt.Errorf("settle idempotency key: %w", err)
 	}
 	return nil

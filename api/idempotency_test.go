@@ -53,6 +53,7 @@ func TestIdempotencyKeyFaults(t *testing.T) {
 	}
 	for name, key := range map[string]string{"long": string(long), "space": "a b", "not ASCII": "schlüssel"} {
 		t.Run(name, func(t *testing.T) {
+			r := r.in(t)
 			r.post("/v1/meetings", object{"title": "x"}, bearer(r.token(rightCreate)), header(IdempotencyKeyHeader, key)).
 				wantProblem(http.StatusUnprocessableEntity, "validation_failed")
 		})
@@ -112,7 +113,7 @@ func (b *brokenKV) Update(ctx context.Context, key string, value []byte, revisio
 func TestBrokenCreateIsFinished(t *testing.T) {
 	for name, broken := range map[string]func(*buckets){
 		"before the key":     func(b *buckets) { b.keys = &brokenKV{kv: b.keys, create: true} },
-		"before the meeting": func(b *buckets) { b.meetings = &brokenKV{kv: b.meetings, create: true} },
+		"before the meeting": func(b *buckets) { b.meetings = &brokenKV{kv: b.meetings, update: true} },
 		"before the end":     func(b *buckets) { b.keys = &brokenKV{kv: b.keys, update: true} },
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -127,6 +127,7 @@ func TestWhoMayJoin(t *testing.T) {
 		{"wrong host key in open", open, object{"host_key": "x"}, nil, "", "host_key_invalid"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
+			r := r.in(t)
 			var changes []with
 			if tc.rights != nil {
 				changes = append(changes, bearer(r.token(tc.rights...)))
@@ -164,10 +165,14 @@ func TestJoinFaults(t *testing.T) {
 		{"negative time", object{"region_rtts": object{"a": -1}}, []string{"#/region_rtts"}},
 		{"huge time", object{"region_rtts": object{"a": 1e9}}, []string{"#/region_rtts"}},
 		{"too many regions", object{"region_rtts": many}, []string{"#/region_rtts"}},
-		{"everything", object{"role": "", "region": strings.Repeat("x", 65), "region_rtts": object{"": -1}},
-			[]string{"#/region", "#/role", "#/region_rtts", "#/region_rtts"}},
+		{
+			"everything",
+			object{"role": "", "region": strings.Repeat("x", 65), "region_rtts": object{"": -1}},
+			[]string{"#/region", "#/role", "#/region_rtts", "#/region_rtts"},
+		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
+			r := r.in(t)
 			p := r.post("/v1/meetings/"+m.ID+"/join", tc.body).wantProblem(http.StatusUnprocessableEntity, "validation_failed")
 			var pointers []string
 			for _, f := range p.Errors {

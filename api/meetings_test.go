@@ -69,8 +69,12 @@ func TestCreateFaults(t *testing.T) {
 		{"blank title", object{"title": " \t "}, 422, "validation_failed", []string{"#/title"}},
 		{"long title", object{"title": strings.Repeat("ä", 201)}, 422, "validation_failed", []string{"#/title"}},
 		{"control characters", object{"title": "a\x00b"}, 422, "validation_failed", []string{"#/title"}},
-		{"every fault at once", object{"title": "", "settings": object{"max_participants": 0, "max_cameras": 51}}, 422, "validation_failed",
-			[]string{"#/title", "#/settings/max_participants", "#/settings/max_cameras"}},
+		{
+			"every fault at once",
+			object{"title": "", "settings": object{"max_participants": 0, "max_cameras": 51}},
+			422, "validation_failed",
+			[]string{"#/title", "#/settings/max_participants", "#/settings/max_cameras"},
+		},
 		{"too many participants", object{"title": "x", "settings": object{"max_participants": 1001}}, 422, "validation_failed", []string{"#/settings/max_participants"}},
 		{"negative cameras", object{"title": "x", "settings": object{"max_cameras": -1}}, 422, "validation_failed", []string{"#/settings/max_cameras"}},
 		{"unknown field", object{"title": "x", "colour": "red"}, 400, "unknown_field", []string{"#/colour"}},
@@ -91,6 +95,7 @@ func TestCreateFaults(t *testing.T) {
 		{"bad UTF-8", "{\"title\":\"\xff\"}", 400, "invalid_json", nil},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
+			r := r.in(t)
 			got := r.post("/v1/meetings", tc.body, bearer(r.token(rightCreate))).wantProblem(tc.status, tc.code)
 			var pointers []string
 			for _, f := range got.Errors {
@@ -127,6 +132,7 @@ func TestRights(t *testing.T) {
 		{"POST", at + "/join", []string{rightJoin, rightHost}},
 	} {
 		t.Run(tc.method+" "+strings.Replace(tc.path, m.ID, "{id}", 1), func(t *testing.T) {
+			r := r.in(t)
 			r.do(tc.method, tc.path, nil).wantProblem(http.StatusUnauthorized, "unauthenticated")
 			var others []string
 			for _, right := range allRights {

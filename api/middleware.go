@@ -100,7 +100,7 @@ func (s *Server) rescue(c *gin.Context) {
 			return
 		}
 		if err, ok := reason.(error); ok && errors.Is(err, http.ErrAbortHandler) {
-			panic(reason) // net/http's own way to cut a connection
+			panic(reason) //nolint:forbidigo // net/http's own way to cut a connection
 		}
 		s.deps.Log.ErrorContext(c.Request.Context(), "handler panicked", "panic", reason, "stack", string(debug.Stack()),
 			"request_id", telemetry.RequestID(c.Request.Context()))

@@ -30,6 +30,7 @@ func TestModeration(t *testing.T) {
 		{"unlock", "/unlock", nil, "lock " + m.ID},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
+			r := r.in(t)
 			for who, change := range map[string]with{"right": bearer(r.token(rightModerate)), "host key": header(HostKeyHeader, m.HostKey)} {
 				r.post(at+tc.path, tc.body, change).want(http.StatusNoContent)
 				if got := r.signal.took(); !slices.Equal(got, []string{tc.want}) {
@@ -63,6 +64,7 @@ func TestRoomErrors(t *testing.T) {
 		{node.Internal, "internal", http.StatusInternalServerError},
 	} {
 		t.Run(tc.code, func(t *testing.T) {
+			r := r.in(t)
 			r.signal.set(func(f *fakeSignal) { f.err = &node.Error{Kind: tc.kind, Code: tc.code, Say: "Said."} })
 			if p := r.post(at, nil, bearer(r.token(rightModerate))).wantProblem(tc.status, tc.code); p.Detail != "Said." {
 				t.Errorf("detail = %q", p.Detail)

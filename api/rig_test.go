@@ -141,6 +141,13 @@ func (r *rig) awaitStore() {
 	}
 }
 
+// in is the rig inside of a subtest.
+func (r *rig) in(t testing.TB) *rig {
+	inner := *r
+	inner.t = t
+	return &inner
+}
+
 // answer is a response that was read.
 type answer struct {
 	t      testing.TB

@@ -64,7 +64,8 @@ func (r *rig) connect(t *testing.T, v joinView) *socket {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	conn, _, err := websocket.Dial(ctx, "ws"+strings.TrimPrefix(r.url, "http")+"/v1/signal", &websocket.DialOptions{
+	endpoint := "ws" + strings.TrimPrefix(r.url, "http") + "/v1/signal"
+	conn, _, err := websocket.Dial(ctx, endpoint, &websocket.DialOptions{ //nolint:bodyclose // Dial closes it
 		HTTPHeader: http.Header{"Authorization": {"Bearer " + v.JoinToken}}, Subprotocols: []string{wire.Subprotocol},
 	})
 	if err != nil {

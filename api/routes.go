@@ -23,36 +23,42 @@ func (s *Server) newEngine() (*gin.Engine, error) {
 	e.NoRoute(handler(s.fallback).gin())
 	e.NoMethod(handler(wrongMethod).gin())
 
-	e.GET("/livez", handler(s.livez).gin())
-	e.GET("/readyz", handler(s.readyz).gin())
-	e.GET("/openapi.json", handler(s.openapi).gin())
-	e.GET("/.well-known/jwks.json", handler(s.jwks).gin())
+	read(e, "/livez", s.livez)
+	read(e, "/readyz", s.readyz)
+	read(e, "/openapi.json", s.openapi)
+	read(e, "/.well-known/jwks.json", s.jwks)
 	if s.deps.Metrics != nil {
 		e.GET("/metrics", gin.WrapH(s.deps.Metrics))
 	}
 
 	limited := e.Group("", s.first(s.limitAddress))
 	limited.GET(signalPath, s.first(needUpgrade), gin.WrapH(s.deps.Signal))
-	limited.GET("/v1/regions", handler(s.regions).gin())
+	read(limited, "/v1/regions", s.regions)
 	s.meetingRoutes(limited.Group("/v1/meetings", s.first(s.authenticate)))
 	return e, nil
 }
 
 func (s *Server) meetingRoutes(g *gin.RouterGroup) {
 	g.POST("", handler(s.createMeeting).gin())
-	g.GET("", handler(s.listMeetings).gin())
-	g.GET("/:id", handler(s.readMeeting).gin())
+	read(g, "", s.listMeetings)
+	read(g, "/:id", s.readMeeting)
 	g.PATCH("/:id", handler(s.changeMeeting).gin())
 	g.DELETE("/:id", handler(s.deleteMeeting).gin())
 	g.POST("/:id/join", handler(s.joinMeeting).gin())
 	g.POST("/:id/end", handler(s.endMeeting).gin())
 	g.POST("/:id/lock", s.setLocked(true).gin())
 	g.POST("/:id/unlock", s.setLocked(false).gin())
-	g.GET("/:id/participants", handler(s.listParticipants).gin())
+	read(g, "/:id/participants", s.listParticipants)
 	g.POST("/:id/participants/:pid/admit", s.moderate(s.deps.Signal.Admit).gin())
 	g.POST("/:id/participants/:pid/deny", s.moderate(s.deps.Signal.Deny).gin())
 	g.POST("/:id/participants/:pid/remove", s.moderate(s.deps.Signal.Remove).gin())
 	g.POST("/:id/participants/:pid/mute", handler(s.mute).gin())
+}
+
+// read answers GET, and HEAD with the same but its body, which net/http leaves out (RFC 9110 section 9.3.2).
+func read(r gin.IRoutes, path string, h handler) {
+	r.GET(path, h.gin())
+	r.HEAD(path, h.gin())
 }
 
 // needUpgrade tells apart those who come to the socket by mistake; those who do not are answered by Signal.

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/coder/websocket"
 )
 
 // hasty cuts slow clients early, so that the test need not wait.
@@ -29,6 +31,53 @@ func (r *rig) dial() net.Conn {
 		r.t.Fatal(err)
 	}
 	return conn
+}
+
+// The socket passes every layer of the server and outlives its deadlines, under which a slow request is cut meanwhile.
+func TestSocketOutlivesTheDeadlines(t *testing.T) {
+	r := newRig(t, hasty, func(c *Config, _ *Deps) { c.Timeouts.Write = 100 * time.Millisecond })
+	echoed := make(chan error, 1)
+	r.signal.set(func(f *fakeSignal) {
+		f.serve = func(w http.ResponseWriter, req *http.Request) { echoed <- echo(w, req) }
+	})
+	conn, resp, err := websocket.Dial(t.Context(), "ws"+strings.TrimPrefix(r.url, "http")+"/v1/signal", nil) //nolint:bodyclose // Dial closes it
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.CloseNow()
+	if resp.Header.Get("X-Request-Id") == "" {
+		t.Error("the upgrade has no request id")
+	}
+	slow := r.dial()
+	if _, err := io.WriteString(slow, "POST /v1/meetings/x/join HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.ReadAll(slow); err != nil {
+		t.Fatalf("the slow request was not cut: %v", err)
+	}
+	if err := conn.Write(t.Context(), websocket.MessageText, []byte("hello")); err != nil {
+		t.Fatal(err)
+	}
+	if _, data, err := conn.Read(t.Context()); err != nil || string(data) != "hello" {
+		t.Errorf("read %q, %v", data, err)
+	}
+	if err := <-echoed; err != nil {
+		t.Error(err)
+	}
+}
+
+// echo upgrades and sends one message back.
+func echo(w http.ResponseWriter, req *http.Request) error {
+	conn, err := websocket.Accept(w, req, nil)
+	if err != nil {
+		return err
+	}
+	defer conn.CloseNow()
+	kind, data, err := conn.Read(req.Context())
+	if err != nil {
+		return err
+	}
+	return conn.Write(req.Context(), kind, data)
 }
 
 func TestSlowHeadersAreCut(t *testing.T) {
@@ -64,6 +113,7 @@ func TestSlowBodyIsCut(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	defer resp.Body.Close()
 	body, err := io.ReadAll(resp.Body)
 	if err != nil {
 		t.Fatal(err)

@@ -115,7 +115,7 @@ func parseMeeting(e bus.Entry) (*meeting, error) {
 	return m, nil
 }
 
-// create writes a new meeting; bus.ErrExists when its id is taken.
+// create writes a new meeting; bus.ErrConflict when there is or was one with its id.
 func (s *store) create(ctx context.Context, m *meeting) error {
 	b, err := s.buckets()
 	if err != nil {
@@ -125,11 +125,14 @@ func (s *store) create(ctx context.Context, m *meeting) error {
 	if err != nil {
 		return fmt.Errorf("encode meeting %s: %w", m.ID, err)
 	}
-	if _, err := b.meetings.Create(ctx, m.ID, value); err != nil {
+	if _, err := b.meetings.Update(ctx, m.ID, value, neverWritten); err != nil {
 		return fmt.Errorf("create meeting %s: %w", m.ID, err)
 	}
 	return nil
 }
+
+// neverWritten is the revision of a key that was neither written nor, within the last hour, deleted.
+const neverWritten = 0
 
 // maxAttempts bounds how often a change is tried anew because somebody else's came first.
 const maxAttempts = 8

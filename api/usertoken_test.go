@@ -206,6 +206,7 @@ func TestUserTokens(t *testing.T) {
 		{"tampered", byKey(good)[:60] + "AAAA" + byKey(good)[64:], "token_invalid"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
+			r := r.in(t)
 			got := r.get("/v1/meetings", bearer(tc.token))
 			switch tc.code {
 			case "":
