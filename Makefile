@@ -83,6 +83,9 @@ loss: deps browser-deps ## a call over a link that loses 5 % of its packets
 hostile: ## token attacks, floods, bombs: a clear error, no growth, nobody disturbed
 	@$(SYSTEM) '^TestHostile'
 
+durable: ## kill -9 right after a 201, 50 times
+	@$(SYSTEM) '^TestKill'
+
 ##@ Needs
 
 # Debian packages are asked for only where the command they bring is missing.
@@ -120,4 +123,4 @@ clean: ## remove what was built here
 help: ## list the tasks
 	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  \033[1m%-10s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-.PHONY: run build web test unit web-test system check fmt fuzz bench browsers layers timings loss hostile deps browser-deps clean help
+.PHONY: run build web test unit web-test system check fmt fuzz bench browsers layers timings loss hostile durable deps browser-deps clean help

@@ -22,7 +22,7 @@ func Browse(tb testing.TB, n *Node, script, namespace string, limit time.Duratio
 	}
 	cmd := exec.CommandContext(ctx, "node", "--test", "--test-reporter=spec", script)
 	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), "PARLEY_LAB_URL="+n.URL, "PARLEY_LAB_TOKEN="+n.Token, "NO_COLOR=1", "ARTIFACTS="+artifacts(tb))
+	cmd.Env = append(os.Environ(), "LAB_URL="+n.URL, "LAB_TOKEN="+n.Token, "NO_COLOR=1", "ARTIFACTS="+artifacts(tb))
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.WaitDelay = 10 * time.Second
 	inside(namespace, cmd)

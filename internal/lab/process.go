@@ -24,7 +24,7 @@ const (
 )
 
 // binaryEnv names a binary that is built already.
-const binaryEnv = "PARLEY_LAB_BINARY"
+const binaryEnv = "LAB_BINARY"
 
 // Build builds the parley binary and returns its path. A test's main function that calls BuildOnce spares the others.
 func Build(tb testing.TB) string {

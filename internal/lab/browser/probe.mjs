@@ -51,6 +51,7 @@ export async function sample() {
         retransmitted: one.retransmittedPacketsReceived ?? 0,
         nacks: one.nackCount ?? 0,
         frames: one.framesDecoded ?? 0,
+        dropped: one.framesDropped ?? 0,
         width: one.frameWidth ?? 0,
         height: one.frameHeight ?? 0,
         freezes: one.freezeCount ?? 0,
