@@ -74,7 +74,20 @@ func assemble(ctx context.Context, cfg Config, http net.Listener, log *slog.Logg
 		Web: web.Handler(), Metrics: telemetry.Handler(), Ready: p.missing,
 	})
 	p.control = newControl(cfg.DataDir, p.keys, log)
+	p.measure(id, cfg.Region)
 	return p, err
+}
+
+// measure shows what concerns the whole process; each package shows its own figures.
+func (p *process) measure(id, region string) {
+	telemetry.Gauge(telemetry.Name("parley_build_info", "version", version, "node", id, "region", region), func() float64 { return 1 })
+	telemetry.Gauge("parley_bus_dropped_messages", func() float64 { return float64(p.bus.Dropped()) })
+	telemetry.Gauge("parley_bus_connected", func() float64 {
+		if p.bus.Connected() {
+			return 1
+		}
+		return 0
+	})
 }
 
 // assembleGrant builds what issues, verifies and revokes tokens, on the two buckets that they replicate through.
