@@ -124,7 +124,7 @@ func (r *rig) connect(token string) *client {
 	r.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	conn, res, err := websocket.Dial(ctx, r.server.URL, &websocket.DialOptions{
+	conn, res, err := websocket.Dial(ctx, r.server.URL, &websocket.DialOptions{ //nolint:bodyclose // it is the connection
 		HTTPHeader:      http.Header{"Authorization": {"Bearer " + token}},
 		CompressionMode: websocket.CompressionNoContextTakeover,
 	})
@@ -380,14 +380,14 @@ func (f *fakeMedia) peer(id string) *fakePeer {
 	return f.peers[id]
 }
 
-func (f *fakeMedia) behave() (error, chan struct{}) {
+func (f *fakeMedia) behave() (hold chan struct{}, fail error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.fail, f.hold
+	return f.hold, f.fail
 }
 
 func (p *fakePeer) Offer(ctx context.Context, o node.Offer) (node.Answer, error) {
-	fail, hold := p.media.behave()
+	hold, fail := p.media.behave()
 	if hold != nil {
 		select {
 		case <-hold:

@@ -114,11 +114,13 @@ func TestBadRequestsAreNamedAndHarmless(t *testing.T) {
 		{"host's work", `{"type":"room.lock"}`, wire.CodeNotHost},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
+			a.t = t
 			a.write([]byte(tc.in))
 			m, _ := a.next()
 			a.isError(tc.code, m)
 		})
 	}
+	a.t = t
 	a.ok(wire.TypeCandidate, wire.Candidate{})
 }
 

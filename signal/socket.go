@@ -166,8 +166,8 @@ func (k *socket) readOne(ctx context.Context) ([]byte, error) {
 // readError tells a client that left from one that was lost. Browsers send 1001 when a page goes away, and no code when
 // a program does not name one.
 func readError(err error) error {
-	switch websocket.CloseStatus(err) {
-	case websocket.StatusNormalClosure, websocket.StatusGoingAway, websocket.StatusNoStatusRcvd:
+	code := websocket.CloseStatus(err)
+	if code == websocket.StatusNormalClosure || code == websocket.StatusGoingAway || code == websocket.StatusNoStatusRcvd {
 		return errClosed
 	}
 	return fmt.Errorf("read: %w", err)

@@ -52,7 +52,7 @@ func (r *rig) refusedUpgrade(headers map[string]string) (status int, code string
 func TestUpgradeFromABrowser(t *testing.T) {
 	r := newRig(t)
 	token := r.token(claims("pt_a", grant.Attendee, grant.Settings{}))
-	conn, res, err := websocket.Dial(context.Background(), r.server.URL, &websocket.DialOptions{
+	conn, res, err := websocket.Dial(context.Background(), r.server.URL, &websocket.DialOptions{ //nolint:bodyclose // it is the connection
 		HTTPHeader:   http.Header{"Origin": {"http://localhost:5173"}},
 		Subprotocols: []string{wire.Subprotocol, wire.BearerProtocol + token},
 	})
