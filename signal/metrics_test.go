@@ -1,0 +1,35 @@
+package signal
+
+import (
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/parley-sfu/parley/internal/telemetry"
+	"github.com/parley-sfu/parley/node/grant"
+	"github.com/parley-sfu/parley/signal/wire"
+)
+
+func TestMetricsTellWhatHappens(t *testing.T) {
+	r := newRig(t)
+	a := r.join("pt_a", grant.Attendee)
+	a.ok(wire.TypeChat, wire.ChatSend{Text: "hi"})
+	r.refusedUpgrade(nil)
+	page := httptest.NewRecorder()
+	telemetry.Handler().ServeHTTP(page, httptest.NewRequestWithContext(t.Context(), "GET", "/metrics", nil))
+	for _, want := range []string{
+		"parley_rooms 1\n",
+		"parley_participants 1\n",
+		"parley_signal_connections 1\n",
+		"parley_signal_queue_messages 0\n",
+		"parley_signal_slow_readers_total ",
+		"parley_signal_roster_pulls_total ",
+		`parley_signal_messages_total{type="chat.message"} `,
+		`parley_signal_handler_seconds_count{type="participant.hello"} `,
+		`parley_signal_rejected_total{reason="token_invalid"} `,
+	} {
+		if !strings.Contains(page.Body.String(), want) {
+			t.Errorf("/metrics lacks %q", want)
+		}
+	}
+}
