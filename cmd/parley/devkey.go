@@ -50,7 +50,7 @@ func makeKeyFile(path string) error {
 	if err != nil {
 		return err
 	}
-	defer os.Remove(tmp.Name())
+	defer os.Remove(tmp.Name()) //nolint:errcheck // a second name of the key that stays is no harm
 	err = json.NewEncoder(tmp).Encode(newAPIKey("dev"))
 	if err := errors.Join(err, tmp.Close()); err != nil {
 		return err

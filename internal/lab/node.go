@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"os"
 	"os/exec"
@@ -52,9 +53,7 @@ type Meeting struct {
 func (n *Node) NewMeeting(tb testing.TB, title string, settings map[string]any) Meeting {
 	tb.Helper()
 	all := map[string]any{"guests": true}
-	for key, value := range settings {
-		all[key] = value
-	}
+	maps.Copy(all, settings)
 	var m Meeting
 	if status := n.Call(tb, http.MethodPost, "/v1/meetings", map[string]any{"title": title, "settings": all}, &m); status != http.StatusCreated {
 		tb.Fatalf("POST /v1/meetings = %d, want 201", status)

@@ -29,7 +29,7 @@ type forger struct {
 }
 
 // newForger takes a real token apart.
-func newForger(tb testing.TB, n *lab.Node, real string) *forger {
+func newForger(tb testing.TB, n *lab.Node, genuine string) *forger {
 	tb.Helper()
 	body, err := os.ReadFile(filepath.Join(n.DataDir, "keys.json"))
 	if err != nil {
@@ -52,7 +52,7 @@ func newForger(tb testing.TB, n *lab.Node, real string) *forger {
 	if status := n.Call(tb, http.MethodGet, "/.well-known/jwks.json", nil, &set); status != http.StatusOK {
 		tb.Fatalf("GET jwks.json = %d", status)
 	}
-	parts := strings.Split(real, ".")
+	parts := strings.Split(genuine, ".")
 	return &forger{
 		kid: file.Signing.KID, key: ed25519.NewKeyFromSeed(seed), public: set,
 		header: decodePart(tb, parts[0]), claims: decodePart(tb, parts[1]),

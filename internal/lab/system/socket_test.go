@@ -2,7 +2,6 @@ package system_test
 
 import (
 	"bufio"
-	"bytes"
 	"crypto/rand"
 	"encoding/base64"
 	"encoding/binary"
@@ -32,8 +31,14 @@ type socket struct {
 	r    *bufio.Reader
 }
 
-// knock asks for an upgrade with a token and returns the answer. The socket is nil unless it is 101.
-func knock(tb testing.TB, n *lab.Node, token string) (*socket, *http.Response) {
+// answer is how a node answers an upgrade: the status, and the code of a refusal.
+type answer struct {
+	status int
+	code   string
+}
+
+// knock asks for an upgrade with a token. The socket is nil unless the answer is 101.
+func knock(tb testing.TB, n *lab.Node, token string) (*socket, answer) {
 	tb.Helper()
 	host := strings.TrimPrefix(n.URL, "http://")
 	conn, err := net.DialTimeout("tcp", host, 5*time.Second)
@@ -51,12 +56,17 @@ func knock(tb testing.TB, n *lab.Node, token string) (*socket, *http.Response) {
 	if err != nil {
 		tb.Fatalf("upgrade: %v", err)
 	}
-	if resp.StatusCode != http.StatusSwitchingProtocols {
-		body, _ := io.ReadAll(io.LimitReader(resp.Body, 64<<10))
-		resp.Body = io.NopCloser(bytes.NewReader(body))
-		return nil, resp
+	defer resp.Body.Close()
+	if resp.StatusCode == http.StatusSwitchingProtocols {
+		return &socket{conn: conn, r: r}, answer{status: resp.StatusCode}
 	}
-	return &socket{conn: conn, r: r}, resp
+	var problem struct {
+		Code string `json:"code"`
+	}
+	if err := json.NewDecoder(io.LimitReader(resp.Body, 64<<10)).Decode(&problem); err != nil {
+		tb.Errorf("a refused upgrade is no problem document: %v", err)
+	}
+	return nil, answer{resp.StatusCode, problem.Code}
 }
 
 // frame writes one frame, masked with zeros: the payload stays as it is.
