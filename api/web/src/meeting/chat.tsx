@@ -69,6 +69,11 @@ function Composer(): JSX.Element {
   const { client } = useMeeting()
   const [text, setText] = useState('')
   const [problem, setProblem] = useState('')
+  const input = useRef<HTMLTextAreaElement>(null)
+  useEffect(() => {
+    // On a phone the keyboard would hide what was written.
+    if (matchMedia('(hover: hover)').matches) input.current?.focus()
+  }, [])
   const send = async (): Promise<void> => {
     const message = text.trim()
     if (message === '') return
@@ -100,6 +105,7 @@ function Composer(): JSX.Element {
         </p>
       )}
       <textarea
+        ref={input}
         data-testid="chat-input"
         aria-label="Message to everyone"
         placeholder="Message to everyone"

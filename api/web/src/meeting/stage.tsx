@@ -63,7 +63,7 @@ function Grid({ all, recent, meetingId, onPin }: Common & { meetingId: string })
           speaking={speaking.has(participant.id)}
           pinned={false}
           onPin={alone ? undefined : () => onPin(participant.id)}
-          priority={speaking.has(participant.id) ? 2 : 1}
+          priority={1}
         />
       ))}
       {alone && <Invitation meetingId={meetingId} size={{ width: grid.width, height: grid.height }} />}

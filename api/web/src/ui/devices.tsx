@@ -37,7 +37,8 @@ export function DeviceChoice({
         <Choice
           label="Loudspeaker"
           devices={devices.speakers}
-          chosen={localStorage.getItem('parley.speaker') ?? undefined}
+          chosen={localStorage.getItem('parley.speaker') || undefined}
+          absent="System default"
           onChoose={onSpeaker}
         />
       )}
@@ -49,10 +50,12 @@ interface ChoiceProps {
   label: string
   devices: MediaDeviceInfo[]
   chosen: string | undefined
+  /** What it means that none is chosen. */
+  absent?: string
   onChoose: (id: string) => void
 }
 
-function Choice({ label, devices, chosen, onChoose }: ChoiceProps): JSX.Element {
+function Choice({ label, devices, chosen, absent = 'Off', onChoose }: ChoiceProps): JSX.Element {
   return (
     <label class="field">
       <span>{label}</span>
@@ -62,7 +65,7 @@ function Choice({ label, devices, chosen, onChoose }: ChoiceProps): JSX.Element 
         onChange={event => onChoose(event.currentTarget.value)}
       >
         {devices.length === 0 && <option value="">None found</option>}
-        {chosen === undefined && devices.length > 0 && <option value="">Off</option>}
+        {chosen === undefined && devices.length > 0 && <option value="">{absent}</option>}
         {devices.map((device, i) => (
           <option key={device.deviceId} value={device.deviceId}>
             {device.label || `${label} ${i + 1}`}

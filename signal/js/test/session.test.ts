@@ -1,0 +1,149 @@
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
+import { Backoff } from '../src/backoff.ts'
+import { Session } from '../src/session.ts'
+import { FakeWebSocket } from './websocket.ts'
+
+let session: Session
+let log: string[]
+const snapshot = (seq: number): object => ({ type: 'room.snapshot', seq, resume_token: `r${seq}` })
+const event = (seq: number): object => ({ type: 'room.participant_left', seq, participant: {} })
+const settle = (): Promise<unknown> => vi.advanceTimersByTimeAsync(0)
+
+beforeEach(async () => {
+  vi.useFakeTimers()
+  FakeWebSocket.install()
+  log = []
+  session = new Session({
+    url: 'ws://node/v1/signal',
+    token: 'join',
+    patience: 60_000,
+    backoff: new Backoff(1_000, 8_000, () => 1),
+  })
+  session.on('message', message => log.push(`${message.type.replace('room.', '')} ${message.seq}`))
+  session.on('lost', () => log.push('lost'))
+  session.on('restored', ({ known }) => log.push(`restored ${known}`))
+  session.on('closed', ({ code }) => log.push(`closed ${code}`))
+  await session.open()
+})
+afterEach(() => {
+  session.close()
+  vi.unstubAllGlobals()
+  vi.useRealTimers()
+})
+
+test('the token travels in the subprotocols', () => {
+  expect(FakeWebSocket.latest.protocols).toEqual(['parley.v1', 'bearer.join'])
+})
+
+test('answers find their requests, and errors are thrown', async () => {
+  const good = session.request('chat.message', { text: 'hi' })
+  FakeWebSocket.latest.answer({ type: 'ok' })
+  expect((await good).type).toBe('ok')
+  const bad = session.request('room.end', {})
+  FakeWebSocket.latest.answer({ type: 'error', code: 'not_host', message: 'Only hosts.' })
+  await expect(bad).rejects.toMatchObject({ code: 'not_host', message: 'Only hosts.' })
+  const silent = expect(session.request('room.end', {})).rejects.toMatchObject({ code: 'timeout' })
+  await vi.advanceTimersByTimeAsync(10_000)
+  await silent
+})
+
+test('too many open requests are refused', async () => {
+  for (let i = 0; i < 64; i++) session.request('room.lock', {}, 0).catch(() => undefined)
+  await expect(session.request('room.lock', {})).rejects.toMatchObject({ code: 'busy' })
+})
+
+describe('gaps', () => {
+  test('one is filled by the events that were missing, each seen once', () => {
+    const socket = FakeWebSocket.latest
+    for (const message of [snapshot(1), event(2), event(4), event(5)]) socket.say(message)
+    expect(socket.sent).toMatchObject([{ type: 'participant.resume', last_seq: 2 }])
+    for (const message of [event(3), event(4), event(5), event(6)]) socket.say(message)
+    expect(log).toEqual(['snapshot 1', ...[2, 3, 4, 5, 6].map(seq => `participant_left ${seq}`)])
+  })
+
+  test('one is closed by a snapshot', () => {
+    const socket = FakeWebSocket.latest
+    for (const message of [snapshot(1), event(7), snapshot(9), event(10)]) socket.say(message)
+    expect(socket.sent).toHaveLength(1)
+    expect(log).toEqual(['snapshot 1', 'snapshot 9', 'participant_left 10'])
+  })
+
+  test('it is asked for again when nothing came', async () => {
+    const socket = FakeWebSocket.latest
+    socket.say(snapshot(1))
+    socket.say(event(3))
+    await vi.advanceTimersByTimeAsync(3_000)
+    socket.say(event(4))
+    expect(socket.sent).toHaveLength(2)
+  })
+})
+
+describe('a lost socket', () => {
+  test('is resumed with the newest resume token from the last event on', async () => {
+    FakeWebSocket.latest.say(snapshot(3))
+    FakeWebSocket.latest.say(event(4))
+    FakeWebSocket.latest.drop(1006)
+    expect(session.connected).toBe(false)
+    await vi.advanceTimersByTimeAsync(1_000)
+    const socket = FakeWebSocket.latest
+    expect(socket.protocols).toEqual(['parley.v1', 'bearer.r3'])
+    expect(socket.sent).toMatchObject([{ type: 'participant.resume', last_seq: 4 }])
+    socket.say(event(5))
+    socket.answer({ type: 'ok' })
+    await settle()
+    expect(log.slice(2)).toEqual(['lost', 'participant_left 5', 'restored true'])
+  })
+
+  test('is tried again with growing waits while the server is away', async () => {
+    FakeWebSocket.latest.say(snapshot(1))
+    FakeWebSocket.reachable = false
+    FakeWebSocket.latest.drop(1006)
+    const opened: number[] = []
+    for (let second = 1; second <= 16; second++) {
+      await vi.advanceTimersByTimeAsync(1_000)
+      opened.push(FakeWebSocket.all.length - 1)
+    }
+    expect(opened).toEqual([1, 1, 2, 2, 2, 2, 3, 3, 3, 3, 3, 3, 3, 3, 4, 4])
+  })
+
+  test('is given up in the end', async () => {
+    FakeWebSocket.latest.say(snapshot(1))
+    FakeWebSocket.reachable = false
+    FakeWebSocket.latest.drop(1006)
+    await vi.advanceTimersByTimeAsync(80_000)
+    expect(log.at(-1)).toBe('closed 0')
+  })
+
+  test('that the server does not know any more asks for a hello', async () => {
+    FakeWebSocket.latest.say(snapshot(1))
+    FakeWebSocket.latest.drop(4002)
+    await vi.advanceTimersByTimeAsync(1_000)
+    FakeWebSocket.latest.answer({ type: 'error', code: 'session_unknown', message: 'Say hello.' })
+    await settle()
+    expect(log.at(-1)).toBe('restored false')
+  })
+
+  test('from the lobby starts anew with the join token', async () => {
+    FakeWebSocket.latest.drop(1006)
+    await vi.advanceTimersByTimeAsync(1_000)
+    expect(FakeWebSocket.latest.protocols[1]).toBe('bearer.join')
+    expect(FakeWebSocket.latest.sent).toEqual([])
+    expect(log).toEqual(['lost', 'restored false'])
+  })
+
+  test.each([1000, 4001, 4101, 4103, 4104])('with close code %i is the end', async code => {
+    FakeWebSocket.latest.say(snapshot(1))
+    FakeWebSocket.latest.drop(code)
+    await vi.advanceTimersByTimeAsync(60_000)
+    expect(log).toEqual(['snapshot 1', `closed ${code}`])
+    expect(FakeWebSocket.all).toHaveLength(1)
+  })
+})
+
+test('a closed session stays closed', async () => {
+  FakeWebSocket.latest.say(snapshot(1))
+  session.close()
+  await vi.advanceTimersByTimeAsync(60_000)
+  expect(log).toEqual(['snapshot 1'])
+  expect(FakeWebSocket.all).toHaveLength(1)
+})

@@ -1,0 +1,66 @@
+import { vi } from 'vitest'
+
+/** A WebSocket without a network, driven by a test. */
+export class FakeWebSocket {
+  static readonly OPEN = 1
+  static all: FakeWebSocket[] = []
+  /** Whether new sockets open or fail. */
+  static reachable = true
+
+  readyState = 0
+  bufferedAmount = 0
+  readonly sent: Record<string, unknown>[] = []
+  onopen: (() => void) | null = null
+  onmessage: ((event: { data: unknown }) => void) | null = null
+  onclose: ((event: { code: number; reason: string }) => void) | null = null
+
+  constructor(
+    readonly url: string,
+    readonly protocols: string[],
+  ) {
+    FakeWebSocket.all.push(this)
+    queueMicrotask(() => {
+      if (!FakeWebSocket.reachable) return this.drop(1006)
+      this.readyState = FakeWebSocket.OPEN
+      this.onopen?.()
+    })
+  }
+
+  /** Replaces the global WebSocket for the tests of a file. */
+  static install(): void {
+    FakeWebSocket.all = []
+    FakeWebSocket.reachable = true
+    vi.stubGlobal('WebSocket', FakeWebSocket)
+  }
+
+  static get latest(): FakeWebSocket {
+    const socket = FakeWebSocket.all.at(-1)
+    if (!socket) throw new Error('no socket was opened')
+    return socket
+  }
+
+  send(text: string): void {
+    this.sent.push(JSON.parse(text))
+  }
+
+  close(code = 1000): void {
+    this.drop(code)
+  }
+
+  /** The server says something. */
+  say(message: object): void {
+    this.onmessage?.({ data: JSON.stringify(message) })
+  }
+
+  /** The server answers the latest request. */
+  answer(message: object): void {
+    this.say({ reply_to: this.sent.at(-1)?.id, ...message })
+  }
+
+  /** The connection ends. */
+  drop(code: number): void {
+    if (this.readyState === 3) return
+    this.readyState = 3
+    this.onclose?.({ code, reason: '' })
+  }
+}
