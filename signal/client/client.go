@@ -43,6 +43,7 @@ type Client struct {
 	media       *media
 	published   []*Publication
 	subscribed  *wire.SubscriptionUpdate // the last wish that was granted
+	presence    wire.PresenceUpdate      // what was changed of the client's own presence since it joined
 	layers      map[string][]string      // by track: what the server wants, for tracks not known yet
 	lastRefusal *Error
 	cancel      context.CancelCauseFunc
@@ -212,6 +213,13 @@ func (c *Client) SlotStats() []SlotStats {
 		return m.stats(time.Now())
 	}
 	return nil
+}
+
+// isSettled says whether the client has come as far as the room or its lobby.
+func (c *Client) isSettled() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.settled
 }
 
 func (c *Client) currentMedia() *media {

@@ -3,6 +3,7 @@ package client
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"os"
 	"testing"
@@ -214,7 +215,7 @@ func TestSourceThatEnds(t *testing.T) {
 	}{{"quietly", io.EOF, nil}, {"broken", io.ErrNoProgress, io.ErrNoProgress}} {
 		t.Run(tc.name, func(t *testing.T) {
 			s := newSender("x", Layer{From: endless{tc.err}}, PublicationOptions{})
-			if err := s.run(t.Context(), nil, time.Now()); err != tc.want {
+			if err := s.run(t.Context(), nil, time.Now()); !errors.Is(err, tc.want) {
 				t.Errorf("run = %v, want %v", err, tc.want)
 			}
 		})

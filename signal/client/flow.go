@@ -59,8 +59,13 @@ func (c *Client) greetAgain(ctx context.Context, sock *socket) error {
 		return err
 	}
 	c.mu.Lock()
-	wish := c.subscribed
+	wish, presence := c.subscribed, c.presence
 	c.mu.Unlock()
+	if presence != (wire.PresenceUpdate{}) {
+		if _, err := c.callOn(ctx, sock, wire.TypePresenceUpdate, presence); err != nil {
+			return err
+		}
+	}
 	if wish == nil {
 		return nil
 	}
@@ -71,7 +76,7 @@ func (c *Client) greetAgain(ctx context.Context, sock *socket) error {
 func (c *Client) accept(m *media, raw []byte) error {
 	var answer wire.Answer
 	if err := json.Unmarshal(raw, &answer); err != nil {
-		_ = m.abandon() // the reason for it is worse
+		m.abandon()
 		return fmt.Errorf("decode answer: %w", err)
 	}
 	if err := m.accept(answer); err != nil {

@@ -21,7 +21,8 @@ type media struct {
 	watch  *stopwatch
 	change func(MediaState)
 
-	offering chan struct{} // held from an offer to its answer
+	offering chan struct{}             // held from an offer to its answer
+	offered  webrtc.SessionDescription // belongs to who holds offering
 
 	mu        sync.Mutex // protects following
 	slots     []*slot
@@ -141,22 +142,25 @@ func (m *media) addSlot(kind webrtc.RTPCodecType, mimes []string) error {
 }
 
 // offer makes an offer and holds the right to offer until accept or abandon.
+//
+// Pion cannot roll back a local offer, so a later one is applied only once it is answered. The first is applied at once:
+// that starts gathering, and a connection whose first offer comes to nothing is of no more use anyway.
 func (m *media) offer(ctx context.Context, restart bool) (wire.Offer, error) {
 	select {
 	case m.offering <- struct{}{}:
 	case <-ctx.Done():
-		return wire.Offer{}, ctx.Err()
+		return wire.Offer{}, context.Cause(ctx)
 	}
 	desc, err := m.pc.CreateOffer(&webrtc.OfferOptions{ICERestart: restart})
+	if err == nil && m.pc.CurrentLocalDescription() == nil {
+		err = m.pc.SetLocalDescription(desc)
+	}
 	if err != nil {
 		<-m.offering
-		return wire.Offer{}, fmt.Errorf("create offer: %w", err)
+		return wire.Offer{}, fmt.Errorf("make offer: %w", err)
 	}
-	// The offer goes out at once, without candidates: the server learns the client's addresses from its checks.
-	if err := m.pc.SetLocalDescription(desc); err != nil {
-		<-m.offering
-		return wire.Offer{}, fmt.Errorf("apply offer: %w", err)
-	}
+	m.offered = desc
+	// It goes out without candidates: the server learns the client's addresses from its checks.
 	return wire.Offer{SDPOffer: desc.SDP, Tracks: m.nameLines()}, nil
 }
 
@@ -186,6 +190,11 @@ func (m *media) nameLines() []wire.TrackHint {
 // accept applies the server's answer to the outstanding offer.
 func (m *media) accept(answer wire.Answer) error {
 	defer func() { <-m.offering }()
+	if m.pc.CurrentLocalDescription() != nil {
+		if err := m.pc.SetLocalDescription(m.offered); err != nil {
+			return fmt.Errorf("apply offer: %w", err)
+		}
+	}
 	sdp, tcp := holdBackTCP(answer.SDPAnswer)
 	err := m.pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeAnswer, SDP: sdp})
 	if err != nil {
@@ -200,16 +209,12 @@ func (m *media) accept(answer wire.Answer) error {
 	return nil
 }
 
-// abandon takes back an offer that got no answer.
-func (m *media) abandon() error {
-	defer func() { <-m.offering }()
-	if m.pc.SignalingState() != webrtc.SignalingStateHaveLocalOffer {
-		return nil
-	}
-	if err := m.pc.SetLocalDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeRollback}); err != nil {
-		return fmt.Errorf("take back offer: %w", err)
-	}
-	return nil
+// abandon forgets an offer that got no answer.
+func (m *media) abandon() { <-m.offering }
+
+// spent says that the first offer came to nothing, and the connection with it.
+func (m *media) spent() bool {
+	return m.pc.CurrentLocalDescription() == nil && m.pc.SignalingState() == webrtc.SignalingStateHaveLocalOffer
 }
 
 // assign tells every slot what it carries.
@@ -274,6 +279,7 @@ func (m *media) onState(state webrtc.PeerConnectionState) {
 		m.enter(MediaDisconnected)
 	case webrtc.PeerConnectionStateClosed:
 		m.enter(MediaClosed)
+	default: // new: nothing has begun
 	}
 }
 

@@ -152,7 +152,7 @@ func receiving(c *Client, participantID, source string) (SlotStats, bool) {
 }
 
 // flows says whether a participant's sound and picture come in well.
-func flows(c *Client, from *Client) func() bool {
+func flows(c, from *Client) func() bool {
 	id := from.ticket.ParticipantID
 	return func() bool {
 		video, seen := receiving(c, id, SourceCamera)

@@ -1,6 +1,7 @@
 package client
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -125,6 +126,7 @@ func (c *Client) react(event Event) {
 		c.assignSlots(e.Slots)
 	case PresenceChanged:
 		if self := c.Self(); e.ParticipantID == self.ID {
+			c.rememberPresence(e.PresenceChanged)
 			c.muteAsTold(self, false)
 		}
 	case LayersWanted:
@@ -181,6 +183,16 @@ func (c *Client) muteAsTold(self wire.Participant, onlyMute bool) {
 			pub.SetMuted(told)
 		}
 	}
+}
+
+// rememberPresence keeps what a new session is told again.
+func (c *Client) rememberPresence(m wire.PresenceChanged) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.presence.AudioMuted = cmp.Or(m.AudioMuted, c.presence.AudioMuted)
+	c.presence.VideoMuted = cmp.Or(m.VideoMuted, c.presence.VideoMuted)
+	c.presence.HandRaised = cmp.Or(m.HandRaised, c.presence.HandRaised)
+	c.presence.ScreenSharing = cmp.Or(m.ScreenSharing, c.presence.ScreenSharing)
 }
 
 // applyLayers pauses and resumes the layers of the client's own tracks.

@@ -16,8 +16,13 @@ func TestSequence(t *testing.T) {
 		{"in order", []step{{seq: 1, want: inOrder}, {seq: 2, want: inOrder}}},
 		{"repeated", []step{{seq: 1, want: inOrder}, {seq: 1, want: repeated}}},
 		{"a gap is asked for once, then filled", []step{
-			{seq: 1, want: inOrder}, {seq: 4, want: missedOne}, {seq: 5, want: awaiting},
-			{seq: 2, want: inOrder}, {seq: 3, want: inOrder}, {seq: 4, want: inOrder}, {seq: 5, want: inOrder},
+			{seq: 1, want: inOrder},
+			{seq: 4, want: missedOne},
+			{seq: 5, want: awaiting},
+			{seq: 2, want: inOrder},
+			{seq: 3, want: inOrder},
+			{seq: 4, want: inOrder},
+			{seq: 5, want: inOrder},
 		}},
 		{"a second gap is asked for again", []step{
 			{seq: 2, want: missedOne}, {seq: 1, want: inOrder}, {seq: 3, want: missedOne},

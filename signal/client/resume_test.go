@@ -55,7 +55,7 @@ func TestResumeAfterSocketLoss(t *testing.T) {
 
 func TestGapIsFetchedOnTheLiveSocket(t *testing.T) {
 	server := newFakeServer(t)
-	server.handle = func(s *fakeSession, e wire.Envelope, raw []byte) bool {
+	server.handle = func(s *fakeSession, e wire.Envelope, _ []byte) bool {
 		if e.Type == wire.TypeResume {
 			s.send(wire.Envelope{Type: wire.TypeChat, Seq: 2}, wire.Chat{Text: "two"})
 			s.send(wire.Envelope{Type: wire.TypeChat, Seq: 3}, wire.Chat{Text: "three"})
@@ -212,6 +212,34 @@ func TestLobby(t *testing.T) {
 	awaitMedia(t, c)
 }
 
+// TestLobbySurvivesSocketLoss: who waits has nothing to resume with yet, and comes in by the join token again.
+func TestLobbySurvivesSocketLoss(t *testing.T) {
+	server := newFakeServer(t)
+	hellos := make(chan struct{}, 2)
+	first := true
+	server.handle = func(s *fakeSession, e wire.Envelope, _ []byte) bool {
+		if e.Type != wire.TypeHello {
+			return false
+		}
+		hellos <- struct{}{}
+		if first {
+			first = false
+			s.event(wire.TypeWaiting, wire.Waiting{Reason: "waiting_room"})
+			return true
+		}
+		return false
+	}
+	c := connect(t, server.ticket(), Options{})
+	server.next(t).conn.CloseNow() //nolint:errcheck // the point is to lose it
+	if second := server.next(t); second.token != "join" {
+		t.Errorf("token = %q, want the join token", second.token)
+	}
+	<-hellos
+	<-hellos
+	await(t, c, "the room", func(e StateChanged) bool { return e.State == StateJoined })
+	awaitMedia(t, c)
+}
+
 func TestICERestart(t *testing.T) {
 	server := newFakeServer(t)
 	camera := NewCamera(loadClip(t, "vp8-q.ivf").Loop())
@@ -252,6 +280,30 @@ func TestAddAndRemoveTracks(t *testing.T) {
 	}
 	microphone := NewMicrophone(loadClip(t, "tone.ogg").Loop(), nil)
 	if err := c.AddTracks(t.Context(), microphone); err != nil {
+		t.Fatal(err)
+	}
+	readPacket(t, <-server.tracks)
+}
+
+// TestRefusedTracks: an offer that the server refuses is taken back, and leaves nothing in the way of the next.
+func TestRefusedTracks(t *testing.T) {
+	server := newFakeServer(t)
+	refuse := true
+	server.handle = func(s *fakeSession, e wire.Envelope, _ []byte) bool {
+		if e.Type != wire.TypeOffer || !refuse {
+			return false
+		}
+		refuse = false
+		s.send(wire.Envelope{Type: wire.TypeError, ReplyTo: e.ID}, wire.Error{Code: wire.CodeCamerasFull, Message: "Full."})
+		return true
+	}
+	c := connect(t, server.ticket(), Options{})
+	var refusal *Error
+	err := c.AddTracks(t.Context(), NewCamera(loadClip(t, "vp8-q.ivf").Loop()))
+	if !errors.As(err, &refusal) || refusal.Code != wire.CodeCamerasFull {
+		t.Fatalf("AddTracks: %v, want cameras_full", err)
+	}
+	if err := c.AddTracks(t.Context(), NewScreen(loadClip(t, "vp8-q.ivf").Loop())); err != nil {
 		t.Fatal(err)
 	}
 	readPacket(t, <-server.tracks)

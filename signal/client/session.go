@@ -35,11 +35,11 @@ func (c *Client) serve(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return nil
 		}
-		if err = c.judge(err); err != nil {
-			return err
+		if final := c.judge(err); final != nil {
+			return final
 		}
-		if s.resumeToken == "" && c.State() != StateWaiting {
-			return fmt.Errorf("socket lost before joining: %w", ErrNotConnected)
+		if !c.isSettled() {
+			return fmt.Errorf("socket lost before joining: %w", err)
 		}
 		if sock, err = c.reopen(ctx, &s); err != nil || sock == nil {
 			return err
@@ -150,6 +150,11 @@ func (c *Client) setSocket(sock *socket) {
 
 // hello greets the server on a socket of its own session, with the offer where there is media.
 func (c *Client) hello(ctx context.Context, sock *socket) error {
+	if m := c.currentMedia(); m != nil && m.spent() {
+		if err := c.renewMedia(); err != nil {
+			return err
+		}
+	}
 	hello := wire.Hello{ParticipantID: c.ticket.ParticipantID, DisplayName: c.opts.DisplayName}
 	m := c.currentMedia()
 	if m == nil {
@@ -171,7 +176,8 @@ func (c *Client) exchange(ctx context.Context, sock *socket, m *media, kind stri
 		err = fmt.Errorf("offer was answered by %q", answer.kind)
 	}
 	if err != nil {
-		return errors.Join(err, m.abandon())
+		m.abandon()
+		return err
 	}
 	c.watch.answered(time.Since(sent))
 	return c.accept(m, answer.raw)

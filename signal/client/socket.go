@@ -31,7 +31,7 @@ type socket struct {
 func dial(ctx context.Context, endpoint, token string, opts Options) (*socket, error) {
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
-	conn, resp, err := websocket.Dial(ctx, endpoint, &websocket.DialOptions{
+	conn, resp, err := websocket.Dial(ctx, endpoint, &websocket.DialOptions{ //nolint:bodyclose // Dial closes it
 		HTTPClient:      opts.HTTPClient,
 		HTTPHeader:      http.Header{"Authorization": {"Bearer " + token}},
 		Subprotocols:    []string{wire.Subprotocol},

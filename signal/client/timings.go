@@ -11,7 +11,7 @@ import (
 type Timings struct {
 	Join        time.Duration // the REST call
 	WebSocket   time.Duration // dialling the socket, upgrade included
-	OfferAnswer time.Duration // hello sent to answer read
+	OfferAnswer time.Duration // hello sent to answer read, the time in the lobby included
 	ICE         time.Duration // answer applied to ICE connected
 	DTLS        time.Duration // ICE connected to SRTP keys agreed
 	FirstAudio  time.Duration // to the first audio packet received
