@@ -42,19 +42,24 @@ func (r *room) knock(m *member, name string, trusted bool) (hold bool, err error
 	return true, nil
 }
 
-// replay sends the events after last again. It is false when that cannot be done.
-func (r *room) replay(m *member, last uint64) bool {
+// replay sends the events after last to the session again. It is false when that cannot be done.
+func (r *room) replay(s *session, last uint64) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if m.stage != seated || !m.synced {
+	m := s.member
+	if m.stage != seated || !m.synced || m.session != s {
 		return false
 	}
 	events, ok := m.events.after(last)
+	if !ok {
+		return false
+	}
+	s.live = true
 	for _, e := range events {
 		last++
 		m.sendLocked(last, e)
 	}
-	return ok
+	return true
 }
 
 // mayResume says whether a snapshot may go to the member without a hello: it sits here, or its resume token says that it

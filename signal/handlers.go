@@ -46,7 +46,7 @@ func turnedAway(err error) error {
 
 // resume goes on after the last event that the client saw, or starts over with a snapshot.
 func resume(ctx context.Context, s *session, _ *request, m *wire.Resume) error {
-	if s.room.replay(s.member, m.LastSeq) {
+	if s.room.replay(s, m.LastSeq) {
 		s.greeted = true
 		return nil
 	}

@@ -45,8 +45,10 @@ func (m *member) host() bool { return m.claims.Role == grant.Host }
 // emitLocked numbers an event, keeps it for resuming and sends it.
 func (m *member) emitLocked(e event) { m.sendLocked(m.events.add(e), e) }
 
+// sendLocked sends a numbered event, unless the session has yet to say from where on it resumes: then it comes with the
+// rest.
 func (m *member) sendLocked(seq uint64, e event) {
-	if m.session != nil {
+	if m.session != nil && m.session.live {
 		m.session.socket.send(outbound{wire.Envelope{Type: e.typ, Seq: seq}, e.body})
 	}
 }
@@ -65,6 +67,7 @@ func (r *room) attach(s *session, claims grant.Claims) (m *member, older *sessio
 		r.members[m.id] = m
 	}
 	older, m.session, m.claims = m.session, s, claims
+	s.live = !s.resumed
 	if older != nil {
 		older.socket.end(wire.CloseReplaced, "a newer connection took over")
 	}
@@ -144,6 +147,9 @@ func (r *room) leaveLocked(m *member) Peer {
 
 // dismissLocked sends a member away with a reason.
 func (r *room) dismissLocked(m *member, reason string, code int) Peer {
+	if m.session != nil {
+		m.session.live = true
+	}
 	m.emitLocked(event{wire.TypeEnded, wire.Ended{Reason: reason}})
 	if m.session != nil {
 		m.session.socket.end(code, reason)

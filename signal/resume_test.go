@@ -39,6 +39,23 @@ func TestResumeGoesOnWhereItStopped(t *testing.T) {
 	}
 }
 
+func TestNothingOvertakesAResume(t *testing.T) {
+	r := newRig(t)
+	a, b := r.join("pt_a", grant.Attendee), r.join("pt_b", grant.Attendee)
+	last := a.await(wire.TypeParticipantJoined).Seq
+	a.lose()
+	b.ok(wire.TypePresenceUpdate, wire.PresenceUpdate{HandRaised: new(true)})
+	again := r.connect(resumeToken(t, a.snapshot))
+	eventually(t, "a is back", func() bool { return r.svc.Participants("mtg_1")[0].State == Joined })
+	b.ok(wire.TypePresenceUpdate, wire.PresenceUpdate{HandRaised: new(false)})
+	again.send(wire.TypeResume, wire.Resume{LastSeq: last})
+	for i := range uint64(2) {
+		if m, _ := again.next(); m.Seq != last+1+i {
+			t.Errorf("after %d came %s", last+i, m.raw)
+		}
+	}
+}
+
 func TestResumeFallsBackToASnapshot(t *testing.T) {
 	for _, tc := range []struct {
 		name string

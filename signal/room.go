@@ -214,6 +214,9 @@ func (r *room) snapshotLocked(m *member, resumeToken string) {
 		s.Speakers = []wire.Speaker{}
 	}
 	m.synced, m.upTo = true, r.news.last
+	if m.session != nil {
+		m.session.live = true
+	}
 	m.sendLocked(m.events.restart(), event{wire.TypeSnapshot, s})
 	for track, layers := range m.wanted {
 		m.emitLocked(event{wire.TypeLayers, wire.Layers{TrackID: track, Wanted: layers}})

@@ -30,6 +30,7 @@ type session struct {
 	member  *member
 	socket  *socket
 	resumed bool // opened with a resume token
+	live    bool // gets events; guarded by the room's lock
 	offers  *rate.Limiter
 	log     *slog.Logger
 
