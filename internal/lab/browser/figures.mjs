@@ -1,11 +1,23 @@
-/** Collects what a test measured beside what it must be, and prints both as one table at the end. */
+import { test } from 'node:test'
+
+/** Collects what the tests of a file measured beside what it must be, and prints both as one table at the end. */
 export class Figures {
   #rows = []
+  #faults = []
 
-  /** Notes a figure, and complains at once when it is not within its bound. */
+  /** Runs a test, which fails when a figure that it took is not within its bound. The other figures are taken all the same. */
+  test(name, body) {
+    return test(name, async () => {
+      this.#faults = []
+      await body()
+      if (this.#faults.length > 0) throw new Error(this.#faults.join('; '))
+    })
+  }
+
+  /** Notes a figure and whether it is within its bound. */
   hold(what, value, bound, good) {
     this.#rows.push([what, show(value), bound, good ? 'ok' : 'NOT MET'])
-    if (!good) throw new Error(`${what}: ${show(value)}, must be ${bound}`)
+    if (!good) this.#faults.push(`${what}: ${show(value)}, must be ${bound}`)
   }
 
   /** Notes a figure that has no bound. */
@@ -24,5 +36,5 @@ export class Figures {
 
 function show(value) {
   if (typeof value !== 'number' || Number.isInteger(value)) return String(value)
-  return value.toFixed(Math.abs(value) < 1 ? 4 : 1)
+  return value.toFixed(1)
 }

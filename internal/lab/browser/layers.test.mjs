@@ -1,6 +1,6 @@
 // One person watches another: when the tile shrinks a smaller layer comes, when it grows a larger one, and the picture
 // never stops for it.
-import { after, before, test } from 'node:test'
+import { after, before } from 'node:test'
 import { Figures } from './figures.mjs'
 import { pause, Person, smallCapture } from './person.mjs'
 import { newMeeting, ready } from './rest.mjs'
@@ -54,13 +54,13 @@ function sending() {
   })
 }
 
-test('a large tile is sent the full layer', async () => {
+figures.test('a large tile is sent the full layer', async () => {
   const { width, turned } = await turnsTo(now => now === smallCapture.width, 15_000)
   figures.hold('received width, large tile', width, String(smallCapture.width), turned)
   await pause(2_000)
 })
 
-test('a tile that shrinks is sent a smaller layer within 2 s, without a freeze', async () => {
+figures.test('a tile that shrinks is sent a smaller layer within 2 s, without a freeze', async () => {
   const earlier = await received()
   await viewer.page.setViewportSize(small)
   const { width, took, turned } = await turnsTo(now => now > 0 && now < earlier.width, 4_000)
@@ -72,12 +72,12 @@ test('a tile that shrinks is sent a smaller layer within 2 s, without a freeze',
   figures.hold('frames decoded while it shrank', later.frames - earlier.frames, '>= 15', later.frames - earlier.frames >= 15)
 })
 
-test('the sender pauses the layer that nobody watches', async () => {
+figures.test('the sender pauses the layer that nobody watches', async () => {
   const rids = await sending()
   figures.hold('layers sent for a small tile', rids, 'no f', !rids.includes('f'))
 })
 
-test('a tile that grows is sent the larger layer again, without a freeze', async () => {
+figures.test('a tile that grows is sent the larger layer again, without a freeze', async () => {
   const earlier = await received()
   await viewer.page.setViewportSize(large)
   const { width, took, turned } = await turnsTo(now => now === smallCapture.width, 10_000)

@@ -1,6 +1,6 @@
 // Three people in a meeting and a fourth in the lobby, each with a browser of their own.
 import assert from 'node:assert/strict'
-import { after, before, test } from 'node:test'
+import { after, before } from 'node:test'
 import { Figures } from './figures.mjs'
 import { pause, Person, until } from './person.mjs'
 import { newMeeting, ready } from './rest.mjs'
@@ -20,7 +20,7 @@ after(async () => {
   await Promise.all([ann, ben, cleo, dan].map(person => person?.go()))
 })
 
-test('a third person joins without an SDP exchange of the others', async () => {
+figures.test('a third person joins without an SDP exchange of the others', async () => {
   await ann.join(meeting.host_url)
   await ben.join(meeting.join_url)
   await ann.watches([ben])
@@ -34,7 +34,7 @@ test('a third person joins without an SDP exchange of the others', async () => {
   figures.hold('SDP exchanges that a third join costs', Math.max(...cost), '0', cost.every(one => one === 0))
 })
 
-test('everybody sees the pictures of all others move', async () => {
+figures.test('everybody sees the pictures of all others move', async () => {
   const everybody = [ann, ben, cleo]
   const earlier = await Promise.all(everybody.map(person => person.remoteTiles()))
   await pause(3_000)
@@ -48,7 +48,7 @@ test('everybody sees the pictures of all others move', async () => {
   await ann.screenshot('meeting')
 })
 
-test('everybody hears both others', async () => {
+figures.test('everybody hears both others', async () => {
   const everybody = [ann, ben, cleo]
   const energy = async person => (await person.sample()).inbound.filter(one => one.kind === 'audio').map(one => one.energy)
   const earlier = await Promise.all(everybody.map(energy))
@@ -58,7 +58,7 @@ test('everybody hears both others', async () => {
   figures.hold('remote voices heard, least of all pages', Math.min(...heard), '2', heard.every(one => one === 2))
 })
 
-test('nobody is ever sent their own picture', async () => {
+figures.test('nobody is ever sent their own picture', async () => {
   for (const person of [ann, ben, cleo]) {
     const { tiles, own } = await person.sample()
     assert.equal(own, person.id)
@@ -69,7 +69,7 @@ test('nobody is ever sent their own picture', async () => {
   figures.note('own tracks among what was received', 0)
 })
 
-test('a raised hand is seen by all within 500 ms', async () => {
+figures.test('a raised hand is seen by all within 500 ms', async () => {
   const at = await ann.click('hand')
   const seen = await Promise.all([ben, cleo].map(person => person.sees(ann.id, 'hand_raised', true, at)))
   const slowest = Math.max(...seen) - at
@@ -79,7 +79,7 @@ test('a raised hand is seen by all within 500 ms', async () => {
   await Promise.all([ben, cleo].map(person => person.sees(ann.id, 'hand_raised', false, lowered)))
 })
 
-test('mute stops the sound and everybody sees it', async () => {
+figures.test('mute stops the sound and everybody sees it', async () => {
   const at = await ben.click('mic')
   const seen = await Promise.all([ann, cleo].map(person => person.sees(ben.id, 'audio_muted', true, at)))
   figures.note('muted to seen by all, ms', Math.max(...seen) - at)
@@ -93,7 +93,7 @@ test('mute stops the sound and everybody sees it', async () => {
   await Promise.all([ann, cleo].map(person => person.sees(ben.id, 'audio_muted', false, back)))
 })
 
-test('a camera that is switched off leaves no moving picture', async () => {
+figures.test('a camera that is switched off leaves no moving picture', async () => {
   const at = await cleo.click('camera')
   await Promise.all([ann, ben].map(person => person.sees(cleo.id, 'video_muted', true, at)))
   await pause(1_000)
@@ -105,7 +105,7 @@ test('a camera that is switched off leaves no moving picture', async () => {
   await until('Cleo is seen again', 10_000, async () => (await framesOfCleo()) > 0 && (await framesOfCleo()) > earlier)
 })
 
-test('chat reaches everybody', async () => {
+figures.test('chat reaches everybody', async () => {
   const text = 'Good morning to <b>everybody</b>'
   await ann.page.getByTestId('chat').click()
   await ann.page.getByTestId('chat-input').fill(text)
@@ -117,7 +117,7 @@ test('chat reaches everybody', async () => {
   await ben.page.getByText(text, { exact: true }).first().waitFor({ timeout: 3_000 }) // as text, not as markup
 })
 
-test('who leaves is gone for the others', async () => {
+figures.test('who leaves is gone for the others', async () => {
   const at = await cleo.click('leave')
   for (const person of [ann, ben]) {
     await person.page.waitForFunction(id => !window.parley.roster.participants.some(one => one.id === id), cleo.id, { timeout: 3_000 })
@@ -126,7 +126,7 @@ test('who leaves is gone for the others', async () => {
   figures.note('left to gone everywhere, ms', (await ann.page.evaluate(() => window.lab.now())) - at)
 })
 
-test('a fourth person waits in the lobby until the host lets them in', async () => {
+figures.test('a fourth person waits in the lobby until the host lets them in', async () => {
   await Promise.all([ben.go(), cleo.go()]) // their processor time is needed
   const closed = await newMeeting('With a lobby', { waiting_room: true })
   await ann.join(closed.host_url)
@@ -148,7 +148,7 @@ test('a fourth person waits in the lobby until the host lets them in', async () 
   figures.note('admitted to seeing each other, ms', Date.now() - at)
 })
 
-test('the host ends the meeting for all', async () => {
+figures.test('the host ends the meeting for all', async () => {
   await ann.click('end')
   await ann.page.getByTestId('end-confirm').click()
   for (const person of [ann, dan]) {
@@ -158,6 +158,6 @@ test('the host ends the meeting for all', async () => {
   }
 })
 
-test('no page complained', () => {
+figures.test('no page complained', () => {
   for (const person of [ann, ben, cleo, dan]) assert.deepEqual(person.complaints, [], `${person.name}'s console`)
 })
