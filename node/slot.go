@@ -111,7 +111,7 @@ func (s *slot) begin(l *layer, p *packet.Packet) bool {
 	if l != s.target || p.PayloadLen == 0 {
 		return false
 	}
-	if s.kind == Video && !(p.Keyframe && p.StartOfFrame) {
+	if s.kind == Video && (!p.Keyframe || !p.StartOfFrame) {
 		return false
 	}
 	hint := packet.TimestampHint{ClockRate: l.track.clockRate()}

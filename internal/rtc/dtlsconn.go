@@ -61,11 +61,14 @@ func (c *handshakeConn) WriteTo(b []byte, _ net.Addr) (int, error) {
 	return c.t.write(b)
 }
 
-// Close ends reading.
+// Close implements net.PacketConn.
 func (c *handshakeConn) Close() error {
-	c.once.Do(func() { close(c.closed) })
+	c.end()
 	return nil
 }
+
+// end ends reading.
+func (c *handshakeConn) end() { c.once.Do(func() { close(c.closed) }) }
 
 func (c *handshakeConn) remoteAddr() net.Addr {
 	if r := c.t.remote.Load(); r != nil {

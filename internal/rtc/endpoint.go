@@ -155,15 +155,18 @@ func (e *Endpoint) Run(ctx context.Context) error {
 	case <-ctx.Done():
 	case err = <-broke:
 	}
+	closing := e.conn.Close()
 	if e.tcpMux != nil {
-		e.tcpMux.Close()
+		closing = errors.Join(closing, e.tcpMux.Close())
 	}
-	e.conn.Close()
 	wg.Wait()
-	if ctx.Err() != nil {
-		return nil
+	if ctx.Err() == nil {
+		return fmt.Errorf("media socket: %w", err)
 	}
-	return fmt.Errorf("media socket: %w", err)
+	if closing != nil {
+		return fmt.Errorf("close media sockets: %w", closing)
+	}
+	return nil
 }
 
 // Addr is the address of the media sockets, with the port they really have.

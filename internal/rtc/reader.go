@@ -84,9 +84,9 @@ func (r *reader) media(t *Transport, b []byte) {
 		}
 	}
 	if packet.IsRTCP(b) {
-		if clear, err := keys.openRTCP(b); err == nil {
+		if opened, err := keys.openRTCP(b); err == nil {
 			r.hand()
-			t.handler.RTCP(clear, r.out)
+			t.handler.RTCP(opened, r.out)
 		}
 		return
 	}
@@ -101,12 +101,12 @@ func (r *reader) media(t *Transport, b []byte) {
 
 func (r *reader) open(t *Transport, keys *crypto, b []byte) *packet.Packet {
 	p := packet.Get()
-	if p.Header.Parse(b) != nil || len(b) > cap(p.Buf) || !t.handler.Wants(&p.Header, b) {
+	if p.Parse(b) != nil || len(b) > cap(p.Buf) || !t.handler.Wants(&p.Header, b) {
 		p.Release()
 		return nil
 	}
 	n, err := keys.open(p.Buf[:cap(p.Buf)], b)
-	if err != nil || p.Header.Parse(p.Buf[:n]) != nil {
+	if err != nil || p.Parse(p.Buf[:n]) != nil {
 		p.Release()
 		return nil
 	}

@@ -195,7 +195,7 @@ func (t *Transport) Restart(remote Remote) error {
 // run owns the handshake and then waits for the remote to close.
 func (t *Transport) run(ctx context.Context) {
 	defer close(t.done)
-	defer t.dtls.Close()
+	defer t.dtls.end()
 	select {
 	case <-t.chosen:
 	case <-ctx.Done():
@@ -208,7 +208,7 @@ func (t *Transport) run(ctx context.Context) {
 		}
 		return
 	}
-	stop := context.AfterFunc(ctx, func() { t.dtls.Close() })
+	stop := context.AfterFunc(ctx, t.dtls.end)
 	defer stop()
 	t.handler.Connected()
 	buf := make([]byte, maxDatagram)
@@ -220,7 +220,9 @@ func (t *Transport) run(ctx context.Context) {
 	if ctx.Err() == nil {
 		t.handler.Disconnected(ErrClosed)
 	}
-	conn.Close()
+	if err := conn.Close(); err != nil {
+		t.log.Debug("close DTLS", "error", err)
+	}
 }
 
 func (t *Transport) handshake(ctx context.Context) (*dtls.Conn, error) {
