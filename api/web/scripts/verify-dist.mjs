@@ -22,10 +22,14 @@ function differences(committed, fresh) {
 
 const target = await mkdtemp(join(tmpdir(), 'parley-web-'))
 try {
-  execFileSync(process.execPath, ['node_modules/vite/bin/vite.js', 'build', '--outDir', target, '--logLevel', 'warn'], {
-    cwd: home,
-    stdio: 'inherit',
-  })
+  execFileSync(
+    process.execPath,
+    ['node_modules/vite/bin/vite.js', 'build', '--outDir', target, '--emptyOutDir', '--logLevel', 'warn'],
+    {
+      cwd: home,
+      stdio: 'inherit',
+    },
+  )
   const committed = await contents(join(home, 'dist'))
   const wrong = differences(committed, await contents(target))
   if (wrong.length > 0) throw new Error(`dist is stale, run "npm run build": ${wrong.join(', ')}`)
