@@ -65,13 +65,23 @@ func (c *calls) failAll(err error) {
 
 // call sends a request on the live socket and waits for its answer.
 func (c *Client) call(ctx context.Context, kind string, body any) (reply, error) {
-	c.mu.Lock()
-	sock := c.sock
-	c.mu.Unlock()
-	if sock == nil {
-		return reply{}, ErrNotConnected
+	sock, err := c.liveSocket()
+	if err != nil {
+		return reply{}, err
 	}
 	return c.callOn(ctx, sock, kind, body)
+}
+
+func (c *Client) liveSocket() (*socket, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case !c.started || c.state == StateClosed:
+		return nil, ErrClosed
+	case c.sock == nil:
+		return nil, ErrNotConnected
+	}
+	return c.sock, nil
 }
 
 func (c *Client) callOn(ctx context.Context, sock *socket, kind string, body any) (reply, error) {

@@ -93,14 +93,13 @@ func (c *Client) accept(m *media, raw []byte) error {
 
 // renegotiate offers what has changed.
 func (c *Client) renegotiate(ctx context.Context, restart bool) error {
-	c.mu.Lock()
-	m, sock := c.media, c.sock
-	c.mu.Unlock()
-	switch {
-	case m == nil:
+	m := c.currentMedia()
+	if m == nil {
 		return ErrNoMedia
-	case sock == nil:
-		return ErrNotConnected
+	}
+	sock, err := c.liveSocket()
+	if err != nil {
+		return err
 	}
 	offer, err := m.offer(ctx, restart)
 	if err != nil {

@@ -170,8 +170,8 @@ func TestCloseSaysGoodbye(t *testing.T) {
 	if err := c.Wait(t.Context()); err != nil {
 		t.Errorf("Run returned %v, want nil", err)
 	}
-	if err := c.Chat(t.Context(), "hi", ""); !errors.Is(err, ErrNotConnected) {
-		t.Errorf("call after Close: %v, want ErrNotConnected", err)
+	if err := c.Chat(t.Context(), "hi", ""); !errors.Is(err, ErrClosed) {
+		t.Errorf("call after Close: %v, want ErrClosed", err)
 	}
 }
 
