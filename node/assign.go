@@ -226,12 +226,16 @@ func (t *published) tellWanted(now int64) {
 		return
 	}
 	t.told = wanted
+	t.sender.layersWanted(t, wanted)
+}
+
+// layersWanted implements publisher: a participant is told the layers by name.
+func (p *Peer) layersWanted(t *published, bits uint8) {
 	names := []string{}
 	for rank, l := range t.layers {
-		if wanted&(1<<rank) != 0 {
+		if bits&(1<<rank) != 0 {
 			names = append(names, l.name())
 		}
 	}
-	id, p := t.ID, t.peer
-	p.tell.post(func() { p.events.LayersWanted(id, names) })
+	p.tell.post(func() { p.events.LayersWanted(t.ID, names) })
 }

@@ -26,7 +26,7 @@ func (p *Peer) RTCP(b []byte, out *udp.Batch) {
 	for _, pkt := range packets {
 		switch pkt := pkt.(type) {
 		case *rtcp.SenderReport:
-			p.in.report(pkt, now)
+			p.in.senderReport(pkt, now)
 		case *rtcp.TransportLayerNack:
 			p.retransmit(pkt, now, out)
 		case *rtcp.PictureLossIndication:
@@ -39,8 +39,8 @@ func (p *Peer) RTCP(b []byte, out *udp.Batch) {
 	}
 }
 
-// report keeps what a sender report says of a layer's clock.
-func (in *ingress) report(sr *rtcp.SenderReport, now int64) {
+// senderReport keeps what a sender report says of a layer's clock.
+func (in *ingress) senderReport(sr *rtcp.SenderReport, now int64) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	s, ok := in.streams[sr.SSRC]
@@ -86,74 +86,74 @@ func (p *Peer) keyframeFor(ssrc uint32, now int64) {
 }
 
 // sendPLI asks the publisher for a keyframe of one layer.
-func (p *Peer) sendPLI(l *layer) {
+func (in *ingress) sendPLI(l *layer) {
 	ssrc := l.ssrc.Load()
 	if ssrc == 0 {
 		return
 	}
-	p.node.count.keyframesSent.Inc()
-	p.sendRTCP(&rtcp.PictureLossIndication{SenderSSRC: reportSSRC, MediaSSRC: ssrc})
+	in.node.count.keyframesSent.Inc()
+	in.sendRTCP(&rtcp.PictureLossIndication{SenderSSRC: reportSSRC, MediaSSRC: ssrc})
 }
 
-func (p *Peer) sendRTCP(packets ...rtcp.Packet) {
-	if len(packets) == 0 || !p.transport.Ready() {
+func (in *ingress) sendRTCP(packets ...rtcp.Packet) {
+	if len(packets) == 0 || !in.transport.Ready() {
 		return
 	}
 	b, err := rtcp.Marshal(packets)
 	if err == nil {
-		err = p.transport.SendRTCP(b)
+		err = in.transport.SendRTCP(b)
 	}
 	if err != nil {
-		p.log.Debug("send RTCP", "error", err)
+		in.log.Debug("send RTCP", "error", err)
 	}
 }
 
 // requestLost asks the publisher again for packets that are missing.
-func (p *Peer) requestLost(now int64) {
+func (in *ingress) requestLost(now int64) {
 	var nacks []rtcp.Packet
-	p.in.mu.Lock()
-	for ssrc, s := range p.in.streams {
+	in.mu.Lock()
+	for ssrc, s := range in.streams {
 		if s.repair || s.layer.track.Kind == Audio {
 			continue
 		}
-		p.in.missing = s.layer.loss.Due(now, p.roundTrip(), p.in.missing[:0])
-		if len(p.in.missing) > 0 {
+		in.missing = s.layer.loss.Due(now, in.roundTrip(), in.missing[:0])
+		if len(in.missing) > 0 {
 			nacks = append(nacks, &rtcp.TransportLayerNack{
-				SenderSSRC: reportSSRC, MediaSSRC: ssrc, Nacks: rtcp.NackPairsFromSequenceNumbers(p.in.missing),
+				SenderSSRC: reportSSRC, MediaSSRC: ssrc, Nacks: rtcp.NackPairsFromSequenceNumbers(in.missing),
 			})
 		}
 	}
-	p.in.mu.Unlock()
-	p.sendRTCP(nacks...)
+	in.mu.Unlock()
+	in.sendRTCP(nacks...)
 }
 
 // sendArrivals sends transport-wide feedback, which a publisher's bandwidth estimate lives on.
-func (p *Peer) sendArrivals() {
-	p.in.mu.Lock()
+func (in *ingress) sendArrivals() {
+	in.mu.Lock()
 	var packets []rtcp.Packet
-	if p.in.transport != nil {
-		packets = p.in.transport.BuildFeedbackPacket()
+	if in.arrivals != nil {
+		packets = in.arrivals.BuildFeedbackPacket()
 	}
-	p.in.mu.Unlock()
+	in.mu.Unlock()
 	for _, pkt := range packets {
-		p.sendRTCP(pkt) // one a datagram: each may be as large as that
+		in.sendRTCP(pkt) // one a datagram: each may be as large as that
 	}
 }
 
 // sendReceptionReports tells the publisher how its streams arrive (RFC 3550 section 6.4.2).
-func (p *Peer) sendReceptionReports(now int64) {
+func (in *ingress) sendReceptionReports(now int64) {
 	var blocks []rtcp.ReceptionReport
-	p.in.mu.Lock()
-	for ssrc, s := range p.in.streams {
+	in.mu.Lock()
+	for ssrc, s := range in.streams {
 		if !s.repair {
 			blocks = append(blocks, s.layer.receptionReport(ssrc, now))
 		}
 	}
-	p.in.mu.Unlock()
+	in.mu.Unlock()
 	const perPacket = 31
 	for len(blocks) > 0 {
 		n := min(len(blocks), perPacket)
-		p.sendRTCP(&rtcp.ReceiverReport{SSRC: reportSSRC, Reports: blocks[:n]}, description(reportSSRC))
+		in.sendRTCP(&rtcp.ReceiverReport{SSRC: reportSSRC, Reports: blocks[:n]}, description(reportSSRC))
 		blocks = blocks[n:]
 	}
 }
@@ -181,7 +181,7 @@ func description(ssrc uint32) rtcp.Packet {
 func (p *Peer) sendSenderReports(now int64) {
 	for _, s := range p.slotList() {
 		if sr := s.senderReport(now); sr != nil {
-			p.sendRTCP(sr, description(sr.SSRC))
+			p.in.sendRTCP(sr, description(sr.SSRC))
 		}
 	}
 }

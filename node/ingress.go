@@ -1,29 +1,39 @@
 package node
 
 import (
+	"log/slog"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"github.com/pion/interceptor/pkg/twcc"
 
 	"github.com/parley-sfu/parley/internal/packet"
+	"github.com/parley-sfu/parley/internal/rtc"
 	"github.com/parley-sfu/parley/internal/sdp"
 	"github.com/parley-sfu/parley/internal/udp"
 )
 
-// ingress is the receiving side of a peer: which SSRC is which layer, and what is known of its reception.
+// ingress is the receiving side of a transport, whether a participant's or a link's: which SSRC is which layer, and what
+// is known of its reception.
 type ingress struct {
-	mu        sync.Mutex
-	payloads  payloads
-	mid       uint8 // header extension ids; 0 where the client offers none
-	rid       uint8
-	repaired  uint8
-	level     uint8
-	twcc      uint8
-	byMID     map[string]*published
-	streams   map[uint32]stream
-	declared  map[uint32]stream // SSRCs named in the offer, for clients that send no mid
-	transport *twcc.Recorder    // nil until a packet carries a transport-wide sequence number
-	missing   []uint16          // scratch
+	node      *Node
+	transport *rtc.Transport
+	log       *slog.Logger
+	rtt       atomic.Int64 // to the other end, in nanoseconds; 0 until known
+
+	mu       sync.Mutex
+	payloads payloads
+	mid      uint8 // header extension ids; 0 where the client offers none
+	rid      uint8
+	repaired uint8
+	level    uint8
+	twcc     uint8
+	byMID    map[string]*published
+	streams  map[uint32]stream
+	declared map[uint32]stream // SSRCs named in the offer, for clients that send no mid
+	arrivals *twcc.Recorder    // nil until a packet carries a transport-wide sequence number
+	missing  []uint16          // scratch
 }
 
 // stream is what an SSRC carries.
@@ -35,8 +45,8 @@ type stream struct {
 // maxStreams bounds the SSRCs that one peer may use: eight simulcast tracks with retransmissions fit.
 const maxStreams = 64
 
-func newIngress() ingress {
-	return ingress{byMID: map[string]*published{}, streams: map[uint32]stream{}, declared: map[uint32]stream{}}
+func newIngress(n *Node, log *slog.Logger) *ingress {
+	return &ingress{node: n, log: log, byMID: map[string]*published{}, streams: map[uint32]stream{}, declared: map[uint32]stream{}}
 }
 
 // learn takes what an offered sending m-line says of the packets to come.
@@ -103,24 +113,24 @@ func (in *ingress) identify(h *packet.Header, b []byte) (stream, bool) {
 	return stream{}, false
 }
 
-// Wants implements rtc.Handler: only packets of known tracks are decrypted.
-func (p *Peer) Wants(h *packet.Header, b []byte) bool {
-	p.in.mu.Lock()
-	defer p.in.mu.Unlock()
-	_, ok := p.in.identify(h, b)
+// wants says whether packets of an SSRC are worth decrypting: only those of known tracks are.
+func (in *ingress) wants(h *packet.Header, b []byte) bool {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	_, ok := in.identify(h, b)
 	return ok
 }
 
-// RTP implements rtc.Handler.
-func (p *Peer) RTP(run []*packet.Packet, out *udp.Batch) {
-	p.node.count.received.Add(len(run))
-	p.in.mu.Lock()
-	defer p.in.mu.Unlock()
+// take forwards a run of packets and releases them.
+func (in *ingress) take(run []*packet.Packet, out *udp.Batch) {
+	in.node.count.received.Add(len(run))
+	in.mu.Lock()
+	defer in.mu.Unlock()
 	// Packets of one layer that came together are forwarded together.
 	from, of := 0, (*layer)(nil)
 	kept := run[:0]
 	for _, pkt := range run {
-		l := p.in.receive(pkt)
+		l := in.receive(pkt)
 		if l == nil {
 			pkt.Release()
 			continue
@@ -162,7 +172,7 @@ func (in *ingress) receive(p *packet.Packet) *layer {
 	if c != l.codec {
 		l.codec = c
 		l.format.Store(uint32(c))
-		l.track.peer.room.wakeAll()
+		l.track.room.wakeAll()
 	}
 	c.describe(p)
 	if !l.cache.Put(p) {
@@ -182,14 +192,14 @@ func (in *ingress) observe(l *layer, p *packet.Packet) {
 		return
 	}
 	if was == 0 || p.Arrival-was > int64(silentAfter) {
-		l.track.peer.room.wakeAll() // a layer that somebody may wait for
+		l.track.room.wakeAll() // a layer that somebody may wait for
 	}
 	if p.Keyframe && p.StartOfFrame {
 		l.loss.Forget(p.Sequence)
 		if p.VP8.Width != 0 {
 			size := uint64(p.VP8.Width)<<32 | uint64(p.VP8.Height)
 			if l.size.Swap(size) != size {
-				l.track.peer.room.wakeAll()
+				l.track.room.wakeAll()
 			}
 		}
 	}
@@ -204,10 +214,10 @@ func (in *ingress) arrived(p *packet.Packet) {
 	if len(ext) < 2 {
 		return
 	}
-	if in.transport == nil {
-		in.transport = twcc.NewRecorder(reportSSRC)
+	if in.arrivals == nil {
+		in.arrivals = twcc.NewRecorder(reportSSRC)
 	}
-	in.transport.Record(p.SSRC, uint16(ext[0])<<8|uint16(ext[1]), p.Arrival/1000)
+	in.arrivals.Record(p.SSRC, uint16(ext[0])<<8|uint16(ext[1]), p.Arrival/1000)
 }
 
 // clockRate is the RTP clock of the track in ticks a second.
@@ -216,4 +226,15 @@ func (t *published) clockRate() uint32 {
 		return audioRate
 	}
 	return videoRate
+}
+
+// unknownRoundTrip is what is assumed of the other end before ICE has measured it.
+const unknownRoundTrip = 60 * time.Millisecond
+
+// roundTrip is the time to the other end and back, with a guess while it is not known.
+func (in *ingress) roundTrip() time.Duration {
+	if rtt := in.rtt.Load(); rtt != 0 {
+		return time.Duration(rtt)
+	}
+	return unknownRoundTrip
 }

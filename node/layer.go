@@ -14,7 +14,9 @@ import (
 // published is a track on the node that its publisher is connected to.
 type published struct {
 	Track
-	peer   *Peer
+	in     *ingress // where its packets come from
+	room   *room
+	sender publisher // who is told which layers to send
 	mid    string
 	order  uint64   // of publication in the room
 	layers []*layer // lowest first; exactly one without simulcast
@@ -25,6 +27,12 @@ type published struct {
 	toldMu sync.Mutex // guards what follows; taken by the room's worker and the ticker
 	told   uint8      // layers that the publisher was last told to send, as bits
 	keep   [maxLayers]int64
+}
+
+// publisher is who a track comes from: a participant of this node, or a link.
+type publisher interface {
+	// layersWanted says which layers, as bits, somebody wants. It does not block.
+	layersWanted(t *published, bits uint8)
 }
 
 const (
@@ -76,7 +84,7 @@ type layer struct {
 func newPublished(p *Peer, source Source, s *sdp.Section) *published {
 	t := &published{
 		Track: Track{ID: newID("tr_"), ParticipantID: p.id, Kind: source.Kind(), Source: source},
-		peer:  p, mid: s.MID, ids: extensionsOf(s),
+		in:    p.in, room: p.room, sender: p, mid: s.MID, ids: extensionsOf(s),
 	}
 	rids, size := s.RIDs, videoCache
 	switch {
@@ -159,7 +167,7 @@ func (l *layer) requestKeyframe(now int64) {
 		return
 	}
 	l.pending.Store(false)
-	l.track.peer.sendPLI(l)
+	l.track.in.sendPLI(l)
 }
 
 // retryKeyframe serves a request that had to wait.

@@ -7,9 +7,10 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"time"
 
+	"github.com/parley-sfu/parley/internal/packet"
 	"github.com/parley-sfu/parley/internal/rtc"
+	"github.com/parley-sfu/parley/internal/udp"
 )
 
 // Peer is one participant's connection: the tracks it publishes and the slots it receives in. It is safe for concurrent
@@ -23,8 +24,7 @@ type Peer struct {
 	tell       mailbox // calls of events
 	log        *slog.Logger
 	transport  *rtc.Transport
-	in         ingress
-	rtt        atomic.Int64            // to the client, in nanoseconds; 0 until known
+	in         *ingress
 	slots      atomic.Pointer[[]*slot] // in the order of their m-lines; only ever appended to
 
 	// Guarded by the room's mutex.
@@ -40,19 +40,23 @@ type Peer struct {
 	closed    bool
 }
 
-// unknownRoundTrip is what is assumed of a client before ICE has measured it.
-const unknownRoundTrip = 60 * time.Millisecond
-
 func newPeer(n *Node, cfg PeerConfig) (*Peer, error) {
 	p := &Peer{
 		node: n, id: cfg.Participant, canPublish: cfg.CanPublish, events: cfg.Events, log: cfg.Log,
-		in: newIngress(), auto: true, published: map[string]*published{}, muted: map[Source]bool{},
+		in: newIngress(n, cfg.Log), auto: true, published: map[string]*published{}, muted: map[Source]bool{},
 	}
 	p.slots.Store(&[]*slot{})
 	var err error
 	p.transport, err = n.endpoint.NewTransport(p, cfg.Log)
+	p.in.transport = p.transport
 	return p, err
 }
+
+// Wants implements rtc.Handler.
+func (p *Peer) Wants(h *packet.Header, b []byte) bool { return p.in.wants(h, b) }
+
+// RTP implements rtc.Handler.
+func (p *Peer) RTP(run []*packet.Packet, out *udp.Batch) { p.in.take(run, out) }
 
 // Connected implements rtc.Handler.
 func (p *Peer) Connected() {
@@ -168,14 +172,6 @@ func (p *Peer) withdraw(t *published) {
 	p.room.unpublish(t)
 	t.close()
 	p.tell.post(func() { p.events.TrackUnpublished(t.Track) })
-}
-
-// roundTrip is the time to the client and back, with a guess while it is not known.
-func (p *Peer) roundTrip() time.Duration {
-	if rtt := p.rtt.Load(); rtt != 0 {
-		return time.Duration(rtt)
-	}
-	return unknownRoundTrip
 }
 
 func (p *Peer) slotList() []*slot { return *p.slots.Load() }

@@ -27,29 +27,35 @@ func (n *Node) tick(ctx context.Context) {
 		case <-ticker.C:
 		}
 		now := n.endpoint.Now()
+		sources := map[*ingress]struct{}{}
 		for _, r := range n.snapshot() {
-			r.tick(count, now)
+			tracks := r.published()
+			for _, t := range tracks {
+				sources[t.in] = struct{}{}
+			}
+			r.tick(tracks, count, now)
+		}
+		for in := range sources {
+			in.tick(count, now)
 		}
 	}
 }
 
-func (r *room) tick(count uint64, now int64) {
-	tracks := r.published()
-	publishers := map[*Peer]struct{}{}
+func (in *ingress) tick(count uint64, now int64) {
+	in.requestLost(now)
+	if count%arrivalTicks == 0 {
+		in.sendArrivals()
+	}
+	if count%reportTicks == 0 {
+		in.rtt.Store(int64(in.transport.RoundTrip()))
+		in.sendReceptionReports(now)
+	}
+}
+
+func (r *room) tick(tracks []*published, count uint64, now int64) {
 	for _, t := range tracks {
-		publishers[t.peer] = struct{}{}
 		for _, l := range t.layers {
 			l.retryKeyframe(now)
-		}
-	}
-	for p := range publishers {
-		p.requestLost(now)
-		if count%arrivalTicks == 0 {
-			p.sendArrivals()
-		}
-		if count%reportTicks == 0 {
-			p.rtt.Store(int64(p.transport.RoundTrip()))
-			p.sendReceptionReports(now)
 		}
 	}
 	if count%levelTicks == 0 {
