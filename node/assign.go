@@ -189,23 +189,33 @@ func (s *slot) view() Slot {
 // tellWanted tells publishers which layers anybody wants, when that has changed: more at once, less after a while.
 func (r *room) tellWanted(now int64) {
 	for _, t := range r.published() {
-		if t.Kind == Video && len(t.layers) > 1 {
+		if _, remote := t.sender.(*relay); remote || t.Kind == Video && len(t.layers) > 1 {
 			t.tellWanted(now)
 		}
 	}
 }
 
-// wanted returns, as bits, the layers that somebody's slot could use, is to show or still shows.
+// wanted returns, as bits, the layers that anybody needs or could use.
 func (t *published) wanted() uint8 {
 	var bits uint8
 	for _, l := range t.layers {
 		for _, s := range *l.subs.Load() {
-			now := s.state()
-			for _, of := range []*layer{now.best, now.target, now.current} {
-				if of != nil && of.track == t {
-					bits |= 1 << of.rank
-				}
-			}
+			bits |= s.wants(t)
+		}
+	}
+	if _, remote := t.sender.(*relay); remote && t.Kind == Audio && t.room.size() > 0 {
+		bits = 1 // who is not heard here cannot be found to be the loudest
+	}
+	return bits
+}
+
+// wants implements subscriber: what the slot could use, is to show or still shows.
+func (s *slot) wants(t *published) uint8 {
+	var bits uint8
+	now := s.state()
+	for _, of := range []*layer{now.best, now.target, now.current} {
+		if of != nil && of.track == t {
+			bits |= 1 << of.rank
 		}
 	}
 	return bits

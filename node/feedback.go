@@ -16,24 +16,44 @@ const (
 	cname = "parley"
 )
 
+// sending is what the node sends under one SSRC: a slot, or one layer over a link.
+type sending interface {
+	// resend answers one requested sequence number, and reports whether it did.
+	resend(seq uint16, now int64, out *udp.Batch) bool
+	// refresh asks for the keyframe that the receiver needs.
+	refresh(now int64)
+}
+
 // RTCP implements rtc.Handler.
 func (p *Peer) RTCP(b []byte, out *udp.Batch) {
+	p.in.feedback(b, out, func(ssrc uint32) sending {
+		if s := p.slotBySSRC(ssrc); s != nil {
+			return s
+		}
+		return nil
+	})
+}
+
+// feedback works off a compound RTCP packet: reports on what is received, and wishes about what is sent.
+func (in *ingress) feedback(b []byte, out *udp.Batch, find func(ssrc uint32) sending) {
 	packets, err := rtcp.Unmarshal(b)
 	if err != nil {
 		return
 	}
-	now := p.node.endpoint.Now()
+	now := in.node.endpoint.Now()
 	for _, pkt := range packets {
 		switch pkt := pkt.(type) {
 		case *rtcp.SenderReport:
-			p.in.senderReport(pkt, now)
+			in.senderReport(pkt, now)
 		case *rtcp.TransportLayerNack:
-			p.retransmit(pkt, now, out)
+			if s := find(pkt.MediaSSRC); s != nil {
+				in.node.retransmit(s, pkt, now, out)
+			}
 		case *rtcp.PictureLossIndication:
-			p.keyframeFor(pkt.MediaSSRC, now)
+			in.node.refresh(find(pkt.MediaSSRC), now)
 		case *rtcp.FullIntraRequest:
 			for _, f := range pkt.FIR {
-				p.keyframeFor(f.SSRC, now)
+				in.node.refresh(find(f.SSRC), now)
 			}
 		}
 	}
@@ -52,13 +72,9 @@ func (in *ingress) senderReport(sr *rtcp.SenderReport, now int64) {
 	l.clock.Store(&packet.Clock{NTP: sr.NTPTime, RTP: sr.RTPTime, Rate: l.track.clockRate(), Arrival: now})
 }
 
-func (p *Peer) retransmit(n *rtcp.TransportLayerNack, now int64, out *udp.Batch) {
-	s := p.slotBySSRC(n.MediaSSRC)
-	if s == nil {
-		return
-	}
+func (n *Node) retransmit(s sending, nack *rtcp.TransportLayerNack, now int64, out *udp.Batch) {
 	asked, sent := 0, 0
-	for _, pair := range n.Nacks {
+	for _, pair := range nack.Nacks {
 		pair.Range(func(seq uint16) bool {
 			asked++
 			if s.resend(seq, now, out) {
@@ -67,16 +83,20 @@ func (p *Peer) retransmit(n *rtcp.TransportLayerNack, now int64, out *udp.Batch)
 			return true
 		})
 	}
-	p.node.count.nacked.Add(asked)
-	p.node.count.resent.Add(sent)
+	n.count.nacked.Add(asked)
+	n.count.resent.Add(sent)
 }
 
-func (p *Peer) keyframeFor(ssrc uint32, now int64) {
-	s := p.slotBySSRC(ssrc)
+func (n *Node) refresh(s sending, now int64) {
 	if s == nil {
 		return
 	}
-	p.node.count.keyframesAsked.Inc()
+	n.count.keyframesAsked.Inc()
+	s.refresh(now)
+}
+
+// refresh implements sending.
+func (s *slot) refresh(now int64) {
 	v := s.state()
 	if l := v.current; l != nil {
 		l.requestKeyframe(now)
@@ -96,12 +116,13 @@ func (in *ingress) sendPLI(l *layer) {
 }
 
 func (in *ingress) sendRTCP(packets ...rtcp.Packet) {
-	if len(packets) == 0 || !in.transport.Ready() {
+	t := in.transport.Load()
+	if len(packets) == 0 || t == nil || !t.Ready() {
 		return
 	}
 	b, err := rtcp.Marshal(packets)
 	if err == nil {
-		err = in.transport.SendRTCP(b)
+		err = t.SendRTCP(b)
 	}
 	if err != nil {
 		in.log.Debug("send RTCP", "error", err)
@@ -196,13 +217,17 @@ func (s *slot) senderReport(now int64) *rtcp.SenderReport {
 	if clock == nil {
 		return nil
 	}
-	// The instant reported is now, on the publisher's clock as it ran since its report came.
-	elapsed := now - clock.Arrival
+	return report(*clock, now, s.rewriter.TimestampOffset(), s.media.SSRC, s.packets, s.octets)
+}
+
+// report is a sender report for this moment on the publisher's own clock, as it has run since the publisher's report came.
+func report(clock packet.Clock, now int64, offset, ssrc, packets, octets uint32) *rtcp.SenderReport {
+	elapsed := float64(now-clock.Arrival) / 1e9
 	return &rtcp.SenderReport{
-		SSRC:        s.media.SSRC,
-		NTPTime:     clock.NTP + uint64(float64(elapsed)/1e9*(1<<32)),
-		RTPTime:     clock.RTP + uint32(float64(elapsed)/1e9*float64(clock.Rate)) + s.rewriter.TimestampOffset(),
-		PacketCount: s.packets,
-		OctetCount:  s.octets,
+		SSRC:        ssrc,
+		NTPTime:     clock.NTP + uint64(elapsed*(1<<32)),
+		RTPTime:     clock.RTP + uint32(elapsed*float64(clock.Rate)) + offset,
+		PacketCount: packets,
+		OctetCount:  octets,
 	}
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/pion/interceptor/pkg/twcc"
 
+	"github.com/parley-sfu/parley/cascade"
 	"github.com/parley-sfu/parley/internal/packet"
 	"github.com/parley-sfu/parley/internal/rtc"
 	"github.com/parley-sfu/parley/internal/sdp"
@@ -18,7 +19,7 @@ import (
 // is known of its reception.
 type ingress struct {
 	node      *Node
-	transport *rtc.Transport
+	transport atomic.Pointer[rtc.Transport] // nil while a link is down
 	log       *slog.Logger
 	rtt       atomic.Int64 // to the other end, in nanoseconds; 0 until known
 
@@ -70,6 +71,17 @@ func (in *ingress) learn(t *published, s *sdp.Section, accepted []sdp.Codec) {
 	}
 }
 
+// expect takes the SSRCs that a track of another node will come under.
+func (in *ingress) expect(t *published, streams [maxLayers]cascade.Stream) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	in.level = linkLevel
+	for rank, l := range t.layers {
+		in.declared[streams[rank].Media] = stream{layer: l}
+		in.declared[streams[rank].Repair] = stream{layer: l, repair: true}
+	}
+}
+
 // forget drops everything about a track that is gone.
 func (in *ingress) forget(t *published) {
 	in.mu.Lock()
@@ -91,11 +103,14 @@ func (in *ingress) identify(h *packet.Header, b []byte) (stream, bool) {
 		return s, true
 	}
 	pl := in.payloads[h.PayloadType]
-	if pl.codec == noCodec || len(in.streams) >= maxStreams {
+	if pl.codec == noCodec {
 		return stream{}, false
 	}
 	if s, ok := in.declared[h.SSRC]; ok {
 		return s, true
+	}
+	if len(in.streams) >= maxStreams {
+		return stream{}, false
 	}
 	t := in.byMID[string(h.Extension(b, in.mid))]
 	if t == nil || (t.Kind == Audio) != (pl.codec == opus) {

@@ -29,6 +29,16 @@ type published struct {
 	keep   [maxLayers]int64
 }
 
+// subscriber is who shows a layer: a slot, or a link to another node.
+type subscriber interface {
+	// forward takes a run of the layer's packets, on the goroutine that received them.
+	forward(l *layer, run []*packet.Packet, out *udp.Batch)
+	// wants returns, as bits, the layers of a track that the subscriber needs or could use.
+	wants(t *published) uint8
+	// waitsFor reports whether the subscriber needs a keyframe of l.
+	waitsFor(l *layer) bool
+}
+
 // publisher is who a track comes from: a participant of this node, or a link.
 type publisher interface {
 	// layersWanted says which layers, as bits, somebody wants. It does not block.
@@ -70,7 +80,7 @@ type layer struct {
 	lastSRAt  int64  // when that came; 0 before the first
 
 	ssrc     atomic.Uint32 // 0 until the first packet
-	subs     atomic.Pointer[[]*slot]
+	subs     atomic.Pointer[[]subscriber]
 	clock    atomic.Pointer[packet.Clock]
 	format   atomic.Uint32 // codec, for those who choose layers
 	lastSeen atomic.Int64
@@ -86,27 +96,34 @@ func newPublished(p *Peer, source Source, s *sdp.Section) *published {
 		Track: Track{ID: newID("tr_"), ParticipantID: p.id, Kind: source.Kind(), Source: source},
 		in:    p.in, room: p.room, sender: p, mid: s.MID, ids: extensionsOf(s),
 	}
-	rids, size := s.RIDs, videoCache
+	rids := s.RIDs
 	switch {
 	case t.Kind == Audio:
-		rids, size = []string{""}, audioCache
+		rids = []string{""}
 	case len(rids) == 0:
 		rids, t.Layers = []string{""}, []string{"f"}
 	default:
 		rids = lowestFirst(rids)
 		t.Layers = rids
 	}
+	t.makeLayers(rids)
+	t.told = 1<<len(t.layers) - 1 // a client sends everything until it is told
+	return t
+}
+
+// makeLayers gives the track a layer for each rid, lowest first.
+func (t *published) makeLayers(rids []string) {
+	size := videoCache
+	if t.Kind == Audio {
+		size = audioCache
+	}
 	for rank, rid := range rids {
 		l := &layer{track: t, rid: rid, rank: rank, cache: packet.NewCache(size)}
-		l.subs.Store(&[]*slot{})
+		l.subs.Store(&[]subscriber{})
 		l.asked.Store(-int64(keyframeInterval))
 		t.layers = append(t.layers, l)
+		t.keep[rank] = t.in.node.endpoint.Now()
 	}
-	t.told = 1<<len(t.layers) - 1
-	for rank := range t.keep {
-		t.keep[rank] = p.node.endpoint.Now()
-	}
-	return t
 }
 
 // lowestFirst sorts the usual names of layers; of others the offer's order counts.
@@ -179,19 +196,19 @@ func (l *layer) retryKeyframe(now int64) {
 
 // attach and detach change who is given the layer's packets. They copy, so that forward needs no lock; callers hold the
 // room's mutex, which is what orders them.
-func (l *layer) attach(s *slot) {
+func (l *layer) attach(s subscriber) {
 	if old := *l.subs.Load(); !slices.Contains(old, s) {
 		l.set(append(slices.Clone(old), s))
 	}
 }
 
-func (l *layer) detach(s *slot) {
+func (l *layer) detach(s subscriber) {
 	if old := *l.subs.Load(); slices.Contains(old, s) {
-		l.set(slices.DeleteFunc(slices.Clone(old), func(o *slot) bool { return o == s }))
+		l.set(slices.DeleteFunc(slices.Clone(old), func(o subscriber) bool { return o == s }))
 	}
 }
 
-func (l *layer) set(subs []*slot) { l.subs.Store(&subs) }
+func (l *layer) set(subs []subscriber) { l.subs.Store(&subs) }
 
 // dimensions returns the picture's size in pixels, guessed from the other layers (each half of the next) while no
 // keyframe has told it.

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"sync"
 
+	"github.com/parley-sfu/parley/cascade"
 	"github.com/parley-sfu/parley/internal/rtc"
 )
 
@@ -18,13 +19,18 @@ type Node struct {
 	log      *slog.Logger
 	count    counters
 
+	links *cascade.Manager // nil for a node on its own
+
 	mu     sync.Mutex
 	rooms  map[string]*room
+	relays map[string]*relay // by node
+	remote map[string]*room  // remote tracks, by id
 	closed bool
 }
 
-// New opens the media sockets. The node serves from when Run is called until it returns, which closes them.
-func New(cfg Config, events RoomEvents, log *slog.Logger) (*Node, error) {
+// New opens the media sockets. The node serves from when Run is called until it returns, which closes them. Without a
+// cluster it is on its own.
+func New(cfg Config, events RoomEvents, cluster *Cluster, log *slog.Logger) (*Node, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("node: %w", err)
 	}
@@ -33,6 +39,12 @@ func New(cfg Config, events RoomEvents, log *slog.Logger) (*Node, error) {
 		return nil, err
 	}
 	n := &Node{cfg: cfg, endpoint: endpoint, events: events, log: log, rooms: map[string]*room{}}
+	n.relays, n.remote = map[string]*relay{}, map[string]*room{}
+	if cluster != nil {
+		if err := n.joinCluster(*cluster, log); err != nil {
+			return nil, errors.Join(err, endpoint.Close())
+		}
+	}
 	n.register()
 	return n, nil
 }
@@ -43,6 +55,7 @@ func (n *Node) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	wg.Go(func() { stop(n.endpoint.Run(own)) })
 	wg.Go(func() { n.tick(own) })
+	wg.Go(func() { stop(n.runLinks(own)) })
 	<-own.Done()
 	for _, p := range n.shut() {
 		p.Close()
@@ -107,8 +120,14 @@ func (n *Node) Join(cfg PeerConfig) (*Peer, error) {
 func (n *Node) leave(p *Peer) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if p.room.remove(p) == 0 && n.rooms[p.room.id] == p.room {
-		delete(n.rooms, p.room.id)
+	p.room.remove(p)
+	n.endRoomLocked(p.room)
+}
+
+// endRoomLocked ends a room that has neither peers nor remote tracks left.
+func (n *Node) endRoomLocked(r *room) {
+	if n.rooms[r.id] == r && r.remotes == 0 && r.size() == 0 {
+		delete(n.rooms, r.id)
 	}
 }
 

@@ -74,11 +74,13 @@ func (silent) SpeakersChanged(string, []Speaker) {}
 
 func startNode(t testing.TB) *Node { return startNodeOn(t, "127.0.0.1:0") }
 
-func startNodeOn(t testing.TB, listen string) *Node {
+func startNodeOn(t testing.TB, listen string) *Node { return startMember(t, listen, nil) }
+
+func startMember(t testing.TB, listen string, cluster *Cluster) *Node {
 	t.Helper()
 	cfg := Defaults()
 	cfg.Media.Listen = listen
-	n, err := New(cfg, silent{}, slog.New(slog.DiscardHandler))
+	n, err := New(cfg, silent{}, cluster, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

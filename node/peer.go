@@ -48,7 +48,7 @@ func newPeer(n *Node, cfg PeerConfig) (*Peer, error) {
 	p.slots.Store(&[]*slot{})
 	var err error
 	p.transport, err = n.endpoint.NewTransport(p, cfg.Log)
-	p.in.transport = p.transport
+	p.in.transport.Store(p.transport)
 	return p, err
 }
 

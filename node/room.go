@@ -16,6 +16,8 @@ type room struct {
 	node *Node
 	tell mailbox // calls of RoomEvents
 
+	remotes int // tracks of other nodes; guarded by the node's mutex
+
 	mu     sync.Mutex // guards what follows, every slot's wish, and who is attached to which layer
 	peers  map[string]*Peer
 	tracks []*published // in the order of publication
@@ -49,8 +51,8 @@ func (r *room) add(p *Peer) (old *Peer) {
 	return old
 }
 
-// remove takes a peer out and returns how many are left.
-func (r *room) remove(p *Peer) int {
+// remove takes a peer out.
+func (r *room) remove(p *Peer) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.peers[p.id] == p {
@@ -63,6 +65,11 @@ func (r *room) remove(p *Peer) int {
 			}
 		}
 	}
+}
+
+func (r *room) size() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	return len(r.peers)
 }
 

@@ -38,6 +38,9 @@ func (n *Node) tick(ctx context.Context) {
 		for in := range sources {
 			in.tick(count, now)
 		}
+		for _, r := range n.relayList() {
+			r.tick(count, now)
+		}
 	}
 }
 
@@ -47,7 +50,9 @@ func (in *ingress) tick(count uint64, now int64) {
 		in.sendArrivals()
 	}
 	if count%reportTicks == 0 {
-		in.rtt.Store(int64(in.transport.RoundTrip()))
+		if t := in.transport.Load(); t != nil {
+			in.rtt.Store(int64(t.RoundTrip()))
+		}
 		in.sendReceptionReports(now)
 	}
 }

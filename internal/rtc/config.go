@@ -46,8 +46,9 @@ const (
 	iceFailed        = 25 * time.Second // more silence: consent has expired (RFC 7675), sending stops
 	iceKeepalive     = 2 * time.Second
 	handshakeTimeout = 15 * time.Second
-	handshakeQueue   = 16 // DTLS datagrams that wait for the handshake to read them
-	checkQueue       = 32 // STUN messages that wait for the agent to read them
+	flightInterval   = 100 * time.Millisecond // before a handshake's flight is sent again
+	handshakeQueue   = 16                     // DTLS datagrams that wait for the handshake to read them
+	checkQueue       = 32                     // STUN messages that wait for the agent to read them
 	maxDatagram      = 1500
 	sealOverhead     = 16 // the most that SRTP adds: a GCM tag
 )

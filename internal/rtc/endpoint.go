@@ -145,6 +145,14 @@ func hostAddresses(six bool) ([]netip.Addr, error) {
 	return global, nil
 }
 
+// Close closes the sockets of an endpoint that is not to run after all.
+func (e *Endpoint) Close() error {
+	if e.tcpMux != nil {
+		return errors.Join(e.conn.Close(), e.tcpMux.Close())
+	}
+	return e.conn.Close()
+}
+
 // Run reads the sockets until ctx ends, then closes them.
 func (e *Endpoint) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
@@ -155,10 +163,7 @@ func (e *Endpoint) Run(ctx context.Context) error {
 	case <-ctx.Done():
 	case err = <-broke:
 	}
-	closing := e.conn.Close()
-	if e.tcpMux != nil {
-		closing = errors.Join(closing, e.tcpMux.Close())
-	}
+	closing := e.Close()
 	wg.Wait()
 	if ctx.Err() == nil {
 		return fmt.Errorf("media socket: %w", err)

@@ -3,6 +3,8 @@ package rtc
 import (
 	"fmt"
 	"log/slog"
+
+	"github.com/pion/logging"
 )
 
 // quietLog implements pion's leveled logger over slog.
@@ -18,3 +20,6 @@ func (q quietLog) Warn(msg string)           { q.log.Debug(msg) }
 func (q quietLog) Error(msg string)          { q.log.Debug(msg) }
 func (q quietLog) Warnf(f string, a ...any)  { q.log.Debug(fmt.Sprintf(f, a...)) }
 func (q quietLog) Errorf(f string, a ...any) { q.log.Debug(fmt.Sprintf(f, a...)) }
+
+// Quiet is a logger for pion's packages that says nothing.
+func Quiet() logging.LoggerFactory { return quietLogs{slog.New(slog.DiscardHandler)} }

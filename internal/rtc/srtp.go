@@ -60,8 +60,8 @@ type crypto struct {
 	receive   *srtp.Context
 }
 
-// newCrypto takes the keys from a finished handshake in which this end was the server.
-func newCrypto(state *dtls.State, profile dtls.SRTPProtectionProfile) (*crypto, error) {
+// newCrypto takes the keys from a finished handshake in which this end was the client or the server.
+func newCrypto(state *dtls.State, profile dtls.SRTPProtectionProfile, client bool) (*crypto, error) {
 	p := srtp.ProtectionProfile(profile)
 	keyLen, err := p.KeyLen()
 	if err != nil {
@@ -75,17 +75,20 @@ func newCrypto(state *dtls.State, profile dtls.SRTPProtectionProfile) (*crypto, 
 	if err != nil {
 		return nil, fmt.Errorf("export SRTP keys: %w", err)
 	}
-	clientKey, serverKey := m[:keyLen], m[keyLen:2*keyLen]
-	clientSalt, serverSalt := m[2*keyLen:2*keyLen+saltLen], m[2*keyLen+saltLen:]
+	ownKey, theirKey := m[keyLen:2*keyLen], m[:keyLen]
+	ownSalt, theirSalt := m[2*keyLen+saltLen:], m[2*keyLen:2*keyLen+saltLen]
+	if client {
+		ownKey, theirKey, ownSalt, theirSalt = theirKey, ownKey, theirSalt, ownSalt
+	}
 	c := &crypto{}
-	if c.send, err = srtp.CreateContext(serverKey, serverSalt, p); err != nil {
+	if c.send, err = srtp.CreateContext(ownKey, ownSalt, p); err != nil {
 		return nil, err
 	}
-	if c.receive, err = srtp.CreateContext(clientKey, clientSalt, p, srtp.SRTPReplayProtection(1024), srtp.SRTCPReplayProtection(128)); err != nil {
+	if c.receive, err = srtp.CreateContext(theirKey, theirSalt, p, srtp.SRTPReplayProtection(1024), srtp.SRTCPReplayProtection(128)); err != nil {
 		return nil, err
 	}
 	if p == srtp.ProtectionProfileAeadAes128Gcm {
-		c.aead, c.salt, err = gcm(serverKey, serverSalt)
+		c.aead, c.salt, err = gcm(ownKey, ownSalt)
 	}
 	return c, err
 }

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -59,6 +61,10 @@ type Transport struct {
 	keys    atomic.Pointer[crypto]      // nil until the handshake is over
 	chosen  chan struct{}               // closed once remote is set for the first time
 	once    sync.Once
+
+	// Set before the transport starts.
+	client   bool // goes to the remote, rather than being gone to
+	converse func(conn net.Conn, client bool)
 
 	// Guarded by the endpoint's mutex.
 	ufrag     string
@@ -159,6 +165,34 @@ func (t *Transport) Local() (ufrag, password string, err error) {
 
 // Start lets the remote connect. Candidates that it names are not asked for: its own checks show where it is.
 func (t *Transport) Start(remote Remote) error {
+	return t.start(remote, func() error {
+		_, err := t.agent.StartAccept(remote.Ufrag, remote.Password)
+		return err
+	})
+}
+
+// Connect goes to a remote that has called Start and listens at addr: this end controls ICE and is the client of DTLS.
+func (t *Transport) Connect(remote Remote, addr netip.AddrPort) error {
+	candidate, err := ice.NewCandidateHost(&ice.CandidateHostConfig{
+		Network: "udp", Address: addr.Addr().String(), Port: int(addr.Port()), Component: ice.ComponentRTP,
+	})
+	if err != nil {
+		return fmt.Errorf("connect to %s: %w", addr, err)
+	}
+	t.client = true
+	return t.start(remote, func() error {
+		if _, err := t.agent.StartDial(remote.Ufrag, remote.Password); err != nil {
+			return err
+		}
+		return t.agent.AddRemoteCandidate(candidate)
+	})
+}
+
+// Converse has f speak with the remote over DTLS itself once the handshake is over, until it returns or the transport
+// closes conn. It must be called before Start or Connect.
+func (t *Transport) Converse(f func(conn net.Conn, client bool)) { t.converse = f }
+
+func (t *Transport) start(remote Remote, begin func() error) error {
 	t.mu.Lock()
 	if t.started || t.closed {
 		t.mu.Unlock()
@@ -168,7 +202,7 @@ func (t *Transport) Start(remote Remote) error {
 	ctx, cancel := context.WithCancel(context.Background())
 	t.cancel = cancel
 	t.mu.Unlock()
-	if _, err := t.agent.StartAccept(remote.Ufrag, remote.Password); err != nil {
+	if err := begin(); err != nil {
 		cancel()
 		close(t.done)
 		return fmt.Errorf("start ICE: %w", err)
@@ -211,11 +245,10 @@ func (t *Transport) run(ctx context.Context) {
 	stop := context.AfterFunc(ctx, t.dtls.end)
 	defer stop()
 	t.handler.Connected()
-	buf := make([]byte, maxDatagram)
-	for {
-		if _, err := conn.Read(buf); err != nil {
-			break
-		}
+	if t.converse != nil {
+		t.converse(conn, t.client)
+	} else {
+		discard(conn)
 	}
 	if ctx.Err() == nil {
 		t.handler.Disconnected(ErrClosed)
@@ -225,23 +258,23 @@ func (t *Transport) run(ctx context.Context) {
 	}
 }
 
+// discard reads until the remote closes: it has nothing to say here.
+func discard(conn net.Conn) {
+	buf := make([]byte, maxDatagram)
+	for {
+		if _, err := conn.Read(buf); err != nil {
+			return
+		}
+	}
+}
+
 func (t *Transport) handshake(ctx context.Context) (*dtls.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, handshakeTimeout)
 	defer cancel()
 	t.mu.Lock()
 	want := t.expect.Fingerprint
 	t.mu.Unlock()
-	conn, err := dtls.ServerWithOptions(t.dtls, t.dtls.remoteAddr(),
-		dtls.WithCertificates(t.e.certificate),
-		dtls.WithSRTPProtectionProfiles(dtls.SRTP_AEAD_AES_128_GCM, dtls.SRTP_AES128_CM_HMAC_SHA1_80),
-		dtls.WithExtendedMasterSecret(dtls.RequireExtendedMasterSecret),
-		dtls.WithClientAuth(dtls.RequireAnyClientCert),
-		dtls.WithInsecureSkipVerify(true), // there is no authority: the fingerprint in the offer decides
-		dtls.WithVerifyPeerCertificate(func(chain [][]byte, _ [][]*x509.Certificate) error { return want.verify(chain) }),
-		dtls.WithInsecureSkipVerifyHello(true), // ICE has proved the address: a cookie would cost a round trip
-		dtls.WithFlightInterval(100*time.Millisecond),
-		dtls.WithLoggerFactory(t.e.quiet),
-	)
+	conn, err := t.endOfDTLS(want)
 	if err != nil {
 		return nil, err
 	}
@@ -253,12 +286,40 @@ func (t *Transport) handshake(ctx context.Context) (*dtls.Conn, error) {
 	if !ok || !chosen {
 		return nil, errors.Join(errNoSRTP, conn.Close())
 	}
-	keys, err := newCrypto(&state, profile)
+	keys, err := newCrypto(&state, profile, t.client)
 	if err != nil {
 		return nil, errors.Join(err, conn.Close())
 	}
 	t.unlock(keys)
 	return conn, nil
+}
+
+// endOfDTLS makes this end of the handshake.
+func (t *Transport) endOfDTLS(want Fingerprint) (*dtls.Conn, error) {
+	both := []dtls.Option{
+		dtls.WithCertificates(t.e.certificate),
+		dtls.WithSRTPProtectionProfiles(dtls.SRTP_AEAD_AES_128_GCM, dtls.SRTP_AES128_CM_HMAC_SHA1_80),
+		dtls.WithExtendedMasterSecret(dtls.RequireExtendedMasterSecret),
+		dtls.WithInsecureSkipVerify(true), // there is no authority: the fingerprint decides
+		dtls.WithVerifyPeerCertificate(func(chain [][]byte, _ [][]*x509.Certificate) error { return want.verify(chain) }),
+		dtls.WithFlightInterval(flightInterval),
+		dtls.WithLoggerFactory(t.e.quiet),
+	}
+	if t.client {
+		options := make([]dtls.ClientOption, 0, len(both))
+		for _, o := range both {
+			options = append(options, o)
+		}
+		return dtls.ClientWithOptions(t.dtls, t.dtls.remoteAddr(), options...)
+	}
+	options := []dtls.ServerOption{
+		dtls.WithClientAuth(dtls.RequireAnyClientCert),
+		dtls.WithInsecureSkipVerifyHello(true), // ICE has proved the address: a cookie would cost a round trip
+	}
+	for _, o := range both {
+		options = append(options, o)
+	}
+	return dtls.ServerWithOptions(t.dtls, t.dtls.remoteAddr(), options...)
 }
 
 // unlock makes the keys known and works off what came too early.

@@ -1,0 +1,207 @@
+package node
+
+import (
+	"math/bits"
+	"sync"
+	"sync/atomic"
+
+	"github.com/pion/rtcp"
+
+	"github.com/parley-sfu/parley/cascade"
+	"github.com/parley-sfu/parley/internal/packet"
+	"github.com/parley-sfu/parley/internal/rtc"
+	"github.com/parley-sfu/parley/internal/udp"
+)
+
+// The payload types and header extension ids that all nodes use on links.
+const (
+	linkOpus        = 111
+	linkVP8         = 96
+	linkH264        = 102
+	linkRepair      = 1 // added to a video format's payload type
+	linkLevel       = 1
+	linkOrientation = 2
+)
+
+// linkFormats is how each codec is sent over links.
+func linkFormats() [codecCount]format {
+	return [codecCount]format{
+		opus: {linkOpus, 0}, vp8: {linkVP8, linkVP8 + linkRepair}, h264: {linkH264, linkH264 + linkRepair},
+	}
+}
+
+func linkPayloads() (ps payloads) {
+	for c, f := range linkFormats() {
+		if f.pt == 0 {
+			continue
+		}
+		ps[f.pt] = payload{codec: codec(c), other: f.rtx}
+		if f.rtx != 0 {
+			ps[f.rtx] = payload{codec: codec(c), repair: true, other: f.pt}
+		}
+	}
+	return ps
+}
+
+// outlet sends the layers of one track that another node pulls. Sequence numbers, timestamps and payloads stay as they
+// are: the layer's cache answers requests for what was lost on the link.
+type outlet struct {
+	relay   *relay
+	link    *cascade.Link
+	track   *published
+	formats [codecCount]format
+	asked   atomic.Uint32 // layers, as bits
+	streams [maxLayers]*outletStream
+}
+
+// outletStream is one layer of an outlet. It implements sending.
+type outletStream struct {
+	outlet *outlet
+	layer  *layer
+
+	mu       sync.Mutex
+	media    rtc.Stream
+	repair   rtc.Stream
+	repairAt uint16
+	ext      packet.Extensions
+	started  bool
+	packets  uint32
+	octets   uint32
+	credit   int
+}
+
+func newOutlet(r *relay, link *cascade.Link, t *published, p cascade.Pull) *outlet {
+	o := &outlet{relay: r, link: link, track: t, formats: linkFormats()}
+	for rank, l := range t.layers {
+		o.streams[rank] = &outletStream{
+			outlet: o, layer: l, credit: maxCredit / 2,
+			media: rtc.Stream{SSRC: p.Streams[rank].Media}, repair: rtc.Stream{SSRC: p.Streams[rank].Repair},
+		}
+	}
+	return o
+}
+
+// forward implements subscriber.
+func (o *outlet) forward(l *layer, run []*packet.Packet, out *udp.Batch) {
+	t := o.link.Transport()
+	if uint8(o.asked.Load())&(1<<l.rank) == 0 || !t.Ready() {
+		return
+	}
+	s := o.streams[l.rank]
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	sent := 0
+	for _, p := range run {
+		if s.send(t, p, out) {
+			sent++
+		}
+	}
+	o.relay.node.count.sent.Add(sent)
+}
+
+// send writes one packet into the batch. mu is held.
+func (s *outletStream) send(t *rtc.Transport, p *packet.Packet, out *udp.Batch) bool {
+	f := s.outlet.formats[s.layer.format.Load()]
+	buf := t.Reserve(out, len(p.Buf)+headerRoom)
+	if f.pt == 0 || buf == nil {
+		return false
+	}
+	head := len(packet.AppendHeader(buf[:0], p.Marker, f.pt, p.Sequence, p.Timestamp, s.media.SSRC, s.extensions(p)))
+	n := head + copy(buf[head:], p.Payload())
+	bytes := t.Send(out, &s.media, buf, head, n)
+	if bytes == 0 {
+		return false
+	}
+	s.started = true
+	s.credit = min(s.credit+1, maxCredit)
+	s.packets++
+	s.octets += uint32(n - head)
+	s.outlet.relay.sentBytes.Add(bytes)
+	return true
+}
+
+func (s *outletStream) extensions(p *packet.Packet) *packet.Extensions {
+	s.ext.Reset()
+	from := s.outlet.track.ids
+	for _, e := range [...]struct{ to, from uint8 }{{linkLevel, from.level}, {linkOrientation, from.orientation}} {
+		if e.from != 0 {
+			if v := p.Extension(p.Buf, e.from); v != nil {
+				s.ext.Add(e.to, v)
+			}
+		}
+	}
+	return &s.ext
+}
+
+// resend implements sending.
+func (s *outletStream) resend(seq uint16, _ int64, out *udp.Batch) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f := s.outlet.formats[s.layer.format.Load()]
+	if s.credit < 2 || f.rtx == 0 || !s.started {
+		return false
+	}
+	p := s.layer.cache.Get(seq)
+	if p == nil {
+		return false
+	}
+	defer p.Release()
+	t := s.outlet.link.Transport()
+	buf := t.Reserve(out, len(p.Buf)+headerRoom)
+	if buf == nil {
+		return false
+	}
+	s.credit -= 2
+	head := len(packet.AppendHeader(buf[:0], p.Marker, f.rtx, s.repairAt, p.Timestamp, s.repair.SSRC, s.extensions(p)))
+	body := len(packet.AppendRTX(buf[:head], p.Sequence))
+	n := body + copy(buf[body:], p.Payload())
+	s.repairAt++
+	bytes := t.Send(out, &s.repair, buf, head, n)
+	s.outlet.relay.sentBytes.Add(bytes)
+	return bytes != 0
+}
+
+// refresh implements sending.
+func (s *outletStream) refresh(now int64) { s.layer.requestKeyframe(now) }
+
+// wants implements subscriber.
+func (o *outlet) wants(*published) uint8 { return uint8(o.asked.Load()) }
+
+// waitsFor implements subscriber: the node at the other end asks for what its own subscribers wait for.
+func (o *outlet) waitsFor(*layer) bool { return false }
+
+// ask changes the layers that are sent, and returns those that begin now.
+func (o *outlet) ask(layers uint8) (begin []*layer) {
+	layers &= 1<<len(o.track.layers) - 1
+	before := uint8(o.asked.Swap(uint32(layers)))
+	r := o.track.room
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for rank, l := range o.track.layers {
+		switch bit := uint8(1) << rank; {
+		case layers&bit != 0:
+			l.attach(o)
+			if before&bit == 0 {
+				begin = append(begin, l)
+			}
+		default:
+			l.detach(o)
+		}
+	}
+	return begin
+}
+
+// senderReports passes the publisher's clocks on, unchanged: timestamps are the same on both sides of a link.
+func (o *outlet) senderReports(now int64) []rtcp.Packet {
+	var reports []rtcp.Packet
+	for left := uint8(o.asked.Load()); left != 0; left &= left - 1 {
+		s := o.streams[bits.TrailingZeros8(left)]
+		clock := s.layer.clock.Load()
+		s.mu.Lock()
+		if clock != nil && s.started {
+			reports = append(reports, report(*clock, now, 0, s.media.SSRC, s.packets, s.octets))
+		}
+		s.mu.Unlock()
+	}
+	return reports
+}
