@@ -2,7 +2,6 @@ package placement
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net/netip"
@@ -114,16 +113,13 @@ func (c *Cluster) start() (*memberlist.Memberlist, error) {
 	d := delegate{c}
 	m.Delegate, m.Events, m.Ping, m.Alive, m.Conflict = d, d, d, d, d
 	m.LogOutput = logWriter{c.log}
-	if m.Transport, err = c.listen(m); err != nil {
-		return nil, fmt.Errorf("placement: listen for gossip at %s: %w", c.cfg.Listen, err)
-	}
 	list, err := memberlist.Create(m)
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("placement: start gossip: %w", err), m.Transport.Shutdown())
+		return nil, fmt.Errorf("placement: gossip at %s: %w", c.cfg.Listen, err)
 	}
-	local := list.LocalNode()
+	addr := addrOf(list.LocalNode())
 	c.mu.Lock()
-	c.addr = addrOf(local)
+	c.addr = addr
 	c.mu.Unlock()
 	return list, nil
 }

@@ -29,7 +29,7 @@ type Config struct {
 	Key string
 
 	timing    timing
-	transport func(memberlist.Transport) memberlist.Transport // for tests, which cut cables
+	transport memberlist.Transport // for tests, which cut cables
 }
 
 // timing is how often gossip does things.
@@ -148,6 +148,7 @@ func (c Config) memberlist() (*memberlist.Config, error) {
 	m.ProbeInterval, m.ProbeTimeout, m.SuspicionMult = t.probeEvery, t.probeTimeout, t.suspicion
 	m.GossipInterval, m.PushPullInterval, m.TCPTimeout = t.gossipEvery, t.syncEvery, t.streamTimeout
 	m.DeadNodeReclaimTime = t.probeEvery // an id may come back at another address once it was declared dead
+	m.Transport = c.transport
 	m.DNSConfigPath = ""                 // names are resolved here
 	return m, nil
 }

@@ -4,14 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"strings"
-
-	"github.com/hashicorp/memberlist"
 )
-
-// listen opens gossip's sockets. Only tests put something between them and memberlist.
-func (c *Cluster) listen(m *memberlist.Config) (memberlist.Transport, error) {
-	return nil, nil
-}
 
 // logWriter turns memberlist's log into ours.
 type logWriter struct{ log *slog.Logger }

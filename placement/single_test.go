@@ -1,6 +1,7 @@
 package placement_test
 
 import (
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -32,7 +33,7 @@ func TestSingleIsTheAnswerToEveryHint(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			got, err := s.Candidates(t.Context(), hint)
-			if err != nil || !slices.Equal(got, []placement.Node{theNode()}) {
+			if err != nil || !reflect.DeepEqual(got, []placement.Node{theNode()}) {
 				t.Errorf("Candidates = %+v, %v", got, err)
 			}
 		})
