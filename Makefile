@@ -12,11 +12,12 @@ TESTSUM  := $(CACHE)/gotestsum-v1.13.0/gotestsum
 SUDO     := $(if $(filter 0,$(shell id -u)),,sudo)
 VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 FUZZTIME ?= 10s
+PAGES    := signal/js api/web
 export CGO_ENABLED ?= 0
 
 # A test run prints each test with the time it took, and fails when a test was skipped.
 ARTIFACTS := artifacts
-TEST       = $(TESTSUM) --format testname --format-hide-empty-pkg --jsonfile $(ARTIFACTS)/$(1).json --
+TEST       = $(TESTSUM) --format $(2) --format-hide-empty-pkg --jsonfile $(ARTIFACTS)/$(1).json --
 NO_SKIPS   = @! grep -h '"Action":"skip".*"Test":' $(ARTIFACTS)/$(1).json || { echo "a test was skipped"; exit 1; }
 SYSTEM     = go test ./internal/lab/system -count=1 -timeout 15m -v -run
 
@@ -28,7 +29,7 @@ run: ## start one whole node on loopback and print the meeting page's address
 build: ## build the static binary bin/parley
 	go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/parley ./cmd/parley
 
-web: api/web/node_modules/.ready ## rebuild the meeting page that the binary embeds
+web: $(PAGES:%=%/node_modules/.ready) ## rebuild the meeting page that the binary embeds
 	cd api/web && npm run build
 
 ##@ Test
@@ -36,20 +37,21 @@ web: api/web/node_modules/.ready ## rebuild the meeting page that the binary emb
 test: deps unit web-test system ## run every test, the ones with real browsers included
 
 unit: $(TESTSUM) | $(ARTIFACTS) ## run the Go tests beside the code
-	@$(call TEST,unit) $$(go list ./... | grep -v /internal/lab/system)
+	@$(call TEST,unit,testname) $$(go list ./... | grep -v /internal/lab/system)
 	$(call NO_SKIPS,unit)
 
-web-test: signal/js/node_modules/.ready api/web/node_modules/.ready ## run the TypeScript tests, and prove that the embedded page is fresh
+web-test: $(PAGES:%=%/node_modules/.ready) ## run the TypeScript tests, and prove that the embedded page is fresh
 	cd signal/js && npm test
-	cd api/web && npm test
+	cd api/web && npm test && npm run verify-dist
 
 system: browser-deps $(TESTSUM) | $(ARTIFACTS) ## run whole nodes as real processes, with real browsers and lossy links
-	@$(call TEST,system) ./internal/lab/system -count=1 -timeout 20m
+	@$(call TEST,system,standard-verbose) ./internal/lab/system -count=1 -timeout 20m
 	$(call NO_SKIPS,system)
 
-check: $(LINT) ## format, lint and race
+check: $(LINT) $(PAGES:%=%/node_modules/.ready) ## format, lint, types and race
 	$(LINT) fmt --diff
 	$(LINT) run
+	@for page in $(PAGES); do (cd $$page && npm run check); done
 	CGO_ENABLED=1 go test -race -short ./...
 
 fmt: $(LINT) ## format all Go code
@@ -100,6 +102,7 @@ deps: ## install the Debian packages that the tests need
 	if [ $${#missing[@]} -gt 0 ]; then \
 	  $(SUDO) apt-get update -q && $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends "$${missing[@]}"; \
 	fi
+	@node -e 'const [major, minor] = process.versions.node.split(".").map(Number); if (major < 20 || major === 20 && minor < 19) { console.error(`Node ${process.version} is too old: 20.19 or newer is needed`); process.exit(1) }'
 
 browser-deps: internal/lab/browser/node_modules/.ready
 

@@ -123,13 +123,17 @@ func (p *Peer) answer(s *sdp.Section, source Source, allow func(Source) bool) (_
 	return inactive(s), true
 }
 
-// inactive keeps an m-line in the bundle without using it, so that it can be taken up again later.
+// inactive keeps an m-line in the bundle without using it, so that it can be taken up again later. It keeps the layers
+// and their extensions too: Chromium refuses to offer simulcast on a connection where no answer has the rid extension.
 func inactive(s *sdp.Section) sdp.AnswerSection {
 	accepted := accept(s)
 	if len(accepted) == 0 {
 		return sdp.AnswerSection{Offer: s}
 	}
-	return sdp.AnswerSection{Offer: s, Direction: sdp.Inactive, Codecs: accepted, Extensions: s.Common(uriMID)}
+	return sdp.AnswerSection{
+		Offer: s, Direction: sdp.Inactive, Codecs: accepted, RIDs: s.RIDs,
+		Extensions: s.Common(uriMID, uriRID, uriRepairedRID, uriAudioLevel, uriOrientation, uriTWCC),
+	}
 }
 
 func (p *Peer) answerSending(s *sdp.Section, source Source, allow func(Source) bool) (_ sdp.AnswerSection, ok bool) {

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"strings"
 	"text/tabwriter"
 
@@ -108,13 +107,4 @@ func portsOf(cfg Config) []port {
 		ports = append(ports, port{"tcp", cfg.Bus.Listen, "NATS", "bus.listen"})
 	}
 	return ports
-}
-
-// withPort is the address with another port.
-func withPort(address string, port int) (string, error) {
-	host, _, err := net.SplitHostPort(address)
-	if err != nil {
-		return "", err
-	}
-	return net.JoinHostPort(host, fmt.Sprint(port)), nil
 }

@@ -3,6 +3,7 @@ package lab
 import (
 	"bufio"
 	"context"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -35,7 +36,7 @@ func Browse(tb testing.TB, n *Node, script, namespace string, limit time.Duratio
 		tb.Fatalf("lab: node: %v", err)
 	}
 	for lines := bufio.NewScanner(out); lines.Scan(); {
-		tb.Log(lines.Text())
+		fmt.Fprintln(tb.Output(), lines.Text())
 	}
 	if err := cmd.Wait(); err != nil {
 		tb.Errorf("lab: %s: %v", script, err)

@@ -58,6 +58,7 @@ export class FakeClient extends Emitter<ClientEvents> {
   readonly path: Client['path'] = 'connected'
   readonly sdpExchanges = 1
   readonly audioStreams = []
+  readonly problems = []
   readonly handRaised: boolean
   readonly messages: Chat[]
   readonly #streams = new Map<string, MediaStream>()

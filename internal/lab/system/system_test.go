@@ -52,13 +52,13 @@ func (t *table) add(cells ...any) {
 }
 
 func (t *table) print() {
-	var out strings.Builder
-	w := tabwriter.NewWriter(&out, 0, 0, 2, ' ', 0)
+	w := tabwriter.NewWriter(t.tb.Output(), 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w)
 	for _, row := range t.rows {
 		fmt.Fprintln(w, "  "+strings.Join(row, "\t"))
 	}
+	fmt.Fprintln(w)
 	_ = w.Flush()
-	t.tb.Log("\n" + out.String())
 }
 
 // percentile of durations that need not be sorted.
@@ -91,5 +91,5 @@ func TestLossIsRepaired(t *testing.T) {
 	node := lab.ServeOn(t, link)
 	link.Lose(t, "udp", 5)
 	lab.Browse(t, node, "loss.test.mjs", link.Client, 4*time.Minute)
-	t.Log("what the link lost:\n" + link.Lost(t))
+	fmt.Fprintln(t.Output(), link.Lost(t))
 }

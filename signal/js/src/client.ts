@@ -50,6 +50,7 @@ export interface JoinOptions {
 }
 
 const keptMessages = 500
+const keptProblems = 20
 const helloTimeout = 15_000
 
 /**
@@ -70,6 +71,7 @@ export class Client extends Emitter<ClientEvents> {
   #name = ''
   #greeting = false
   #messages: Chat[] = []
+  #problems: ParleyError[] = []
   readonly #rest: Rest
   readonly #media: Media
   readonly #presence: Presence
@@ -84,7 +86,7 @@ export class Client extends Emitter<ClientEvents> {
     this.#media.on('refused', source => this.#refused(source))
     this.#presence = new Presence(wish => this.#request('presence.update', wish), this.roster, this.local)
     this.#presence.on('muted', source => this.emit('muted', source))
-    this.local.on('problem', problem => this.emit('problem', problem))
+    this.local.on('problem', problem => this.#problem(problem))
     this.local.on('change', () => this.#localChanged())
   }
 
@@ -135,6 +137,11 @@ export class Client extends Emitter<ClientEvents> {
     return this.#messages
   }
 
+  /** The latest problems since joining, oldest first: also those from before anybody listened. */
+  get problems(): readonly ParleyError[] {
+    return this.#problems
+  }
+
   /** Streams that carry the loudest participants: play them all. */
   get audioStreams(): readonly MediaStream[] {
     return this.#media.audioStreams
@@ -151,6 +158,7 @@ export class Client extends Emitter<ClientEvents> {
     this.#reason = undefined
     this.#error = undefined
     this.#messages = []
+    this.#problems = []
     this.#name = options.displayName
     this.#become('joining')
     try {
@@ -302,7 +310,7 @@ export class Client extends Emitter<ClientEvents> {
         this.emit('chat', message)
         break
       case 'error':
-        this.emit('problem', new ParleyError(message.code, message.message))
+        this.#problem(new ParleyError(message.code, message.message))
     }
     if (parts.includes('tracks') || parts.includes('slots')) this.#media.changed()
     if (parts.includes('participants')) this.#presence.reconcile()
@@ -333,19 +341,20 @@ export class Client extends Emitter<ClientEvents> {
     this.#hello().catch(error => this.#helloFailed(error))
   }
 
+  #problem(problem: ParleyError): void {
+    this.#problems = [...this.#problems, problem].slice(-keptProblems)
+    this.emit('problem', problem)
+  }
+
   #localChanged(): void {
     this.#presence.update()
     this.emit('participants', undefined)
   }
 
+  /** The server turned a source down and has said why in a message of its own. */
   #refused(source: Source): void {
-    if (!this.local.track(source)) return
     if (source === 'camera') void this.local.closeCamera()
     if (source === 'screen' || source === 'screen_audio') this.local.closeScreen()
-    this.emit(
-      'problem',
-      new ParleyError('cameras_full', `The room takes no more of this: your ${source} is not shown.`),
-    )
   }
 
   async #answer(type: 'participant.admit' | 'participant.deny', participantId: string): Promise<void> {

@@ -108,14 +108,16 @@ export class Connection extends Emitter<ConnectionEvents> {
    */
   async offer(iceRestart = false): Promise<{ sdp: string; tracks: TrackHint[] }> {
     await this.#pc.setLocalDescription(await this.#pc.createOffer({ iceRestart }))
-    const tracks = this.outlets.flatMap(({ mid, source }) => (mid === null ? [] : [{ mid, source }]))
+    const tracks = this.outlets.flatMap(({ mid, source, refused }) =>
+      mid === null || refused ? [] : [{ mid, source }],
+    )
     return { sdp: this.#pc.localDescription?.sdp ?? '', tracks }
   }
 
   /** Takes the answer to the last offer, with the mids of the m-lines that it turns down. */
   async accept(sdp: string, refused: readonly string[]): Promise<void> {
     await this.#pc.setRemoteDescription({ type: 'answer', sdp })
-    for (const outlet of this.outlets) outlet.refused = outlet.mid !== null && refused.includes(outlet.mid)
+    for (const outlet of this.outlets) if (outlet.mid !== null && refused.includes(outlet.mid)) outlet.rest()
     await Promise.all(this.outlets.map(outlet => outlet.refresh()))
   }
 

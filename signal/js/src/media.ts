@@ -59,7 +59,7 @@ export class Media extends Emitter<MediaEvents> {
     this.#subscriber = new Subscriber(requests => {
       this.request('subscription.update', { mode: 'manual', slots: requests }).catch(() => this.#subscriber.reset())
     })
-    local.on('change', () => this.#send())
+    local.on('change', () => this.#changedLocally())
   }
 
   /** How many offers were made. */
@@ -186,6 +186,14 @@ export class Media extends Emitter<MediaEvents> {
     for (const outlet of this.#connection?.outlets ?? []) {
       outlet.setTrack(outlet.refused ? null : this.local.track(outlet.source)).catch(() => undefined)
     }
+  }
+
+  /** A source that was refused before is offered again when the person turns it on again. */
+  #changedLocally(): void {
+    const again = this.#connection?.outlets.filter(one => one.refused && this.local.track(one.source)) ?? []
+    for (const outlet of again) outlet.ask()
+    this.#send()
+    if (again.length > 0) this.#renegotiate(false).catch(() => undefined)
   }
 
   #applyLayers(trackId: string, wanted: readonly string[]): void {

@@ -8,8 +8,7 @@ export type Source = 'camera' | 'microphone' | 'screen' | 'screen_audio'
  * unmute are a replaced track, a layer nobody watches is an inactive encoding.
  */
 export class Outlet {
-  /** Set when the server turned the m-line down, for example because the room has all the cameras it may have. */
-  refused = false
+  #refused = false
   readonly #changes = new Serial()
   #wanted: readonly string[] | undefined
 
@@ -17,6 +16,23 @@ export class Outlet {
     readonly source: Source,
     readonly transceiver: RTCRtpTransceiver,
   ) {}
+
+  /** Whether the server turned the m-line down, for example because the room has all the cameras it may have. */
+  get refused(): boolean {
+    return this.#refused
+  }
+
+  /** Takes the server's refusal: the m-line rests until it is offered again. */
+  rest(): void {
+    this.#refused = true
+    this.transceiver.direction = 'inactive'
+  }
+
+  /** Has the next offer ask for the m-line again. */
+  ask(): void {
+    this.#refused = false
+    this.transceiver.direction = 'sendonly'
+  }
 
   get mid(): string | null {
     return this.transceiver.mid

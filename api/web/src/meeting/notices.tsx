@@ -37,12 +37,13 @@ export function Notes(): JSX.Element {
     }, stay)
     timers.current.add(timer)
   }
-  useEffect(
-    () => () => {
+  useEffect(() => {
+    // What went wrong while joining came before this was here to show it.
+    for (const problem of client.problems) add(problem.message)
+    return () => {
       for (const timer of timers.current) clearTimeout(timer)
-    },
-    [],
-  )
+    }
+  }, [client])
   useReaction(client, 'problem', problem => add(problem.message))
   useReaction(client, 'muted', source => add(`The host turned your ${source} off.`))
   return (
