@@ -41,9 +41,9 @@ type Link struct {
 	beat      time.Duration
 	patience  int
 	log       *slog.Logger
-	sentBytes *atomic.Uint64
 	heardAt   atomic.Int64 // by now
 	began     time.Time
+	forget    func() // set when the link is adopted
 
 	mu      sync.Mutex
 	control *sctp.Stream // nil until both ends have agreed on it
@@ -234,6 +234,7 @@ func (l *Link) die() {
 	wasUp := l.up
 	l.up, l.control = false, nil
 	l.mu.Unlock()
+	l.forget()
 	if wasUp {
 		l.handler.Down(l)
 	}

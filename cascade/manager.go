@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -92,10 +94,11 @@ func (m *Manager) Run(ctx context.Context) error {
 	<-ctx.Done()
 	m.mu.Lock()
 	m.closed = true
-	for _, l := range m.links {
-		go l.die()
-	}
+	dying := slices.Collect(maps.Values(m.links))
 	m.mu.Unlock()
+	for _, l := range dying {
+		l.die()
+	}
 	m.running.Wait()
 	return nil
 }
@@ -203,6 +206,7 @@ func (m *Manager) bear(node string) (*Link, error) {
 		return nil, err
 	}
 	l.transport.Converse(l.converse)
+	l.forget = func() { m.forget(l) }
 	return l, nil
 }
 
@@ -210,27 +214,32 @@ func (m *Manager) bear(node string) (*Link, error) {
 // it has none.
 func (m *Manager) adopt(l *Link) error {
 	m.mu.Lock()
-	defer m.mu.Unlock()
 	if m.closed {
+		m.mu.Unlock()
 		return errors.Join(errDead, l.transport.Close())
 	}
-	if old := m.links[l.Peer]; old != nil {
-		go old.die()
-	}
+	old := m.links[l.Peer]
 	m.links[l.Peer] = l
+	m.mu.Unlock()
+	if old != nil {
+		old.die()
+	}
 	m.running.Go(func() {
 		l.watch()
-		l.die()
 		if err := l.transport.Close(); err != nil {
 			l.log.Debug("close link", "error", err)
 		}
-		m.mu.Lock()
-		defer m.mu.Unlock()
-		if m.links[l.Peer] == l {
-			delete(m.links, l.Peer)
-		}
 	})
 	return nil
+}
+
+// forget makes room for another link after l.
+func (m *Manager) forget(l *Link) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.links[l.Peer] == l {
+		delete(m.links, l.Peer)
+	}
 }
 
 // Links returns the links of this moment that are up.

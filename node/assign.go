@@ -36,7 +36,7 @@ func (r *room) assign(p *Peer, now int64) {
 		}
 	}
 	if changed {
-		p.tell.post(func() { p.events.SlotsChanged(views) })
+		p.tell.Post(func() { p.events.SlotsChanged(views) })
 	}
 }
 
@@ -247,5 +247,5 @@ func (p *Peer) layersWanted(t *published, bits uint8) {
 			names = append(names, l.name())
 		}
 	}
-	p.tell.post(func() { p.events.LayersWanted(t.ID, names) })
+	p.tell.Post(func() { p.events.LayersWanted(t.ID, names) })
 }

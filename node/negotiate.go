@@ -170,7 +170,7 @@ func (p *Peer) publish(s *sdp.Section, source Source, accepted []sdp.Codec) bool
 	t.muted.Store(p.muted[source])
 	p.mu.Unlock()
 	p.in.learn(t, s, accepted)
-	p.tell.post(func() { p.events.TrackPublished(t.Track) })
+	p.tell.Post(func() { p.events.TrackPublished(t.Track) })
 	p.room.publish(t)
 	return true
 }

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/parley-sfu/parley/internal/mailbox"
 	"github.com/parley-sfu/parley/internal/packet"
 	"github.com/parley-sfu/parley/internal/rtc"
 	"github.com/parley-sfu/parley/internal/udp"
@@ -21,7 +22,7 @@ type Peer struct {
 	id         string
 	canPublish bool
 	events     PeerEvents
-	tell       mailbox // calls of events
+	tell       mailbox.Mailbox // calls of events
 	log        *slog.Logger
 	transport  *rtc.Transport
 	in         *ingress
@@ -67,13 +68,13 @@ func (p *Peer) Connected() {
 			v.target.requestKeyframe(now)
 		}
 	}
-	p.tell.post(p.events.Connected)
+	p.tell.Post(p.events.Connected)
 }
 
 // Disconnected implements rtc.Handler.
 func (p *Peer) Disconnected(err error) {
 	p.log.Debug("media disconnected", "error", err)
-	p.tell.post(func() { p.events.Disconnected(err) })
+	p.tell.Post(func() { p.events.Disconnected(err) })
 }
 
 // Subscribe replaces the peer's wish for its slots. Naming a slot that does not exist, or one of the peer's own tracks,
@@ -171,7 +172,7 @@ func (p *Peer) withdraw(t *published) {
 	p.in.forget(t)
 	p.room.unpublish(t)
 	t.close()
-	p.tell.post(func() { p.events.TrackUnpublished(t.Track) })
+	p.tell.Post(func() { p.events.TrackUnpublished(t.Track) })
 }
 
 func (p *Peer) slotList() []*slot { return *p.slots.Load() }

@@ -66,11 +66,10 @@ func (r *relay) RTCP(b []byte, out *udp.Batch) {
 func (r *relay) Up(l *cascade.Link) {
 	r.mu.Lock()
 	r.link = l
-	wanted := slices.Collect(maps.Values(r.pulls))
 	r.mu.Unlock()
 	r.in.transport.Store(l.Transport())
 	r.node.log.Info("link up", "peer_node", r.peer)
-	for _, p := range wanted {
+	for _, p := range r.wanted() {
 		r.send(p)
 	}
 }
@@ -92,6 +91,22 @@ func (r *relay) Down(l *cascade.Link) {
 	for _, o := range served {
 		o.ask(0)
 	}
+	for _, p := range r.wanted() {
+		r.send(p)
+	}
+}
+
+// wanted returns the pulls that somebody wants.
+func (r *relay) wanted() []*pull {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var wanted []*pull
+	for _, p := range r.pulls {
+		if p.Layers != 0 {
+			wanted = append(wanted, p)
+		}
+	}
+	return wanted
 }
 
 // Pulled implements cascade.Handler: the other node wants layers of a track, or none any more.

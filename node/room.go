@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/parley-sfu/parley/internal/mailbox"
 	"github.com/parley-sfu/parley/internal/packet"
 )
 
@@ -14,7 +15,7 @@ import (
 type room struct {
 	id   string
 	node *Node
-	tell mailbox // calls of RoomEvents
+	tell mailbox.Mailbox // calls of RoomEvents
 
 	remotes int // tracks of other nodes; guarded by the node's mutex
 

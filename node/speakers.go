@@ -21,7 +21,7 @@ func (r *room) speaking(tracks []*published, order []packet.Speaker) {
 	if r.spoke(speakers) {
 		r.wakeAll()
 	}
-	r.tell.post(func() { r.node.events.SpeakersChanged(r.id, speakers) })
+	r.tell.Post(func() { r.node.events.SpeakersChanged(r.id, speakers) })
 }
 
 // setLoud notes which microphones are forwarded.

@@ -149,6 +149,6 @@ func (c Config) memberlist() (*memberlist.Config, error) {
 	m.GossipInterval, m.PushPullInterval, m.TCPTimeout = t.gossipEvery, t.syncEvery, t.streamTimeout
 	m.DeadNodeReclaimTime = t.probeEvery // an id may come back at another address once it was declared dead
 	m.Transport = c.transport
-	m.DNSConfigPath = ""                 // names are resolved here
+	m.DNSConfigPath = "" // names are resolved here
 	return m, nil
 }

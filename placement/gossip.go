@@ -14,6 +14,9 @@ func (c *Cluster) tellFacts(ctx context.Context, list *memberlist.Memberlist) {
 	for {
 		select {
 		case <-c.facts:
+			if ctx.Err() != nil {
+				return // this node is leaving: nothing it says goes out any more
+			}
 			// The wait is for the first packet only; unsent, the facts stay in memberlist's queue.
 			if err := list.UpdateNode(c.cfg.timing.streamTimeout); err != nil {
 				c.log.Warn("this node's facts are slow to go out", "error", err)

@@ -35,11 +35,11 @@ func (s *Speakers) listen(changed func(room string, speakers []node.Speaker)) {
 // OnNode makes Media of an SFU node.
 func OnNode(n *node.Node) Media { return onNode{n} }
 
-type onNode struct{ node *node.Node }
+type onNode struct{ *node.Node }
 
 // Join implements Media.
 func (o onNode) Join(cfg node.PeerConfig) (Peer, error) {
-	peer, err := o.node.Join(cfg)
+	peer, err := o.Node.Join(cfg)
 	if err != nil {
 		return nil, err // a nil *node.Peer must not become a Peer
 	}

@@ -349,6 +349,8 @@ func (loneBus) Connected() bool { return true }
 
 // fakeMedia is an SFU that keeps what it is told. Its peers publish at once whatever an offer names.
 type fakeMedia struct {
+	remote map[string]string // nodes of the remote tracks it was told of, guarded by mu
+
 	mu    sync.Mutex
 	peers map[string]*fakePeer // the newest by participant
 	fail  error                // of every offer
@@ -373,6 +375,23 @@ func (f *fakeMedia) Join(cfg node.PeerConfig) (Peer, error) {
 	f.peers[cfg.Participant] = p
 	return p, nil
 }
+
+func (f *fakeMedia) AddRemote(_ string, t node.Track, from string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.remote == nil {
+		f.remote = map[string]string{}
+	}
+	f.remote[t.ID] = from
+}
+
+func (f *fakeMedia) RemoveRemote(track string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.remote, track)
+}
+
+func (f *fakeMedia) MuteRemote(string, bool) {}
 
 func (f *fakeMedia) peer(id string) *fakePeer {
 	f.mu.Lock()

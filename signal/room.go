@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/parley-sfu/parley/internal/mailbox"
 	"github.com/parley-sfu/parley/node"
 	"github.com/parley-sfu/parley/node/grant"
 	"github.com/parley-sfu/parley/signal/wire"
@@ -24,6 +25,8 @@ type room struct {
 	cfg     Config
 	log     *slog.Logger
 	tell    func(meeting string, u update) // hands an update to the fabric; never blocks
+	media   Media
+	errands mailbox.Mailbox // calls of media that are made without the lock
 
 	mu       sync.Mutex
 	closed   bool               // nobody is here any more, and nobody may come
@@ -34,18 +37,21 @@ type room struct {
 	news     bulletin
 	follow   func() // ends the subscription to other nodes' updates; nil until there is one
 	pulling  map[string]bool
+	away     map[string]awayTrack // tracks of other nodes that the SFU was told of, by id
 }
 
-func newRoom(meeting, nodeName string, settings grant.Settings, cfg Config, tell func(string, update), log *slog.Logger) *room {
+func newRoom(meeting, nodeName string, settings grant.Settings, cfg Config, media Media, tell func(string, update), log *slog.Logger) *room {
 	return &room{
 		meeting: meeting,
 		home:    NewHome(settings, cfg.MaxWaiting),
 		cfg:     cfg,
 		log:     log.With("meeting_id", meeting),
 		tell:    tell,
+		media:   media,
 		members: map[string]*member{},
 		roster:  newRoster(nodeName, time.Now().UnixNano()),
 		pulling: map[string]bool{},
+		away:    map[string]awayTrack{},
 	}
 }
 
@@ -72,6 +78,7 @@ func (r *room) dropLocked(m *member) {
 func (r *room) changedLocked(changes []change) {
 	for _, c := range changes {
 		r.bookLocked(c)
+		r.awayLocked(c.id())
 		switch {
 		case c.before.seated() && c.after.seated():
 			r.alteredLocked(c.before, c.after)

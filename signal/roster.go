@@ -81,6 +81,13 @@ type change struct {
 	before, after *entry
 }
 
+func (c change) id() string {
+	if c.after != nil {
+		return c.after.ID
+	}
+	return c.before.ID
+}
+
 // roster is who is in a room, on all nodes: the parts of the nodes and the view that follows from them. It is pure
 // book-keeping, not safe for concurrent use.
 type roster struct {

@@ -31,6 +31,11 @@ type Peer interface {
 type Media interface {
 	// Join gives the participant a new peer. An older one with the same id is replaced.
 	Join(node.PeerConfig) (Peer, error)
+	// AddRemote lets a room show a track that is published to another node, until RemoveRemote. MuteRemote says whether
+	// its publisher has muted it.
+	AddRemote(room string, t node.Track, from string)
+	RemoveRemote(track string)
+	MuteRemote(track string, muted bool)
 }
 
 // Bus carries rooms between nodes. *bus.Bus is one, and says what the methods promise.
@@ -210,7 +215,7 @@ func (s *Service) open(claims grant.Claims) *room {
 	s.mu.Lock()
 	r, is := s.rooms[claims.MeetingID]
 	if !is {
-		r = newRoom(claims.MeetingID, s.deps.NodeID, claims.Settings, s.cfg, s.fabric.tell, s.log)
+		r = newRoom(claims.MeetingID, s.deps.NodeID, claims.Settings, s.cfg, s.deps.Media, s.fabric.tell, s.log)
 		s.rooms[r.meeting] = r
 	}
 	s.mu.Unlock()
@@ -233,6 +238,7 @@ func (s *Service) sweep(r *room) {
 	if r.closed {
 		r.follow = nil
 		r.news.stop()
+		r.forgetAwayLocked()
 	}
 	closed := r.closed
 	r.mu.Unlock()
