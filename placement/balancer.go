@@ -26,11 +26,10 @@ func (b Balancer) Assign(rooms map[string]string, nodes []Node) map[string]strin
 		return map[string]string{}
 	}
 	s.seat(rooms)
-	s.relieve()
-	for _, room := range s.homeless {
-		s.desks[s.pick(room)].take(room)
-	}
+	s.house()
 	s.feed()
+	s.relieve()
+	s.house()
 	return s.assigned()
 }
 
@@ -39,6 +38,7 @@ type spread struct {
 	desks    []*desk // by node id
 	homeless []uint64
 	names    map[uint64]string // of rooms by digest
+	extra    int               // rooms that are left when each node has its fair number
 	slack    float64
 }
 
@@ -50,13 +50,11 @@ type desk struct {
 	rooms []uint64
 }
 
-func (d *desk) take(room uint64) { d.rooms = append(d.rooms, room) }
-
-// fair is the most that a node has when all is even.
-func (d *desk) fair() int { return int(math.Ceil(d.share - 1e-9)) }
+// fair is what a node has at least when all is even.
+func (d *desk) fair() int { return int(d.share + 1e-9) }
 
 // most is what a node may have before rooms move away. Few rooms are never worth moving.
-func (d *desk) most(slack float64) int { return max(d.fair()+1, int((1+slack)*d.share)) }
+func (d *desk) most(slack float64) int { return max(d.fair()+2, int((1+slack)*d.share)) }
 
 // hungry says that a node has so little that rooms should move to it. Its load plays no part: no load moves a room.
 func (d *desk) hungry() bool { return d.share >= 1 && float64(len(d.rooms)) < d.share/4 }
@@ -84,6 +82,10 @@ func (b Balancer) spread(rooms int, nodes []Node) *spread {
 		s.desks = append(s.desks, &desk{node: n, hash: digest(n.ID), share: float64(rooms) * n.weight() / weights})
 	}
 	slices.SortFunc(s.desks, func(a, b *desk) int { return cmp.Compare(a.node.ID, b.node.ID) })
+	s.extra = rooms
+	for _, d := range s.desks {
+		s.extra -= d.fair()
+	}
 	return s
 }
 
@@ -98,11 +100,49 @@ func (s *spread) seat(rooms map[string]string) {
 	}
 	for _, room := range slices.Sorted(maps.Keys(s.names)) {
 		if d := byID[rooms[s.names[room]]]; d != nil {
-			d.take(room)
+			s.take(d, room)
 		} else {
 			s.homeless = append(s.homeless, room)
 		}
 	}
+}
+
+// take gives a node a room.
+func (s *spread) take(d *desk, room uint64) {
+	if len(d.rooms) >= d.fair() {
+		s.extra--
+	}
+	d.rooms = append(d.rooms, room)
+}
+
+// drop takes the room from a node that fits it worst, by what a function says of it.
+func (s *spread) drop(d *desk, fit func(room uint64) float64) (room uint64) {
+	worst := 0
+	for i, room := range d.rooms {
+		if fit(room) < fit(d.rooms[worst]) {
+			worst = i
+		}
+	}
+	room = d.rooms[worst]
+	d.rooms = slices.Delete(d.rooms, worst, worst+1)
+	if len(d.rooms) >= d.fair() {
+		s.extra++
+	}
+	return room
+}
+
+// even says that one more room on a node leaves all even.
+func (s *spread) even(d *desk) bool {
+	return len(d.rooms) < d.fair() || len(d.rooms) == d.fair() && s.extra > 0
+}
+
+// house finds nodes for the rooms that have none, in the order of their digests.
+func (s *spread) house() {
+	slices.Sort(s.homeless)
+	for _, room := range s.homeless {
+		s.take(s.pick(room), room)
+	}
+	s.homeless = nil
 }
 
 // relieve takes from nodes that are out of bounds what exceeds their share, the rooms that belong there least first.
@@ -111,68 +151,49 @@ func (s *spread) relieve() {
 		if len(d.rooms) <= d.most(s.slack) {
 			continue
 		}
-		slices.SortFunc(d.rooms, func(a, b uint64) int { return cmp.Compare(d.bid(b), d.bid(a)) })
-		s.homeless = append(s.homeless, d.rooms[d.fair():]...)
-		d.rooms = d.rooms[:d.fair()]
+		for len(d.rooms) > d.fair() {
+			s.homeless = append(s.homeless, s.drop(d, d.bid))
+		}
 	}
-	slices.Sort(s.homeless)
 }
 
-// pick returns the best-ranked node that has room: a free one within its share, then a free one within bounds, then any
-// within its share, of which there is always one.
-func (s *spread) pick(room uint64) int {
-	best, tier, top := 0, math.MaxInt, math.Inf(-1)
-	for i, d := range s.desks {
+// pick returns the best-ranked node that has room: a free one that leaves all even, then a free one within bounds, then
+// any that leaves all even, of which there is always one.
+func (s *spread) pick(room uint64) *desk {
+	var best *desk
+	tier, top := math.MaxInt, 0.0
+	for _, d := range s.desks {
 		t := 3
 		switch free := d.node.Pressure == Free; {
-		case free && len(d.rooms) < d.fair():
+		case free && s.even(d):
 			t = 0
 		case free && len(d.rooms) < d.most(s.slack):
 			t = 1
-		case len(d.rooms) < d.fair():
+		case s.even(d):
 			t = 2
 		}
-		if bid := d.bid(room); t < tier || t == tier && bid > top {
-			best, tier, top = i, t, bid
+		if t > tier {
+			continue
+		}
+		if bid := d.bid(room); t < tier || bid > top {
+			best, tier, top = d, t, bid
 		}
 	}
 	return best
 }
 
-// feed moves rooms to nodes that have far too little, such as one that has just come: those that rank it highest among
-// the others' surplus.
+// feed moves rooms to nodes that have far too little, such as one that has just come: from the fullest, those that rank
+// it highest.
 func (s *spread) feed() {
 	for _, d := range s.desks {
-		if d.hungry() {
-			s.fill(d, func(donor *desk) int { return donor.fair() })
-			s.fill(d, func(donor *desk) int { return int(donor.share) })
-		}
-	}
-}
-
-// fill moves rooms to d until it has its meal. Each donor keeps at least what floor says.
-func (s *spread) fill(d *desk, floor func(donor *desk) int) {
-	type offer struct {
-		donor *desk
-		room  uint64
-	}
-	var offers []offer
-	for _, donor := range s.desks {
-		if donor == d || len(donor.rooms) <= floor(donor) {
+		if !d.hungry() {
 			continue
 		}
-		for _, room := range donor.rooms {
-			offers = append(offers, offer{donor, room})
-		}
-	}
-	slices.SortFunc(offers, func(a, b offer) int { return cmp.Compare(d.bid(b.room), d.bid(a.room)) })
-	for _, o := range offers {
-		if len(d.rooms) >= d.meal() {
-			return
-		}
-		if len(o.donor.rooms) > floor(o.donor) {
-			o.donor.rooms = slices.DeleteFunc(o.donor.rooms, func(r uint64) bool { return r == o.room })
-			d.take(o.room)
+		for len(d.rooms) < d.meal() {
+			donor := slices.MaxFunc(s.desks, func(a, b *desk) int {
+				return cmp.Compare(float64(len(a.rooms))-a.share, float64(len(b.rooms))-b.share)
+			})
+			s.take(d, s.drop(donor, func(room uint64) float64 { return -d.bid(room) }))
 		}
 	}
 }
