@@ -34,14 +34,6 @@ const (
 	videoRate = 90000
 )
 
-// clockRate is the codec's RTP clock in ticks a second.
-func (c codec) clockRate() uint32 {
-	if c == opus {
-		return audioRate
-	}
-	return videoRate
-}
-
 // describe fills the codec's fields of a packet.
 func (c codec) describe(p *packet.Packet) {
 	switch c {

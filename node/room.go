@@ -198,8 +198,12 @@ func (r *room) importanceLocked(t *published) int {
 	switch {
 	case t.muted.Load():
 		return last
-	case t.Source == Screen || t.Source == ScreenAudio:
+	case t.Source == Screen:
 		return 0
+	case t.Source == ScreenAudio && t.layers[0].live(r.node.endpoint.Now()):
+		return 0
+	case t.Source == ScreenAudio: // between two shares it takes no place
+		return last - 1
 	case t.Kind == Audio:
 		if i := slices.Index(r.loud, t.ID); i >= 0 {
 			return 1 + i

@@ -10,11 +10,11 @@ import (
 
 // The node's ticker does what is due by time rather than by packet. One goroutine serves all rooms.
 const (
-	tickEvery    = 20 * time.Millisecond
-	levelTicks   = 2  // 40 ms: loudness
-	arrivalTicks = 4  // 80 ms: transport-wide feedback
-	reviewTicks  = 10 // 200 ms: layers that stopped, slots that wait, publishers to be told
-	reportTicks  = 50 // 1 s: sender and receiver reports
+	tickEvery    = 10 * time.Millisecond // what is missing is asked for
+	levelTicks   = 4                     // 40 ms: loudness
+	arrivalTicks = 8                     // 80 ms: transport-wide feedback
+	reviewTicks  = 20                    // 200 ms: layers that stopped, slots that wait, publishers to be told
+	reportTicks  = 100                   // 1 s: sender and receiver reports
 )
 
 func (n *Node) tick(ctx context.Context) {
@@ -84,15 +84,12 @@ func (r *room) tick(tracks []*published, count uint64, now int64) {
 // review finds what no packet tells: layers that have stopped, and slots that still wait for a keyframe.
 func (r *room) review(tracks []*published, now int64) {
 	for _, t := range tracks {
-		if t.Kind != Video {
-			continue
-		}
 		for _, l := range t.layers {
 			live := l.live(now)
 			if l.wasLive.Swap(live) && !live {
 				r.wakeAll()
 			}
-			if live && l.waitedFor() {
+			if t.Kind == Video && live && l.waitedFor() {
 				l.requestKeyframe(now)
 			}
 		}

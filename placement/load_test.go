@@ -35,21 +35,21 @@ func TestPressure(t *testing.T) {
 	}
 }
 
-// However a load trembles by two points around anything, its pressure changes at most once.
+// However a load trembles by a point around anything, a pressure that was left does not return.
 func TestPressureStandsStillInNoise(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		pressure := placement.Pressure(rapid.IntRange(0, 2).Draw(t, "pressure"))
-		around, mean := rapid.Float64Range(0.3, 0.95).Draw(t, "around"), rapid.Float64Range(0.1, 0.8).Draw(t, "mean")
-		changes := 0
+		around, mean := rapid.Float64Range(0.3, 0.95).Draw(t, "around"), rapid.Float64Range(0.21, 0.8).Draw(t, "mean")
+		left := map[placement.Pressure]bool{}
 		for _, noise := range rapid.SliceOfN(rapid.Float64Range(-0.01, 0.01), 2, 50).Draw(t, "noise") {
 			next := pressure.Next(placement.Load{CPU: around + noise}, mean)
 			if next != pressure {
-				changes++
+				left[pressure] = true
+			}
+			if left[next] {
+				t.Fatalf("%v again", next)
 			}
 			pressure = next
-		}
-		if changes > 1 && around > 0.3/(1.15-1.05)*0.02 {
-			t.Fatalf("%d changes", changes)
 		}
 	})
 }

@@ -5,14 +5,14 @@ import "time"
 const (
 	lossBound   = 256                         // packets waited for at once; a longer gap is a restart, not a loss
 	lossReorder = int64(5 * time.Millisecond) // what is merely out of order gets here in that time
-	lossAgain   = 20 * time.Millisecond       // between two asks at least
+	lossAgain   = 15 * time.Millisecond       // between two asks at least
 	lossAsks    = 10                          // then it is given up
 	lossForget  = int64(time.Second)          // older than any jitter buffer waits
 )
 
 // Loss knows which packets of one incoming stream are missing and when to ask for them again (generic NACK, RFC 4585
 // section 6.2.1). A packet is asked for first after 5 ms in which it may have been only out of order, then every
-// round-trip time or 20 ms, whichever is longer, at most ten times and for one second. At most 256 packets are waited
+// round-trip time or 15 ms, whichever is longer, at most ten times and for one second. At most 256 packets are waited
 // for; the oldest go first, and a gap longer than that starts afresh.
 type Loss struct {
 	started bool
@@ -78,7 +78,7 @@ func (l *Loss) found(seq uint16) {
 }
 
 // Due appends to dst the numbers to ask for at now, in order, counts them as asked for, and gives up the hopeless.
-// It is worth a call every 5 to 20 ms while Missing is not 0.
+// It is worth a call every 5 to 10 ms while Missing is not 0.
 func (l *Loss) Due(now int64, rtt time.Duration, dst []uint16) []uint16 {
 	again := int64(max(rtt, lossAgain))
 	kept := 0

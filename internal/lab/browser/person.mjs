@@ -39,17 +39,17 @@ export class Person {
   }
 
   /** Opens the meeting's page and asks to be let in. */
-  async enter(link) {
+  async enter(link, { camera = true } = {}) {
     await this.page.goto(link)
     await this.page.getByTestId('name').fill(this.name)
-    const at = await this.page.evaluate(() => window.lab.now())
+    await this.page.waitForFunction(() => window.parley?.local.cameraOn)
+    if (!camera) await this.page.getByTestId('camera').click()
     await this.page.getByTestId('join').click()
-    return at
   }
 
   /** Enters and waits until in the room. */
-  async join(link) {
-    await this.enter(link)
+  async join(link, how) {
+    await this.enter(link, how)
     await this.page.waitForFunction(() => window.parley?.state === 'joined', undefined, { timeout: 20_000 })
     this.id = await this.page.evaluate(() => window.parley.self.id)
   }
