@@ -14,6 +14,7 @@ type Load struct {
 // outcome: so everybody acts on the same word, and a load that trembles around a limit changes nothing.
 type Pressure int
 
+// Pressures, each worse than the one before.
 const (
 	Free Pressure = iota // takes anything
 	Busy                 // carries clearly more than its region's mean: new rooms go elsewhere first

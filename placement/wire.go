@@ -46,8 +46,8 @@ func encodeFacts(n Node) ([]byte, error) {
 		f.Media = n.Media.String()
 	}
 	if n.Fingerprint != "" {
-		print, ok := strings.CutPrefix(n.Fingerprint, fingerprintKind)
-		raw, err := hex.DecodeString(strings.ReplaceAll(print, ":", ""))
+		pairs, ok := strings.CutPrefix(n.Fingerprint, fingerprintKind)
+		raw, err := hex.DecodeString(strings.ReplaceAll(pairs, ":", ""))
 		if !ok || err != nil || len(raw) != 32 {
 			return nil, fmt.Errorf("placement: %q is no fingerprint of the kind %sAA:BB:…", n.Fingerprint, fingerprintKind)
 		}
