@@ -34,6 +34,7 @@ type joinInput struct {
 
 // joinView is what a client needs to connect.
 type joinView struct {
+	Title          string      `json:"title"` // of the meeting
 	ParticipantID  string      `json:"participant_id"`
 	JoinToken      string      `json:"join_token"`
 	ExpiresAt      time.Time   `json:"expires_at"`
@@ -157,7 +158,7 @@ func (s *Server) admit(ctx context.Context, c *gin.Context, m *meeting, role gra
 		return nil, fmt.Errorf("issue join token: %w", err)
 	}
 	view := &joinView{
-		ParticipantID: claims.ParticipantID, JoinToken: token, ExpiresAt: expires.UTC(), Role: role, Region: claims.Region,
+		Title: m.Title, ParticipantID: claims.ParticipantID, JoinToken: token, ExpiresAt: expires.UTC(), Role: role, Region: claims.Region,
 		SFUEndpoint: nodes[0].SFUEndpoint, SignalEndpoint: nodes[0].SignalEndpoint,
 		Alternates: []alternate{}, ICEServers: []iceServer{},
 	}

@@ -2,7 +2,7 @@ package node
 
 import (
 	"errors"
-	"fmt"
+	"strings"
 
 	"github.com/parley-sfu/parley/internal/rtc"
 )
@@ -25,7 +25,9 @@ func Defaults() Config {
 func (c Config) Validate() error {
 	var faults []error
 	if err := c.Media.Validate(); err != nil {
-		faults = append(faults, fmt.Errorf("media: %w", err))
+		for line := range strings.Lines(err.Error()) {
+			faults = append(faults, errors.New("media."+strings.TrimSpace(line)))
+		}
 	}
 	if c.MaxSlots < 1 || c.MaxSlots > 120 {
 		faults = append(faults, errors.New("max_slots: must be from 1 to 120"))

@@ -17,7 +17,6 @@ func (n *Node) register() {
 		keyframesAsked: telemetry.Counter("parley_keyframe_requests_received_total"),
 		keyframesSent:  telemetry.Counter("parley_keyframe_requests_sent_total"),
 	}
-	telemetry.Gauge("parley_node_rooms", func() float64 { return float64(len(n.snapshot())) })
 	telemetry.Gauge("parley_udp_sent_bytes", func() float64 { return float64(n.endpoint.Stats().SentBytes) })
 	telemetry.Gauge("parley_udp_received_bytes", func() float64 { return float64(n.endpoint.Stats().ReceivedBytes) })
 	telemetry.Gauge("parley_udp_send_drops", func() float64 { return float64(n.endpoint.Stats().SendDrops) })

@@ -177,6 +177,9 @@ func unlockRoom(ctx context.Context, s *session, _ *request, _ *wire.Empty) erro
 }
 
 // endRoom ends the meeting for everybody.
-func endRoom(ctx context.Context, s *session, _ *request, _ *wire.Empty) error {
+func endRoom(ctx context.Context, s *session, q *request, _ *wire.Empty) error {
+	if q.id != "" { // now: with the meeting, the socket ends
+		q.answer(wire.TypeOK, wire.Empty{})
+	}
 	return s.svc.End(ctx, s.room.meeting)
 }

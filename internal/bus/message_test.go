@@ -89,7 +89,7 @@ func TestSubjects(t *testing.T) {
 func TestOutboxKeepsTheNewest(t *testing.T) {
 	m := func(s string) message { return message{subject: "s", data: []byte(s)} }
 	o := newOutbox(3 * m("x").cost())
-	for _, s := range strings.Split("abcde", "") {
+	for s := range strings.SplitSeq("abcde", "") {
 		o.push(m(s))
 	}
 	all := o.take()

@@ -59,14 +59,13 @@ func New(cfg Config, log *slog.Logger) (*Endpoint, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("media: %w", err)
 	}
-	listen := netip.MustParseAddrPort(cfg.Listen)
 	certificate, err := newCertificate()
 	if err != nil {
 		return nil, fmt.Errorf("DTLS certificate: %w", err)
 	}
-	conn, err := udp.Listen(udp.Config{Listen: listen, ReceiveBuffer: cfg.ReceiveBuffer, SendBuffer: cfg.SendBuffer})
+	conn, tcp, err := open(cfg)
 	if err != nil {
-		return nil, fmt.Errorf("listen for media on %s: %w", listen, err)
+		return nil, err
 	}
 	e := &Endpoint{
 		conn: conn, log: log, certificate: certificate, fingerprint: fingerprintOf(certificate.Certificate[0]),
@@ -74,15 +73,42 @@ func New(cfg Config, log *slog.Logger) (*Endpoint, error) {
 		quiet:   quietLogs{log},
 		byUfrag: map[string]*Transport{}, bySrc: map[source]binding{},
 	}
-	if err := e.setAddresses(cfg); err != nil {
+	err = e.setAddresses(cfg)
+	if err == nil && tcp != nil {
+		err = e.muxTCP(tcp)
+	}
+	if err != nil {
+		if tcp != nil {
+			err = errors.Join(err, tcp.Close())
+		}
 		return nil, errors.Join(err, conn.Close())
 	}
-	if cfg.TCP {
-		if err := e.listenTCP(); err != nil {
-			return nil, errors.Join(err, conn.Close())
+	return e, nil
+}
+
+// open opens the UDP port and, for ICE-TCP, the TCP port of the same number. A number that is free for UDP may be taken
+// for TCP: where any will do, another is tried.
+func open(cfg Config) (conn *udp.Conn, tcp *net.TCPListener, err error) {
+	listen := netip.MustParseAddrPort(cfg.Listen)
+	const tries = 16
+	for range tries {
+		conn, err = udp.Listen(udp.Config{Listen: listen, ReceiveBuffer: cfg.ReceiveBuffer, SendBuffer: cfg.SendBuffer})
+		if err != nil {
+			return nil, nil, fmt.Errorf("listen for media on %s: %w", listen, err)
+		}
+		if !cfg.TCP {
+			return conn, nil, nil
+		}
+		tcp, err = net.ListenTCP("tcp", net.TCPAddrFromAddrPort(conn.LocalAddr()))
+		if err == nil {
+			return conn, tcp, nil
+		}
+		err = errors.Join(fmt.Errorf("listen for ICE-TCP: %w", err), conn.Close())
+		if listen.Port() != 0 {
+			break
 		}
 	}
-	return e, nil
+	return nil, nil, err
 }
 
 // setAddresses decides which addresses to advertise and which one of each family stands for the socket in ICE.

@@ -3,7 +3,7 @@ package rtc
 import (
 	"testing"
 
-	"github.com/pion/stun/v3"
+	"github.com/pion/stun/v4"
 )
 
 func TestParseSTUN(t *testing.T) {

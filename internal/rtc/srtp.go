@@ -15,9 +15,6 @@ import (
 // exporterLabel is the DTLS exporter label of SRTP keys (RFC 5764 section 4.2).
 const exporterLabel = "EXTRACTOR-dtls_srtp"
 
-// srtcpOverhead is the most that SRTCP adds: a tag and an index.
-const srtcpOverhead = 20
-
 var errNoSRTP = errors.New("the handshake chose no SRTP profile")
 
 // Stream is the sending state of one SSRC on one transport. Its user makes sure that only one goroutine at a time sends

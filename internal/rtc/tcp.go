@@ -57,11 +57,8 @@ func (f *frames) frame(b []byte) (consumed bool) {
 	return true
 }
 
-func (e *Endpoint) listenTCP() error {
-	l, err := net.ListenTCP("tcp", net.TCPAddrFromAddrPort(e.conn.LocalAddr()))
-	if err != nil {
-		return fmt.Errorf("listen for ICE-TCP: %w", err)
-	}
+// muxTCP has ICE-TCP connections accepted from l.
+func (e *Endpoint) muxTCP(l *net.TCPListener) (err error) {
 	if e.listener, err = udp.NewFramedListener(l, udp.FramedDefaults()); err != nil {
 		return fmt.Errorf("listen for ICE-TCP: %w", err)
 	}

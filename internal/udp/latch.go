@@ -11,12 +11,3 @@ type latch struct {
 func newLatch() *latch { return &latch{done: make(chan struct{})} }
 
 func (l *latch) set() { l.once.Do(func() { close(l.done) }) }
-
-func (l *latch) isSet() bool {
-	select {
-	case <-l.done:
-		return true
-	default:
-		return false
-	}
-}

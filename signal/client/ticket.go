@@ -34,6 +34,7 @@ type ICEServer struct {
 
 // Ticket is the answer of the join call: everything Connect needs. It is good until ExpiresAt.
 type Ticket struct {
+	Title          string      `json:"title"` // of the meeting
 	ParticipantID  string      `json:"participant_id"`
 	JoinToken      string      `json:"join_token"` // a secret
 	ExpiresAt      time.Time   `json:"expires_at"`

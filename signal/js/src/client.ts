@@ -113,6 +113,11 @@ export class Client extends Emitter<ClientEvents> {
     return this.#media.state
   }
 
+  /** The meeting's title; empty before the join call has answered, and for a meeting without one. */
+  get title(): string {
+    return this.#ticket?.title ?? ''
+  }
+
   /** How many SDP offers were made: one to join, then only for more m-lines and ICE restarts. */
   get sdpExchanges(): number {
     return this.#media.exchanges

@@ -33,6 +33,7 @@ export interface Endpoint {
 
 /** The answer to a join: who one is, with which token, and where to go. */
 export interface JoinTicket extends Endpoint {
+  title: string
   participant_id: string
   join_token: string
   expires_at: string

@@ -93,7 +93,7 @@ function TopBar(props: { meetingId: string; onLobby: () => void; onHelp: () => v
   return (
     <header class="topbar">
       <img src="/icon.svg" alt="" width="24" height="24" />
-      <span class="topbar-code">{props.meetingId}</span>
+      <span class={client.title ? 'topbar-title' : 'topbar-code'}>{client.title || props.meetingId}</span>
       {settings?.locked && (
         <span class="chip">
           <Icon name="lock" size={14} /> locked
