@@ -18,7 +18,7 @@ import (
 	"github.com/parley-sfu/parley/signal"
 )
 
-// Deps are what the API needs of the rest of the node. All but Web, Metrics and Ready are required.
+// Deps are what the API needs of the rest of the node. All but Cluster, Web, Metrics and Ready are required.
 type Deps struct {
 	Signal  Signal
 	Keys    Keys
@@ -27,6 +27,8 @@ type Deps struct {
 	Locator Locator
 	Log     *slog.Logger
 
+	// Cluster is all nodes. Without it this node is the only one: the first candidate of its Locator.
+	Cluster Cluster
 	// Web serves the meeting page: every GET that is not part of the API. Without it there is no page.
 	Web http.Handler
 	// Metrics serves /metrics. Without it there is no such page.
@@ -41,6 +43,7 @@ type Signal interface {
 	http.Handler
 	Participants(meetingID string) []signal.Participant
 	Locked(meetingID string) bool
+	Occupancy() map[string]int // who is seated through this node, by meeting
 	Admit(ctx context.Context, meetingID, participantID string) error
 	Deny(ctx context.Context, meetingID, participantID string) error
 	Remove(ctx context.Context, meetingID, participantID string) error
@@ -75,8 +78,9 @@ type Locator interface {
 	Regions() []Region
 }
 
-// JoinRequest is what is known of where a participant is. All of it may be empty.
+// JoinRequest is what is known of where a participant is and wants to be. All of it may be empty.
 type JoinRequest struct {
+	Room       string             // the meeting's id: who joins one room is best kept together
 	Region     string             // the one the client asked for
 	RegionRTTs map[string]float64 // milliseconds, measured by the client
 	RemoteIP   netip.Addr

@@ -18,6 +18,8 @@ const (
 	rightJoin     = "meetings:join"
 	rightHost     = "meetings:host" // join as host
 	rightModerate = "meetings:moderate"
+	rightCluster  = "cluster:read"
+	rightDrain    = "cluster:drain"
 )
 
 // HostKeyHeader carries a meeting's host key where no body does: it stands for every right that a host has in it.

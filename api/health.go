@@ -19,7 +19,8 @@ func (s *Server) livez(c *gin.Context) error {
 	return nil
 }
 
-// readyz says whether the node should be sent new work, and what it is missing.
+// readyz says whether the node should be sent new work, and what it is missing. A draining node should not: its answer
+// makes load balancers look elsewhere.
 func (s *Server) readyz(c *gin.Context) error {
 	c.Header("Cache-Control", "no-store")
 	var missing []Missing
@@ -28,6 +29,9 @@ func (s *Server) readyz(c *gin.Context) error {
 	}
 	if s.deps.Ready != nil {
 		missing = append(missing, s.deps.Ready()...)
+	}
+	if s.self().Draining {
+		missing = append(missing, Missing{Component: "draining", Detail: "The node was told to take nothing new; undrain lets it again."})
 	}
 	if len(missing) == 0 {
 		c.JSON(http.StatusOK, statusView{Status: "ok"})

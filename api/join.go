@@ -141,7 +141,9 @@ func (s *Server) roleFor(c *gin.Context, m *meeting, in *joinInput) (grant.Role,
 
 // admit issues the token.
 func (s *Server) admit(ctx context.Context, c *gin.Context, m *meeting, role grant.Role, in *joinInput) (*joinView, error) {
-	nodes, err := s.deps.Locator.Candidates(ctx, JoinRequest{Region: in.Region.value, RegionRTTs: in.RegionRTTs.value, RemoteIP: remoteIP(c)})
+	nodes, err := s.deps.Locator.Candidates(ctx, JoinRequest{
+		Room: m.ID, Region: in.Region.value, RegionRTTs: in.RegionRTTs.value, RemoteIP: remoteIP(c),
+	})
 	if err != nil || len(nodes) == 0 {
 		return nil, fail(http.StatusServiceUnavailable, "no_node", "No node can take the participant now.").after(time.Second).because(err)
 	}

@@ -212,7 +212,7 @@ func TestJoinCandidates(t *testing.T) {
 	if want := []alternate{{"eu", "b:1", "wss://b/v1/signal"}, {"us", "c:1", "wss://c/v1/signal"}}; v.SFUEndpoint != "a:1" || !slices.Equal(v.Alternates, want) {
 		t.Errorf("view = %+v, want alternates %+v", v, want)
 	}
-	if asked.Region != "eu" || asked.RegionRTTs["eu"] != 12.5 || asked.RemoteIP.String() != "127.0.0.1" {
+	if asked.Room != m.ID || asked.Region != "eu" || asked.RegionRTTs["eu"] != 12.5 || asked.RemoteIP.String() != "127.0.0.1" {
 		t.Errorf("asked = %+v", asked)
 	}
 	none, nodes = errors.New("all full"), nil

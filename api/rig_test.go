@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"strings"
@@ -32,7 +33,7 @@ const (
 
 // allRights makes a token that may do everything.
 var allRights = []string{
-	rightCreate, rightRead, rightUpdate, rightEnd, rightDelete, rightJoin, rightHost, rightModerate,
+	rightCreate, rightRead, rightUpdate, rightEnd, rightDelete, rightJoin, rightHost, rightModerate, rightCluster, rightDrain,
 }
 
 // rig is a Server on a real port with a real bus and real keys; only the rooms are a fake.
@@ -327,6 +328,7 @@ type fakeSignal struct {
 	calls   []string
 	present []signal.Participant
 	locked  bool
+	seated  map[string]int
 	err     error
 	granted grant.Settings
 	serve   http.HandlerFunc
@@ -373,6 +375,12 @@ func (f *fakeSignal) Locked(string) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.locked
+}
+
+func (f *fakeSignal) Occupancy() map[string]int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return maps.Clone(f.seated)
 }
 
 func (f *fakeSignal) Admit(_ context.Context, m, p string) error  { return f.record("admit", m, p) }

@@ -33,7 +33,7 @@ func withRooms(t *testing.T) option {
 		cfg := node.Defaults()
 		cfg.Media.Listen = "127.0.0.1:0"
 		speakers := signal.NewSpeakers()
-		sfu, err := node.New(cfg, speakers, d.Log)
+		sfu, err := node.New(cfg, speakers, nil, d.Log)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -35,6 +35,7 @@ func (s *Server) newEngine() (*gin.Engine, error) {
 	limited.GET(signalPath, s.first(needUpgrade), gin.WrapH(s.deps.Signal))
 	read(limited, "/v1/regions", s.regions)
 	s.meetingRoutes(limited.Group("/v1/meetings", s.first(s.authenticate)))
+	s.clusterRoutes(limited.Group("/v1/cluster", s.first(s.authenticate)))
 	return e, nil
 }
 
@@ -53,6 +54,14 @@ func (s *Server) meetingRoutes(g *gin.RouterGroup) {
 	g.POST("/:id/participants/:pid/deny", s.moderate(s.deps.Signal.Deny).gin())
 	g.POST("/:id/participants/:pid/remove", s.moderate(s.deps.Signal.Remove).gin())
 	g.POST("/:id/participants/:pid/mute", handler(s.mute).gin())
+}
+
+func (s *Server) clusterRoutes(g *gin.RouterGroup) {
+	read(g, "/nodes", s.clusterNodes)
+	read(g, "/rooms", s.clusterRooms)
+	read(g, "/links", s.clusterLinks)
+	g.POST("/nodes/:id/drain", s.setDraining(true).gin())
+	g.POST("/nodes/:id/undrain", s.setDraining(false).gin())
 }
 
 // read answers GET, and HEAD with the same but its body, which net/http leaves out (RFC 9110 section 9.3.2).

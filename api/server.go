@@ -17,6 +17,7 @@ type Server struct {
 	engine    *gin.Engine
 	contract  []byte // openapi.json
 	origins   []origin
+	cluster   Cluster
 	store     *store
 	tokens    *userTokens
 	callers   *limiter
@@ -34,9 +35,12 @@ func New(cfg Config, deps Deps) (*Server, error) {
 		return nil, errors.New("api: a dependency is missing")
 	}
 	s := &Server{
-		cfg: cfg, deps: deps,
+		cfg: cfg, deps: deps, cluster: deps.Cluster,
 		store:  &store{keepKeys: cfg.IdempotentFor},
 		tokens: newUserTokens(cfg, deps.Log),
+	}
+	if s.cluster == nil {
+		s.cluster = &alone{locator: deps.Locator, signal: deps.Signal}
 	}
 	if err := s.build(); err != nil {
 		return nil, fmt.Errorf("api: %w", err)

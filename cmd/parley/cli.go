@@ -23,6 +23,11 @@ type cli struct {
 		List   keysListCmd   `cmd:"" help:"List the keys that verify join tokens."`
 		Rotate keysRotateCmd `cmd:"" help:"Sign join tokens with a new key; the old one stays good for what it signed."`
 	} `cmd:"" help:"Work on a running node's signing keys."`
+	Nodes   nodesCmd   `cmd:"" help:"List the nodes of the cluster."`
+	Rooms   roomsCmd   `cmd:"" help:"List the rooms of the node that is asked."`
+	Links   linksCmd   `cmd:"" help:"List the links of the node that is asked to other nodes."`
+	Drain   drainCmd   `cmd:"" help:"Send a node no new joins."`
+	Undrain undrainCmd `cmd:"" help:"Send a node new joins again."`
 
 	Version kong.VersionFlag `help:"Print the version."`
 }

@@ -75,7 +75,7 @@ func (c *tokenCmd) key(environ []string) (api.APIKey, error) {
 func allRights() []string {
 	return []string{
 		"meetings:create", "meetings:read", "meetings:update", "meetings:end", "meetings:delete",
-		"meetings:join", "meetings:host", "meetings:moderate",
+		"meetings:join", "meetings:host", "meetings:moderate", "cluster:read", "cluster:drain",
 	}
 }
 

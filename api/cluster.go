@@ -1,0 +1,167 @@
+package api
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/gin-gonic/gin"
+
+	"github.com/parley-sfu/parley/internal/bus"
+	"github.com/parley-sfu/parley/internal/telemetry"
+)
+
+// Cluster is all nodes as this one knows them. It is safe for concurrent use. What it returns is the caller's.
+type Cluster interface {
+	// Nodes returns every node that lives, this one included. It answers from memory and is called often.
+	Nodes() []ClusterNode
+	// Rooms returns the rooms that this node carries, and may add what it knows of others.
+	Rooms(ctx context.Context) ([]ClusterRoom, error)
+	// Links returns this node's links to other nodes. It answers from memory.
+	Links() []ClusterLink
+	// SetDraining lets a node, this or another, take no new joins, or take them again. Once it returns nil the node has
+	// done so; others hear of it by gossip. What the node is already is no mistake. A node that does not answer is
+	// bus.ErrUnavailable or a context's error.
+	SetDraining(ctx context.Context, id string, draining bool) error
+}
+
+// ClusterNode is a node and how it is.
+type ClusterNode struct {
+	ID             string      `json:"id"`
+	Region         string      `json:"region"`
+	SFUEndpoint    string      `json:"sfu_endpoint"`    // host:port of its media
+	SignalEndpoint string      `json:"signal_endpoint"` // whole URL of its signalling socket
+	Roles          []string    `json:"roles"`           // what it does; empty: everything
+	Version        string      `json:"version"`
+	Draining       bool        `json:"draining"` // is sent no new joins
+	Load           ClusterLoad `json:"load"`
+	Self           bool        `json:"self"` // it is the one that answers
+}
+
+// ClusterLoad is how busy a node is, by its own word. The figures are finite.
+type ClusterLoad struct {
+	CPU              float64 `json:"cpu"`                // share of the machine, 0 to 1
+	PacketsPerSecond float64 `json:"packets_per_second"` // media, received and sent
+	BitsPerSecond    float64 `json:"bits_per_second"`
+	Participants     int     `json:"participants"`
+}
+
+// ClusterRoom is the part of a room that one node carries.
+type ClusterRoom struct {
+	MeetingID    string `json:"meeting_id"`
+	Node         string `json:"node"`
+	Participants int    `json:"participants"` // connected to that node, without those who wait in the lobby
+}
+
+// ClusterLink is this node's side of the one link that it has with another.
+type ClusterLink struct {
+	Peer          string `json:"peer"`
+	Region        string `json:"region"` // the peer's
+	Up            bool   `json:"up"`
+	SentBytes     uint64 `json:"sent_bytes"` // over the link's life
+	ReceivedBytes uint64 `json:"received_bytes"`
+}
+
+// nodesView is the whole cluster.
+type nodesView struct {
+	Nodes []ClusterNode `json:"nodes"`
+}
+
+// clusterNodes is GET /v1/cluster/nodes.
+func (s *Server) clusterNodes(c *gin.Context) error {
+	if err := callerOf(c).need(rightCluster); err != nil {
+		return err
+	}
+	view := nodesView{Nodes: append([]ClusterNode{}, s.cluster.Nodes()...)}
+	slices.SortFunc(view.Nodes, func(a, b ClusterNode) int { return strings.Compare(a.ID, b.ID) })
+	for i, n := range view.Nodes {
+		view.Nodes[i].Roles = append([]string{}, n.Roles...)
+	}
+	c.JSON(http.StatusOK, view)
+	return nil
+}
+
+// clusterRoomsView is what the answering node knows of rooms.
+type clusterRoomsView struct {
+	Rooms []ClusterRoom `json:"rooms"`
+}
+
+// clusterRooms is GET /v1/cluster/rooms.
+func (s *Server) clusterRooms(c *gin.Context) error {
+	if err := callerOf(c).need(rightCluster); err != nil {
+		return err
+	}
+	ctx, cancel := s.bounded(c)
+	defer cancel()
+	rooms, err := s.cluster.Rooms(ctx)
+	if err != nil {
+		return err
+	}
+	view := clusterRoomsView{Rooms: append([]ClusterRoom{}, rooms...)}
+	slices.SortFunc(view.Rooms, func(a, b ClusterRoom) int {
+		return cmp.Or(strings.Compare(a.MeetingID, b.MeetingID), strings.Compare(a.Node, b.Node))
+	})
+	c.JSON(http.StatusOK, view)
+	return nil
+}
+
+// linksView is one node's links.
+type linksView struct {
+	Node  string        `json:"node"`
+	Links []ClusterLink `json:"links"`
+}
+
+// clusterLinks is GET /v1/cluster/links.
+func (s *Server) clusterLinks(c *gin.Context) error {
+	if err := callerOf(c).need(rightCluster); err != nil {
+		return err
+	}
+	view := linksView{Node: s.self().ID, Links: append([]ClusterLink{}, s.cluster.Links()...)}
+	slices.SortFunc(view.Links, func(a, b ClusterLink) int { return strings.Compare(a.Peer, b.Peer) })
+	c.JSON(http.StatusOK, view)
+	return nil
+}
+
+// setDraining makes the handler of drain or undrain.
+func (s *Server) setDraining(draining bool) handler {
+	return func(c *gin.Context) error {
+		who, id := callerOf(c), c.Param("id")
+		if err := who.need(rightDrain); err != nil {
+			return err
+		}
+		if err := s.noBody(c); err != nil {
+			return err
+		}
+		if !slices.ContainsFunc(s.cluster.Nodes(), func(n ClusterNode) bool { return n.ID == id }) {
+			return fail(http.StatusNotFound, "node_not_found", "No node with this id is alive.")
+		}
+		ctx, cancel := s.bounded(c)
+		defer cancel()
+		err := s.cluster.SetDraining(ctx, id, draining)
+		if errors.Is(err, bus.ErrUnavailable) || errors.Is(err, context.DeadlineExceeded) {
+			return fail(http.StatusServiceUnavailable, "node_unreachable",
+				"The node does not answer; what was asked may have been done.").after(time.Second).because(err)
+		}
+		if err != nil {
+			return err
+		}
+		s.deps.Log.Info("draining was set", "of_node", id, "draining", draining, "caller", who.id,
+			"request_id", telemetry.RequestID(c.Request.Context()))
+		c.Status(http.StatusNoContent)
+		return nil
+	}
+}
+
+// self is this node as the cluster sees it.
+func (s *Server) self() ClusterNode {
+	for _, n := range s.cluster.Nodes() {
+		if n.Self {
+			return n
+		}
+	}
+	return ClusterNode{}
+}

@@ -1,0 +1,18 @@
+package signal
+
+// Occupancy counts who is seated in each open room through this node, by meeting. A room whose only people here wait in
+// the lobby counts 0.
+func (s *Service) Occupancy() map[string]int {
+	rooms := map[string]int{}
+	for _, r := range s.allRooms() {
+		r.mu.Lock()
+		rooms[r.meeting] = 0
+		for _, m := range r.members {
+			if m.stage == seated {
+				rooms[r.meeting]++
+			}
+		}
+		r.mu.Unlock()
+	}
+	return rooms
+}
