@@ -7,5 +7,5 @@
 // is. Payloads, timestamps and sequence numbers cross a link as they are.
 //
 // The package knows nothing of rooms, tokens or HTTP. What a track is, and whom its packets go to, is the business of the
-// Handler that the node gives each link.
+// Handler that the node gives each link. DESIGN.md says why things are as they are.
 package cascade

@@ -16,17 +16,23 @@ import (
 	"github.com/parley-sfu/parley/internal/udp"
 )
 
-// Handler is the node's side of its links with one other node. Wants, RTP and RTCP run on the goroutine that reads the
-// socket and must not block; the others come one at a time.
+// Handler is the node's side of its links with one other node.
+//
+// Wants, RTP and RTCP are those of rtc.Handler: they run on the goroutine that reads the socket and must not block. They
+// may come a moment before Up and after Down.
+//
+// The others come one at a time, whatever becomes of links: Up, then any number of Pulled and Gone, then Down, all with
+// the same link, and only then the next link's Up. They run on the link's own goroutine; while one of them blocks, the
+// next link does not come up. They may call Manager.Need and the link's methods.
 type Handler interface {
 	Wants(h *packet.Header, b []byte) bool
 	RTP(run []*packet.Packet, out *udp.Batch)
 	RTCP(b []byte, out *udp.Batch)
-	// Up has a link on which packets and messages can be sent, until Down.
+	// Up has a link on which packets and messages can be sent, until Down. The other end pulls nothing yet.
 	Up(*Link)
-	// Down comes when the link is dead. What was pulled over it is to be pulled again over the next.
+	// Down comes once for every Up, when the link is dead. What was pulled over it is to be pulled again over the next.
 	Down(*Link)
-	// Pulled has a wish of the other end.
+	// Pulled has a wish of the other end. Its form is right; whether the track exists is the handler's to say.
 	Pulled(*Link, Pull)
 	// Gone has the answer to a pull that cannot be served.
 	Gone(*Link, Gone)
@@ -38,39 +44,49 @@ type Link struct {
 
 	transport *rtc.Transport
 	handler   Handler
+	rise      func(*Link) bool // asks for the place of the link with Peer; false when another has a better claim
 	beat      time.Duration
 	patience  int
 	log       *slog.Logger
-	heardAt   atomic.Int64 // by now
 	began     time.Time
-	forget    func() // set when the link is adopted
+	heard     atomic.Bool   // since the last heartbeat
+	over      chan struct{} // closed when the link is dead
+	told      chan struct{} // closed when the handler knows that, if it ever knew of the link
 
 	mu      sync.Mutex
-	control *sctp.Stream // nil until both ends have agreed on it
+	dead    bool
 	up      bool
-	over    bool
-	done    chan struct{} // closed when the link is dead
+	control *sctp.Stream // nil until both ends have agreed on it
 }
 
-// controlStream is the SCTP stream of control messages.
-const controlStream = 0
+const (
+	controlStream = 0         // the SCTP stream of control messages
+	controlBuffer = 128 << 10 // bytes of control messages that wait to be read
+	maxBacklog    = 4 << 20   // bytes of control messages that wait to be sent: some 10,000 pulls
 
-var errDead = errors.New("the link is dead")
+	heartbeatSSRC = 2
+	birthTimeout  = 5 * time.Second // for a link to come up, and for an answer to an introduction
+)
+
+var (
+	errDead   = errors.New("the link is dead")
+	errBehind = errors.New("the other node does not read its control messages")
+)
 
 func newLink(peer string, h Handler, cfg Config, log *slog.Logger) *Link {
 	return &Link{
 		Peer: peer, handler: h, beat: cfg.Heartbeat, patience: cfg.Missed, log: log.With("peer_node", peer),
-		began: time.Now(), done: make(chan struct{}),
+		began: time.Now(), over: make(chan struct{}), told: make(chan struct{}),
 	}
 }
 
 // Transport is where packets for the other node are sent on.
 func (l *Link) Transport() *rtc.Transport { return l.transport }
 
-// Send sends a Pull to the other end.
+// Send sends a Pull to the other end. It does not block. Messages arrive in the order they were sent, or the link dies.
 func (l *Link) Send(p Pull) error { return l.send(message{Pull: &p}) }
 
-// SendGone answers a Pull that cannot be served.
+// SendGone answers a Pull that cannot be served. It does not block.
 func (l *Link) SendGone(g Gone) error { return l.send(message{Gone: &g}) }
 
 func (l *Link) send(m message) error {
@@ -79,10 +95,14 @@ func (l *Link) send(m message) error {
 		return err
 	}
 	l.mu.Lock()
-	control := l.control
+	control, dead := l.control, l.dead
 	l.mu.Unlock()
-	if control == nil {
+	if control == nil || dead {
 		return errDead
+	}
+	if control.BufferedAmount() > maxBacklog {
+		l.die(errBehind)
+		return errBehind
 	}
 	_, err = control.WriteSCTP(b, sctp.PayloadTypeWebRTCString)
 	return err
@@ -90,39 +110,56 @@ func (l *Link) send(m message) error {
 
 // converse is the link's conversation over DTLS, on the transport's goroutine, until the link dies.
 func (l *Link) converse(conn net.Conn, client bool) {
-	defer l.die()
-	stream, closing, err := openControl(conn, client)
+	control, closing, err := openControl(conn, client)
 	if err != nil {
-		l.log.Debug("no control channel", "error", err)
+		l.die(err)
 		return
 	}
 	defer closing()
-	l.mu.Lock()
-	l.control = stream
-	l.up = !l.over
-	up := l.up
-	l.mu.Unlock()
-	if !up {
+	if !l.agree(control) || !l.rise(l) {
+		l.die(errDead)
 		return
 	}
+	defer close(l.told)
 	l.handler.Up(l)
+	l.die(l.listen(control))
+	l.handler.Down(l)
+}
+
+// agree notes the control channel, unless the link has died meanwhile.
+func (l *Link) agree(control *sctp.Stream) bool {
+	l.hear() // before up, which is when silence begins to count
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.control, l.up = control, !l.dead
+	return l.up
+}
+
+// listen works off control messages until the link is dead. What cannot be understood is passed over, but a message that
+// is too big ends the link: nothing after it could be read.
+func (l *Link) listen(control *sctp.Stream) error {
 	buf := make([]byte, maxMessage)
 	for {
-		n, err := stream.Read(buf)
+		n, err := control.Read(buf)
 		if err != nil {
-			return
+			return err
 		}
 		l.hear()
-		if m, err := decode(buf[:n]); err == nil {
-			l.dispatch(m)
-		} else {
+		m, err := decode(buf[:n])
+		switch {
+		case err != nil:
 			l.log.Debug("control message", "error", err)
+		case m.Pull != nil:
+			l.handler.Pulled(l, *m.Pull)
+		case m.Gone != nil:
+			l.handler.Gone(l, *m.Gone)
 		}
 	}
 }
 
+// openControl opens the control channel. Closing it tells the other end.
 func openControl(conn net.Conn, client bool) (stream *sctp.Stream, closing func(), err error) {
-	cfg := sctp.Config{NetConn: conn, LoggerFactory: rtc.Quiet(), RTOMax: 1000}
+	cfg := sctp.Config{NetConn: conn, LoggerFactory: rtc.Quiet(), RTOMax: 1000, MaxReceiveBufferSize: controlBuffer}
 	var association *sctp.Association
 	if client {
 		association, err = sctp.Client(cfg)
@@ -132,7 +169,8 @@ func openControl(conn net.Conn, client bool) (stream *sctp.Stream, closing func(
 	if err != nil {
 		return nil, nil, err
 	}
-	closing = func() { association.Abort("") }
+	// The only error is that the conn is closed already.
+	closing = func() { _ = association.Close() }
 	// Both ends open the same stream, and need no messages to agree on it.
 	stream, err = association.OpenStream(controlStream, sctp.PayloadTypeWebRTCString)
 	if err != nil {
@@ -140,15 +178,6 @@ func openControl(conn net.Conn, client bool) (stream *sctp.Stream, closing func(
 		return nil, nil, err
 	}
 	return stream, closing, nil
-}
-
-func (l *Link) dispatch(m message) {
-	switch {
-	case m.Pull != nil:
-		l.handler.Pulled(l, *m.Pull)
-	case m.Gone != nil:
-		l.handler.Gone(l, *m.Gone)
-	}
 }
 
 // Wants implements rtc.Handler.
@@ -170,38 +199,36 @@ func (l *Link) RTCP(b []byte, out *udp.Batch) {
 func (l *Link) Connected() { l.hear() }
 
 // Disconnected implements rtc.Handler.
-func (l *Link) Disconnected(err error) {
-	l.log.Debug("link disconnected", "error", err)
-	l.die()
-}
+func (l *Link) Disconnected(err error) { l.die(err) }
 
-func (l *Link) hear() { l.heardAt.Store(int64(time.Since(l.began))) }
+// hear notes a sign of life. Only what the other end's keys vouch for is one.
+func (l *Link) hear() { l.heard.Store(true) }
 
-// watch sends heartbeats, and ends the link when nothing has been heard for as long as several take. Heartbeats are RTCP
-// packets, which are lost rather than repeated: a control channel that repeats would be late just when it matters.
+// watch sends heartbeats, and ends the link when several in a row have not come. It counts beats rather than time: a node
+// that was itself held up for a while has all of them in its socket still, and must not take the others for dead.
+//
+// Heartbeats are RTCP packets, which are lost rather than repeated: a control channel that repeats would be late just when
+// it matters.
 func (l *Link) watch() {
-	tick := time.NewTicker(l.beat)
-	defer tick.Stop()
 	beat, err := rtcp.Marshal([]rtcp.Packet{&rtcp.ReceiverReport{SSRC: heartbeatSSRC}})
 	if err != nil {
-		l.log.Error("heartbeat", "error", err)
-		l.die()
+		l.die(err)
 		return
 	}
-	for {
+	tick := time.NewTicker(l.beat)
+	defer tick.Stop()
+	for missed := 0; ; {
 		select {
-		case <-l.done:
+		case <-l.over:
 			return
 		case <-tick.C:
 		}
-		silence := time.Since(l.began) - time.Duration(l.heardAt.Load())
-		limit := time.Duration(l.patience) * l.beat
-		if !l.isUp() {
-			limit = birthTimeout
+		up := l.isUp() // before heard: a link comes up with a sign of life
+		if missed++; l.heard.Swap(false) {
+			missed = 0
 		}
-		if silence > limit {
-			l.log.Debug("link is silent", "for", silence)
-			l.die()
+		if up && missed >= l.patience || !up && time.Since(l.began) > birthTimeout {
+			l.die(rtc.ErrSilent)
 			return
 		}
 		if l.transport.Ready() {
@@ -212,31 +239,37 @@ func (l *Link) watch() {
 	}
 }
 
-const (
-	heartbeatSSRC = 2
-	birthTimeout  = 5 * time.Second // for a new link to come up
-)
-
+// isUp reports whether packets and messages can be sent.
 func (l *Link) isUp() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.up
 }
 
-// die ends the link once. The transport is closed beside it: it may be what is calling.
-func (l *Link) die() {
+// alive reports whether the link is there or on its way. No link is not.
+func (l *Link) alive() bool {
+	if l == nil {
+		return false
+	}
 	l.mu.Lock()
-	if l.over {
+	defer l.mu.Unlock()
+	return !l.dead
+}
+
+// die ends the link, once. It only says so, and never blocks: the link's own goroutines do the rest.
+func (l *Link) die(why error) {
+	l.mu.Lock()
+	if l.dead {
 		l.mu.Unlock()
 		return
 	}
-	l.over = true
-	wasUp := l.up
-	l.up, l.control = false, nil
+	l.dead, l.up = true, false
+	control := l.control
 	l.mu.Unlock()
-	l.forget()
-	if wasUp {
-		l.handler.Down(l)
+	l.log.Debug("link ends", "reason", why)
+	close(l.over)
+	if control != nil {
+		// Frees listen, which otherwise notices only when the transport is closed. There is no error to be had.
+		_ = control.SetReadDeadline(time.Now())
 	}
-	close(l.done)
 }

@@ -6,9 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"net/netip"
-	"slices"
 	"sync"
 	"time"
 
@@ -21,7 +19,7 @@ type Config struct {
 	Missed    int           `koanf:"missed"    yaml:"missed"`    // heartbeats that may be missed before a link is dead
 }
 
-// Defaults finds a dead link within 150 ms.
+// Defaults finds a dead link between 150 and 200 ms after its last packet.
 func Defaults() Config { return Config{Heartbeat: 50 * time.Millisecond, Missed: 3} }
 
 // Validate reports all faults at once, each naming its key.
@@ -42,13 +40,13 @@ type Address struct {
 	Fingerprint rtc.Fingerprint
 }
 
-// Directory knows the other nodes.
+// Directory knows the other nodes. It must not block.
 type Directory interface {
 	Lookup(node string) (Address, bool)
 }
 
-// Introducer carries an introduction to another node and brings back its answer: the only use that links make of the
-// message bus.
+// Introducer carries an introduction to another node's Manager.Introduced and brings back its answer, until ctx ends: the
+// only use that links make of the message bus. An introduction that arrives late, twice or not at all does no harm.
 type Introducer interface {
 	Introduce(ctx context.Context, node string, introduction []byte) ([]byte, error)
 }
@@ -62,17 +60,20 @@ type Manager struct {
 	introducer Introducer
 	handler    func(peer string) Handler
 	log        *slog.Logger
-	running    sync.WaitGroup
+	running    sync.WaitGroup // added to with mu held, while not closed
 
-	mu     sync.Mutex
-	ctx    context.Context //nolint:containedctx // of Run, for links that are born while it runs
-	links  map[string]*Link
-	calls  map[string]bool // nodes that a link is being made to
-	closed bool
+	mu         sync.Mutex
+	ctx        context.Context //nolint:containedctx // of Run, for links that are born while it runs; nil before
+	closed     bool
+	neighbours map[string]*neighbour
 }
 
-// ErrBusy refuses an introduction because this node is introducing itself to the same node right now.
-var ErrBusy = errors.New("a link to that node is being made")
+var (
+	// ErrBusy refuses an introduction because this node is introducing itself to the same node right now.
+	ErrBusy = errors.New("a link to that node is being made")
+	// ErrStopped refuses an introduction because Run has ended, or has not begun.
+	ErrStopped = errors.New("no links are made now")
+)
 
 // New returns the links of a node; there are none before Run. Handler gives the node's side of the links with a peer, the
 // same for every link with it.
@@ -82,40 +83,55 @@ func New(node string, cfg Config, e *rtc.Endpoint, d Directory, i Introducer, ha
 	}
 	return &Manager{
 		node: node, cfg: cfg, endpoint: e, directory: d, introducer: i, handler: handler, log: log,
-		links: map[string]*Link{}, calls: map[string]bool{},
+		neighbours: map[string]*neighbour{},
 	}, nil
 }
 
-// Run lets links be made until ctx ends, and then ends them all.
+// Run lets links be made until ctx ends. Then it ends them all, tells the other nodes as long as the endpoint still runs,
+// and returns when every Down has been told and every transport is closed.
 func (m *Manager) Run(ctx context.Context) error {
 	m.mu.Lock()
 	m.ctx = ctx
 	m.mu.Unlock()
 	<-ctx.Done()
+	var dying []*Link
 	m.mu.Lock()
 	m.closed = true
-	dying := slices.Collect(maps.Values(m.links))
+	for _, n := range m.neighbours {
+		dying = append(dying, n.link, n.coming)
+	}
 	m.mu.Unlock()
 	for _, l := range dying {
-		l.die()
+		if l != nil {
+			l.die(ErrStopped)
+		}
 	}
 	m.running.Wait()
 	return nil
 }
 
-// Need makes sure that a link to a node is there or on its way. It does not block; the handler's Up tells.
+// Need makes sure that a link to a node is there or on its way. It does not block; the handler's Up tells. A link that
+// could not be made is not tried again until it is needed again, and the less often the more often it failed.
 func (m *Manager) Need(node string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.ctx == nil || m.closed || m.links[node] != nil || m.calls[node] {
+	if m.ctx == nil || m.closed || node == m.node {
 		return
 	}
-	m.calls[node] = true
-	ctx := m.ctx
+	n := m.neighbourLocked(node)
+	if n.link.alive() || n.coming.alive() || n.call != nil {
+		return
+	}
+	ctx, cancel := context.WithCancel(m.ctx)
+	c := &call{peer: node, cancel: cancel, wait: n.pauseLocked(time.Now())}
+	n.call = c
 	m.running.Go(func() {
-		err := m.call(ctx, node)
+		defer cancel()
+		err := m.call(ctx, c)
 		m.mu.Lock()
-		delete(m.calls, node)
+		if n.call == c {
+			n.call = nil
+		}
 		m.mu.Unlock()
 		if err != nil && ctx.Err() == nil {
 			m.log.Debug("no link", "peer_node", node, "error", err)
@@ -124,62 +140,73 @@ func (m *Manager) Need(node string) {
 }
 
 // call introduces this node to another and connects to it.
-func (m *Manager) call(ctx context.Context, node string) error {
-	address, ok := m.directory.Lookup(node)
-	if !ok {
-		return fmt.Errorf("node %s is not known", node)
+func (m *Manager) call(ctx context.Context, c *call) error {
+	if err := c.pause(ctx); err != nil {
+		return err
 	}
-	l, err := m.bear(node)
+	address, ok := m.directory.Lookup(c.peer)
+	if !ok {
+		return fmt.Errorf("node %s is not known", c.peer)
+	}
+	l, err := m.bear(c.peer)
 	if err != nil {
 		return err
 	}
-	answer, err := m.introduce(ctx, l)
+	answer, err := m.introduce(ctx, c, l)
 	if err == nil {
-		err = l.transport.Connect(rtc.Remote{Ufrag: answer.Ufrag, Password: answer.Password, Fingerprint: address.Fingerprint}, address.Media)
+		err = m.adopt(l, c)
 	}
 	if err != nil {
 		return errors.Join(err, l.transport.Close())
 	}
-	return m.adopt(l)
+	err = l.transport.Connect(rtc.Remote{Ufrag: answer.Ufrag, Password: answer.Password, Fingerprint: address.Fingerprint}, address.Media)
+	if err != nil {
+		l.die(err)
+	}
+	return err
 }
 
-func (m *Manager) introduce(ctx context.Context, l *Link) (introduction, error) {
-	var answer introduction
-	own, err := m.own(l)
+func (m *Manager) introduce(ctx context.Context, c *call, l *Link) (answer introduction, err error) {
+	b, err := m.own(l)
 	if err != nil {
 		return answer, err
-	}
-	b, err := json.Marshal(own)
-	if err != nil {
-		return answer, err
-	}
-	if b, err = m.introducer.Introduce(ctx, l.Peer, b); err != nil {
-		return answer, err
-	}
-	return answer, json.Unmarshal(b, &answer)
-}
-
-func (m *Manager) own(l *Link) (introduction, error) {
-	ufrag, password, err := l.transport.Local()
-	return introduction{From: m.node, Ufrag: ufrag, Password: password}, err
-}
-
-// Introduced answers another node's introduction. When both introduce themselves at the same time the lower id is the one
-// that calls.
-func (m *Manager) Introduced(b []byte) ([]byte, error) {
-	var other introduction
-	if err := json.Unmarshal(b, &other); err != nil {
-		return nil, fmt.Errorf("introduction: %w", err)
-	}
-	address, ok := m.directory.Lookup(other.From)
-	if !ok {
-		return nil, fmt.Errorf("introduction: node %s is not known", other.From)
 	}
 	m.mu.Lock()
-	busy := m.calls[other.From] && m.node < other.From
+	c.speaking = true
 	m.mu.Unlock()
-	if busy {
-		return nil, ErrBusy
+	ctx, cancel := context.WithTimeout(ctx, birthTimeout)
+	defer cancel()
+	if b, err = m.introducer.Introduce(ctx, l.Peer, b); err != nil {
+		return answer, fmt.Errorf("introduce: %w", err)
+	}
+	if answer, err = readIntroduction(b); err != nil {
+		return answer, err
+	}
+	if answer.From != l.Peer {
+		return answer, fmt.Errorf("introduction to %s was answered by %s", l.Peer, answer.From)
+	}
+	return answer, nil
+}
+
+// own is this end's introduction.
+func (m *Manager) own(l *Link) ([]byte, error) {
+	ufrag, password, err := l.transport.Local()
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(introduction{From: m.node, Ufrag: ufrag, Password: password})
+}
+
+// Introduced answers another node's introduction. When both introduce themselves at the same time it is the lower id that
+// calls: there it returns ErrBusy, and the other gives up its own call.
+func (m *Manager) Introduced(b []byte) ([]byte, error) {
+	other, err := readIntroduction(b)
+	if err != nil {
+		return nil, err
+	}
+	address, ok := m.directory.Lookup(other.From)
+	if !ok || other.From == m.node {
+		return nil, fmt.Errorf("introduction: node %s is not known", other.From)
 	}
 	l, err := m.bear(other.From)
 	if err != nil {
@@ -187,59 +214,29 @@ func (m *Manager) Introduced(b []byte) ([]byte, error) {
 	}
 	own, err := m.own(l)
 	if err == nil {
-		err = l.transport.Start(rtc.Remote{Ufrag: other.Ufrag, Password: other.Password, Fingerprint: address.Fingerprint})
+		err = m.adopt(l, nil)
 	}
 	if err != nil {
 		return nil, errors.Join(err, l.transport.Close())
 	}
-	if err := m.adopt(l); err != nil {
+	err = l.transport.Start(rtc.Remote{Ufrag: other.Ufrag, Password: other.Password, Fingerprint: address.Fingerprint})
+	if err != nil {
+		l.die(err)
 		return nil, err
 	}
-	return json.Marshal(own)
+	return own, nil
 }
 
-// bear makes a link that is not connected yet.
+// bear makes a link that is not connected yet. Until it is adopted, its transport is the caller's to close.
 func (m *Manager) bear(node string) (*Link, error) {
 	l := newLink(node, m.handler(node), m.cfg, m.log)
+	l.rise = m.rise
 	var err error
 	if l.transport, err = m.endpoint.NewTransport(l, l.log); err != nil {
 		return nil, err
 	}
 	l.transport.Converse(l.converse)
-	l.forget = func() { m.forget(l) }
 	return l, nil
-}
-
-// adopt puts a link in the place of an older one with the same node, which is dead or about to be: a node calls only when
-// it has none.
-func (m *Manager) adopt(l *Link) error {
-	m.mu.Lock()
-	if m.closed {
-		m.mu.Unlock()
-		return errors.Join(errDead, l.transport.Close())
-	}
-	old := m.links[l.Peer]
-	m.links[l.Peer] = l
-	m.mu.Unlock()
-	if old != nil {
-		old.die()
-	}
-	m.running.Go(func() {
-		l.watch()
-		if err := l.transport.Close(); err != nil {
-			l.log.Debug("close link", "error", err)
-		}
-	})
-	return nil
-}
-
-// forget makes room for another link after l.
-func (m *Manager) forget(l *Link) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.links[l.Peer] == l {
-		delete(m.links, l.Peer)
-	}
 }
 
 // Links returns the links of this moment that are up.
@@ -247,9 +244,9 @@ func (m *Manager) Links() []*Link {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	var up []*Link
-	for _, l := range m.links {
-		if l.isUp() {
-			up = append(up, l)
+	for _, n := range m.neighbours {
+		if n.link != nil && n.link.isUp() {
+			up = append(up, n.link)
 		}
 	}
 	return up

@@ -71,14 +71,27 @@ func (in *ingress) learn(t *published, s *sdp.Section, accepted []sdp.Codec) {
 	}
 }
 
-// expect takes the SSRCs that a track of another node will come under.
-func (in *ingress) expect(t *published, streams [maxLayers]cascade.Stream) {
+// expect chooses the SSRCs that a track of another node is to come under: each is of one stream only.
+func (in *ingress) expect(t *published) (streams [maxLayers]cascade.Stream) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	in.level = linkLevel
 	for rank, l := range t.layers {
-		in.declared[streams[rank].Media] = stream{layer: l}
-		in.declared[streams[rank].Repair] = stream{layer: l, repair: true}
+		streams[rank] = cascade.Stream{
+			Media: in.declareLocked(stream{layer: l}), Repair: in.declareLocked(stream{layer: l, repair: true}),
+		}
+	}
+	return streams
+}
+
+func (in *ingress) declareLocked(s stream) uint32 {
+	ssrc := newSSRC()
+	for {
+		if _, taken := in.declared[ssrc]; !taken {
+			in.declared[ssrc] = s
+			return ssrc
+		}
+		ssrc = newSSRC()
 	}
 }
 

@@ -170,6 +170,16 @@ func (o *outlet) wants(*published) uint8 { return uint8(o.asked.Load()) }
 // waitsFor implements subscriber: the node at the other end asks for what its own subscribers wait for.
 func (o *outlet) waitsFor(*layer) bool { return false }
 
+// show changes the layers that are sent, and has the publisher begin the new ones with a keyframe.
+func (o *outlet) show(layers uint8, now int64) {
+	for _, begun := range o.ask(layers) {
+		if begun.track.Kind == Video {
+			begun.requestKeyframe(now)
+		}
+	}
+	o.track.room.wakeAll() // the publisher may have to send other layers
+}
+
 // ask changes the layers that are sent, and returns those that begin now.
 func (o *outlet) ask(layers uint8) (begin []*layer) {
 	layers &= 1<<len(o.track.layers) - 1

@@ -21,6 +21,8 @@ type relay struct {
 	in        *ingress
 	sentBytes counter
 
+	sendMu sync.Mutex // held while a pull is sent, so that the last to be sent is the last wish; before mu
+
 	mu      sync.Mutex
 	link    *cascade.Link // nil while there is none
 	pulls   map[string]*pull
@@ -111,52 +113,82 @@ func (r *relay) wanted() []*pull {
 
 // Pulled implements cascade.Handler: the other node wants layers of a track, or none any more.
 func (r *relay) Pulled(l *cascade.Link, p cascade.Pull) {
-	r.mu.Lock()
-	o := r.outlets[p.Track]
-	r.mu.Unlock()
-	if o == nil || o.link != l || o.streams[0].media.SSRC != p.Streams[0].Media {
-		t := r.node.local(p.Group, p.Track)
-		if t == nil {
-			if p.Layers != 0 {
-				if err := l.SendGone(cascade.Gone{Group: p.Group, Track: p.Track}); err != nil {
-					r.node.log.Debug("answer a pull", "error", err)
-				}
-			}
-			return
-		}
+	t := r.node.local(p.Group, p.Track)
+	o := r.outlet(p.Track)
+	if o != nil && (o.link != l || o.track != t || o.streams[0].media.SSRC != p.Streams[0].Media) {
+		r.drop(o)
+		o = nil
+	}
+	if o == nil && t != nil && p.Layers != 0 {
 		o = newOutlet(r, l, t, p)
-		r.serve(p.Track, o)
-	}
-	now := r.node.endpoint.Now()
-	for _, begun := range o.ask(p.Layers) {
-		if begun.track.Kind == Video {
-			begun.requestKeyframe(now)
+		if !r.serve(o) {
+			o = nil
 		}
 	}
-	if p.Layers == 0 {
-		r.serve(p.Track, nil)
+	switch {
+	case o != nil:
+		o.show(p.Layers, r.node.endpoint.Now())
+	case p.Layers != 0:
+		if err := l.SendGone(cascade.Gone{Group: p.Group, Track: p.Track}); err != nil {
+			r.node.log.Debug("answer a pull", "error", err)
+		}
 	}
-	o.track.room.wakeAll() // the publisher may have to send other layers
 }
 
-// serve puts an outlet in the place of an older one of the track; nil takes it away.
-func (r *relay) serve(track string, o *outlet) {
+func (r *relay) outlet(track string) *outlet {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.outlets[track]
+}
+
+// serve begins to serve an outlet, which stays until its track or its link ends, even while nothing of it is wanted: its
+// streams know how far their SSRCs have come under the link's keys. It returns false when one of the SSRCs is another
+// stream's.
+func (r *relay) serve(o *outlet) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	all := maps.Clone(*r.sending.Load())
-	if old := r.outlets[track]; old != nil {
-		for rank := range old.track.layers {
-			delete(all, old.streams[rank].media.SSRC)
+	for rank := range o.track.layers {
+		s := o.streams[rank]
+		if all[s.media.SSRC] != nil || all[s.repair.SSRC] != nil {
+			return false
 		}
-		delete(r.outlets, track)
+		all[s.media.SSRC], all[s.repair.SSRC] = s, s
 	}
-	if o != nil {
-		r.outlets[track] = o
-		for rank := range o.track.layers {
-			all[o.streams[rank].media.SSRC] = o.streams[rank]
-		}
+	r.outlets[o.track.ID] = o
+	r.sending.Store(&all)
+	return true
+}
+
+// drop ends an outlet.
+func (r *relay) drop(o *outlet) {
+	o.ask(0)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.outlets[o.track.ID] != o {
+		return
+	}
+	delete(r.outlets, o.track.ID)
+	all := maps.Clone(*r.sending.Load())
+	for rank := range o.track.layers {
+		delete(all, o.streams[rank].media.SSRC)
+		delete(all, o.streams[rank].repair.SSRC)
 	}
 	r.sending.Store(&all)
+}
+
+// served returns the outlets of tracks that are still there, and drops the others.
+func (r *relay) served() []*outlet {
+	r.mu.Lock()
+	all := slices.Collect(maps.Values(r.outlets))
+	r.mu.Unlock()
+	return slices.DeleteFunc(all, func(o *outlet) bool {
+		over := r.node.local(o.track.room.id, o.track.ID) != o.track
+		if over {
+			r.drop(o)
+		}
+		return over
+	})
 }
 
 // Gone implements cascade.Handler.
@@ -183,6 +215,8 @@ func (r *relay) layersWanted(t *published, layers uint8) {
 
 // send tells the other node what is wanted of a track; without a link it has one made.
 func (r *relay) send(p *pull) {
+	r.sendMu.Lock()
+	defer r.sendMu.Unlock()
 	r.mu.Lock()
 	l, wish := r.link, p.Pull
 	p.refused = 0
@@ -210,13 +244,12 @@ func (r *relay) tick(count uint64, now int64) {
 			again = append(again, p)
 		}
 	}
-	served := slices.Collect(maps.Values(r.outlets))
 	r.mu.Unlock()
 	for _, p := range again {
 		r.send(p)
 	}
 	if count%reportTicks == 0 {
-		for _, o := range served {
+		for _, o := range r.served() {
 			for _, report := range o.senderReports(now) {
 				r.in.sendRTCP(report)
 			}
@@ -234,11 +267,7 @@ func (r *relay) add(rm *room, t Track) {
 		Track: t, in: r.in, room: rm, sender: r, ids: extensionIDs{linkLevel, linkOrientation},
 	}
 	pub.makeLayers(rids[:min(len(rids), maxLayers)])
-	p := &pull{track: pub, Pull: cascade.Pull{Group: rm.id, Track: t.ID}}
-	for rank := range pub.layers {
-		p.Streams[rank] = cascade.Stream{Media: newSSRC(), Repair: newSSRC()}
-	}
-	r.in.expect(pub, p.Streams)
+	p := &pull{track: pub, Pull: cascade.Pull{Group: rm.id, Track: t.ID, Streams: r.in.expect(pub)}}
 	r.mu.Lock()
 	r.pulls[t.ID] = p
 	r.mu.Unlock()
@@ -249,16 +278,18 @@ func (r *relay) add(rm *room, t Track) {
 func (r *relay) remove(track string) {
 	r.mu.Lock()
 	p := r.pulls[track]
-	delete(r.pulls, track)
-	r.mu.Unlock()
 	if p == nil {
+		r.mu.Unlock()
 		return
 	}
+	delete(r.pulls, track)
+	pulled := p.Layers != 0
+	p.Layers = 0
+	r.mu.Unlock()
 	p.track.room.unpublish(p.track)
 	p.track.close()
 	r.in.forget(p.track)
-	if p.Layers != 0 {
-		p.Layers = 0
+	if pulled {
 		r.send(p)
 	}
 }

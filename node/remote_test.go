@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"math/bits"
 	"sync"
 	"testing"
 	"time"
@@ -95,11 +96,14 @@ func eventually(t testing.TB, what string, ok func() bool) {
 	}
 }
 
-// serves counts the tracks that are served to the other node.
-func (r *relay) serves() int {
+// serves counts the layers that are sent to the other node.
+func (r *relay) serves() (layers int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return len(r.outlets)
+	for _, o := range r.outlets {
+		layers += bits.OnesCount32(o.asked.Load())
+	}
+	return layers
 }
 
 // TestLinkDies: media is back over a new link after the old one died, and viewers need to do nothing.

@@ -1,0 +1,131 @@
+package cascade
+
+import (
+	"context"
+	"time"
+)
+
+// neighbour is what a Manager knows of its links with one other node. The Manager's mutex guards it.
+type neighbour struct {
+	link   *Link // the last that came up; it may be dead
+	coming *Link // the last that was made and has not come up; it may be dead
+	call   *call // nil while this node does not call
+	pause  time.Duration
+	next   time.Time // no call before
+}
+
+// call is this node's attempt to make a link.
+type call struct {
+	peer     string
+	cancel   context.CancelFunc
+	wait     time.Duration // before it begins
+	speaking bool          // the other node may have heard of it; guarded by the Manager's mutex
+}
+
+// The time between two calls to a node doubles from least to most while no link comes up.
+const (
+	leastPause = 50 * time.Millisecond
+	mostPause  = time.Second
+)
+
+// pauseLocked returns how long the next call has to wait, and puts off the one after it.
+func (n *neighbour) pauseLocked(now time.Time) (wait time.Duration) {
+	wait = max(0, n.next.Sub(now))
+	n.pause = min(max(2*n.pause, leastPause), mostPause)
+	n.next = now.Add(wait + n.pause)
+	return wait
+}
+
+func (c *call) pause(ctx context.Context) error {
+	timer := time.NewTimer(c.wait)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return ctx.Err()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// neighbourLocked returns what is known of a node. Nodes that there is nothing to know of any more are forgotten when a
+// new one comes.
+func (m *Manager) neighbourLocked(node string) *neighbour {
+	if n := m.neighbours[node]; n != nil {
+		return n
+	}
+	now := time.Now()
+	for id, n := range m.neighbours {
+		if n.link == nil && n.coming == nil && n.call == nil && now.After(n.next) {
+			delete(m.neighbours, id)
+		}
+	}
+	n := &neighbour{}
+	m.neighbours[node] = n
+	return n
+}
+
+// adopt makes a new link the one that is on its way to its node, and watches over it until it is dead and closed. The
+// link came of this node's own call, or (mine is nil) of the other's. A link that is up stays until the new one is: an
+// introduction that comes late or to nothing changes nothing.
+func (m *Manager) adopt(l *Link, mine *call) error {
+	m.mu.Lock()
+	n := m.neighbourLocked(l.Peer)
+	var err error
+	switch theirs := mine == nil; {
+	case m.ctx == nil || m.closed:
+		err = ErrStopped
+	case theirs && n.call != nil && n.call.speaking && m.node < l.Peer, !theirs && n.call != mine:
+		err = ErrBusy
+	}
+	if err != nil {
+		m.mu.Unlock()
+		return err
+	}
+	given, replaced := n.call, n.coming
+	n.call, n.coming = nil, l
+	m.running.Go(func() { m.attend(l) })
+	m.mu.Unlock()
+	if given != nil && given != mine {
+		given.cancel()
+	}
+	if replaced != nil {
+		replaced.die(errDead)
+	}
+	return nil
+}
+
+// attend sees a link through its life.
+func (m *Manager) attend(l *Link) {
+	l.watch()
+	if err := l.transport.Close(); err != nil {
+		l.log.Debug("close link", "error", err)
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	n := m.neighbourLocked(l.Peer)
+	if n.link == l {
+		n.link = nil
+	}
+	if n.coming == l {
+		n.coming = nil
+	}
+}
+
+// rise gives a link that has come up its place, and returns when the handler has been told that the one before it is
+// dead. It returns false when a newer link is on its way, or the Manager stops.
+func (m *Manager) rise(l *Link) bool {
+	m.mu.Lock()
+	n := m.neighbourLocked(l.Peer)
+	if m.closed || n.coming != l {
+		m.mu.Unlock()
+		return false
+	}
+	old := n.link
+	n.link, n.coming, n.pause = l, nil, 0
+	m.mu.Unlock()
+	if old != nil {
+		old.die(errDead)
+		<-old.told
+	}
+	return true
+}
