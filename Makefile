@@ -88,6 +88,9 @@ hostile: ## token attacks, floods, bombs: a clear error, no growth, nobody distu
 durable: ## kill -9 right after a 201, 50 times
 	@$(SYSTEM) '^TestKill'
 
+regions: ## one meeting over nodes in three regions
+	@$(SYSTEM) '^TestRegions'
+
 ##@ Needs
 
 # Debian packages are asked for only where the command they bring is missing.

@@ -14,9 +14,9 @@ import (
 // Config says how a node gossips.
 type Config struct {
 	// NodeID is the node's name, unique in the cluster.
-	NodeID string
+	NodeID string `koanf:"-"`
 	// Region is the operator's name for the place where the node is.
-	Region string
+	Region string `koanf:"-"`
 	// Listen is the ip:port of gossip, UDP and TCP. Port 0 takes a free one.
 	Listen string
 	// Advertise is the ip or ip:port at which other nodes reach Listen. Empty: what Listen says, and a private address of

@@ -21,9 +21,9 @@ var ErrNoNode = errors.New("placement: no node for media")
 // LocatorConfig says where places are.
 type LocatorConfig struct {
 	// Region is this node's own: where clients go of whom nothing is known.
-	Region string
+	Region string `koanf:"-"`
 	// GeoIPFile is a MaxMind DB with locations (a "City" one). Empty: clients are not looked up.
-	GeoIPFile string
+	GeoIPFile string `koanf:"geoip_file"`
 	// Places has where regions are. A region that is not in it is where its nodes' media addresses are by GeoIPFile.
 	Places map[string]Place
 }

@@ -30,6 +30,7 @@ type process struct {
 	signal  *signal.Service
 	api     *api.Server
 	control *control
+	cluster *cluster // nil for a node on its own
 	http    net.Listener
 }
 
@@ -51,13 +52,15 @@ func assemble(ctx context.Context, cfg Config, http net.Listener, log *slog.Logg
 	}
 
 	speakers := signal.NewSpeakers()
-	if p.node, err = node.New(cfg.Node, speakers, log); err != nil {
+	var others *node.Cluster
+	if cfg.Cluster.Listen != "" {
+		p.cluster = newCluster(id, p.bus)
+		others = &node.Cluster{NodeID: id, Links: cfg.Links, Directory: p.cluster, Introducer: p.cluster}
+	}
+	if p.node, err = node.New(cfg.Node, speakers, others, log); err != nil {
 		return nil, err
 	}
-	place, err := placement.NewSingle(placement.Node{
-		ID: id, Region: cfg.Region, SFUEndpoint: p.node.Endpoint(),
-		SignalEndpoint: signalURL(cfg.API.PublicURL), ProbeURL: cfg.API.PublicURL + "/livez",
-	})
+	place, err := p.place(id, cfg, log)
 	if err != nil {
 		return nil, err
 	}
@@ -76,6 +79,18 @@ func assemble(ctx context.Context, cfg Config, http net.Listener, log *slog.Logg
 	p.control = newControl(cfg.DataDir, p.keys, log)
 	p.measure(id, cfg.Region)
 	return p, err
+}
+
+// place says who this node is, to itself alone or to the cluster, and returns what chooses among nodes.
+func (p *process) place(id string, cfg Config, log *slog.Logger) (places, error) {
+	self := placement.Node{
+		ID: id, Region: cfg.Region, SFUEndpoint: p.node.Endpoint(), SignalEndpoint: signalURL(cfg.API.PublicURL),
+		ProbeURL: cfg.API.PublicURL + "/livez", Version: version,
+	}
+	if p.cluster == nil {
+		return placement.NewSingle(self)
+	}
+	return p.cluster.join(self, p.node, cfg, log)
 }
 
 // measure shows what concerns the whole process; each package shows its own figures.
@@ -112,6 +127,7 @@ func (p *process) run(ctx context.Context) error {
 		{name: "bus", run: p.bus.Run, ready: p.bus.Ready()},
 		{name: "keys", run: p.keys.Run},
 		{name: "revocations", run: p.revoked.Run},
+		{name: "cluster", run: p.cluster.run},
 		{name: "node", run: p.node.Run},
 		{name: "signal", run: p.signal.Run},
 		{name: "api", run: p.api.Run},

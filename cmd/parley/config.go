@@ -10,10 +10,12 @@ import (
 	"strings"
 
 	"github.com/parley-sfu/parley/api"
+	"github.com/parley-sfu/parley/cascade"
 	"github.com/parley-sfu/parley/internal/bus"
 	"github.com/parley-sfu/parley/internal/telemetry"
 	"github.com/parley-sfu/parley/node"
 	"github.com/parley-sfu/parley/node/grant"
+	"github.com/parley-sfu/parley/placement"
 	"github.com/parley-sfu/parley/signal"
 )
 
@@ -30,6 +32,10 @@ type Config struct {
 	Node   node.Config   `koanf:"node"`
 	Signal signal.Config `koanf:"signal"`
 	API    api.Config    `koanf:"api"`
+
+	Cluster placement.Config        `koanf:"cluster"` // gossip; without an address to listen on the node is on its own
+	Geo     placement.LocatorConfig `koanf:"geo"`
+	Links   cascade.Config          `koanf:"links"`
 }
 
 // LogConfig says what is logged, and how.
@@ -50,6 +56,7 @@ func Defaults() Config {
 		Node:    node.Defaults(),
 		Signal:  signal.Defaults(),
 		API:     api.Defaults(),
+		Links:   cascade.Defaults(),
 	}
 }
 
@@ -92,7 +99,22 @@ func (c Config) Validate() error {
 		inSection("node", c.Node.Validate()),
 		inSection("signal", c.Signal.Validate()),
 		inSection("api", c.API.Validate()),
+		inSection("links", c.Links.Validate()),
+		inSection("cluster", c.validateCluster()),
 	)...)
+}
+
+// validateCluster checks what a node on its own does without.
+func (c Config) validateCluster() error {
+	if c.Cluster.Listen == "" {
+		if len(c.Cluster.Join) > 0 {
+			return errors.New("listen: must be set where join is")
+		}
+		return nil
+	}
+	cluster := c.Cluster
+	cluster.NodeID, cluster.Region = "node", c.Region // the id is made later
+	return cluster.Validate()
 }
 
 // inSection puts the section's name before every fault of a package, whose own keys it knows.

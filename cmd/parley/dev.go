@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/parley-sfu/parley/api"
@@ -29,8 +30,8 @@ type devCmd struct {
 
 // Run implements the command.
 func (c *devCmd) Run(ctx context.Context, out console) (err error) {
-	if c.Regions != 1 {
-		return errors.New("--regions: a node does not join others yet, so there is one region only")
+	if c.Regions < 1 || c.Regions > maxDevRegions {
+		return fmt.Errorf("--regions: from 1 to %d", maxDevRegions)
 	}
 	level, err := telemetry.ParseLevel(c.Log)
 	if err != nil {
@@ -47,26 +48,22 @@ func (c *devCmd) Run(ctx context.Context, out console) (err error) {
 	if err != nil {
 		return err
 	}
-	ln, err := listen(ctx, c.Listen)
+	nodes, err := c.nodes(ctx, key)
 	if err != nil {
 		return err
 	}
-	cfg, err := c.configure(ctx, ln.Addr(), key)
-	if err != nil {
-		return errors.Join(err, ln.Close())
-	}
-	return runDev(ctx, cfg, ln, log, func(w welcome) error { return w.print(out.stdout, c.JSON) })
+	return runDev(ctx, nodes, log, func(w welcome) error { return w.print(out.stdout, c.JSON) })
 }
 
 // configure makes the configuration of the node behind the address: everything embedded, loopback only.
-func (c *devCmd) configure(ctx context.Context, http net.Addr, key api.APIKey) (Config, error) {
+func (c *devCmd) configure(ctx context.Context, http net.Addr, data string, key api.APIKey) (Config, error) {
 	tcp, ok := http.(*net.TCPAddr)
 	if !ok || !tcp.IP.IsLoopback() {
 		return Config{}, fmt.Errorf("--listen: %s is not a loopback address; parley serve is for all others", http)
 	}
 	cfg := Defaults()
 	cfg.Listen = tcp.String()
-	cfg.DataDir = c.Data
+	cfg.DataDir = data
 	cfg.Node.Media.Listen = freeMediaAddress(ctx, *tcp)
 	cfg.Signal.Origins = signal.LoopbackOrigins()
 	cfg.API.PublicURL = "http://" + tcp.String()
@@ -94,31 +91,53 @@ func freeMediaAddress(ctx context.Context, http net.TCPAddr) string {
 	return next
 }
 
-// runDev runs the node and calls ready once a first meeting can be joined.
-func runDev(ctx context.Context, cfg Config, ln net.Listener, log *slog.Logger, ready func(welcome) error) error {
-	p, err := assemble(ctx, cfg, ln, log)
-	if err != nil {
-		return errors.Join(err, ln.Close())
-	}
+// runDev runs the nodes and calls ready once a first meeting can be joined through all of them.
+func runDev(ctx context.Context, nodes []devNode, log *slog.Logger, ready func(welcome) error) error {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
-	greeted := make(chan error, 1)
+	ended := make(chan error, len(nodes)+1)
+	for i, n := range nodes {
+		p, err := assemble(ctx, n.cfg, n.ln, log)
+		if err != nil {
+			stop(err)
+			for _, rest := range nodes[i:] {
+				err = errors.Join(err, rest.ln.Close())
+			}
+			ended <- err
+			nodes = nodes[:i]
+			break
+		}
+		go func() {
+			err := p.run(ctx)
+			stop(err) // one node that breaks ends them all
+			ended <- err
+		}()
+	}
 	go func() {
-		err := greet(ctx, cfg, ready)
+		err := greet(ctx, nodes, ready)
 		if err != nil {
 			stop(err)
 		}
-		greeted <- err
+		ended <- err
 	}()
-	err = p.run(ctx)
-	stop(nil)
-	return errors.Join(err, <-greeted)
+	var faults []error
+	for range len(nodes) + 1 {
+		faults = append(faults, <-ended)
+	}
+	for len(ended) > 0 {
+		faults = append(faults, <-ended)
+	}
+	return errors.Join(faults...)
 }
 
-// greet makes the first meeting as soon as the node can, and tells ready.
-func greet(ctx context.Context, cfg Config, ready func(welcome) error) error {
+// greet makes the first meeting as soon as all nodes can, and tells ready.
+func greet(ctx context.Context, nodes []devNode, ready func(welcome) error) error {
+	if len(nodes) == 0 {
+		return nil
+	}
 	const startLimit = 30 * time.Second
 	now := time.Now()
+	cfg := nodes[0].cfg
 	token, err := signUserToken(cfg.API.APIKeys[0], userClaims{
 		Sub: "dev", Rights: allRights(), IssuedAt: now.Unix(), ExpiresAt: now.Add(cfg.API.TokenLifetime - time.Minute).Unix(),
 	})
@@ -129,7 +148,7 @@ func greet(ctx context.Context, cfg Config, ready func(welcome) error) error {
 	defer cancel()
 	w := welcome{URL: cfg.API.PublicURL, Token: token}
 	for retry := time.NewTicker(50 * time.Millisecond); ; {
-		if err = w.awaken(limited); err == nil {
+		if err = w.awaken(limited, nodes); err == nil {
 			return ready(w)
 		}
 		select {
@@ -151,14 +170,24 @@ type welcome struct {
 	Token     string `json:"token"`
 	MeetingID string `json:"meeting_id"`
 	HostKey   string `json:"host_key"`
+
+	Regions []doorway `json:"regions,omitempty"` // where there are several
+}
+
+// doorway is how to enter the first meeting through one region.
+type doorway struct {
+	Region  string `json:"region"`
+	JoinURL string `json:"join_url"`
 }
 
 // awaken makes the first meeting once the node says that it is ready, over REST as any client would.
-func (w *welcome) awaken(ctx context.Context) error {
-	if _, err := w.call(ctx, http.MethodGet, "/readyz", nil); err != nil {
-		return err
+func (w *welcome) awaken(ctx context.Context, nodes []devNode) error {
+	for _, n := range nodes {
+		if _, err := w.call(ctx, http.MethodGet, n.cfg.API.PublicURL+"/readyz", nil); err != nil {
+			return err
+		}
 	}
-	answer, err := w.call(ctx, http.MethodPost, "/v1/meetings", []byte(`{"title": "First meeting", "settings": {"guests": true}}`))
+	answer, err := w.call(ctx, http.MethodPost, w.URL+"/v1/meetings", []byte(`{"title": "First meeting", "settings": {"guests": true}}`))
 	if err != nil {
 		return err
 	}
@@ -172,12 +201,18 @@ func (w *welcome) awaken(ctx context.Context) error {
 	}
 	w.MeetingID, w.JoinURL, w.HostKey = meeting.ID, meeting.JoinURL, meeting.HostKey
 	w.HostURL = meeting.JoinURL + "#host_key=" + meeting.HostKey
+	if len(nodes) == 1 {
+		return nil
+	}
+	for _, n := range nodes {
+		w.Regions = append(w.Regions, doorway{n.cfg.Region, n.cfg.API.PublicURL + "/m/" + meeting.ID})
+	}
 	return nil
 }
 
 // call makes one call and returns the answer's body; a refusal is an error.
-func (w *welcome) call(ctx context.Context, method, path string, body []byte) ([]byte, error) {
-	req, err := http.NewRequestWithContext(ctx, method, w.URL+path, bytes.NewReader(body))
+func (w *welcome) call(ctx context.Context, method, url string, body []byte) ([]byte, error) {
+	req, err := http.NewRequestWithContext(ctx, method, url, bytes.NewReader(body))
 	if err != nil {
 		return nil, err
 	}
@@ -190,7 +225,7 @@ func (w *welcome) call(ctx context.Context, method, path string, body []byte) ([
 	defer resp.Body.Close()
 	answer, err := io.ReadAll(io.LimitReader(resp.Body, 64<<10))
 	if err == nil && resp.StatusCode >= http.StatusBadRequest {
-		err = fmt.Errorf("%s %s: %s: %s", method, path, resp.Status, answer)
+		err = fmt.Errorf("%s %s: %s: %s", method, url, resp.Status, answer)
 	}
 	return answer, err
 }
@@ -200,15 +235,19 @@ func (w welcome) print(out io.Writer, asJSON bool) error {
 	if asJSON {
 		return json.NewEncoder(out).Encode(w)
 	}
+	var doors strings.Builder
+	for _, d := range w.Regions {
+		fmt.Fprintf(&doors, "  %-9s %s\n", d.Region, d.JoinURL)
+	}
 	_, err := fmt.Fprintf(out, `
   Parley is running. Everybody with the meeting's link can join; Ctrl-C stops it.
 
   Meeting   %s
   As host   %s
-
+%s
   New meetings, with a token for this machine
   %s/#token=%s
 
-`, w.JoinURL, w.HostURL, w.URL, w.Token)
+`, w.JoinURL, w.HostURL, doors.String(), w.URL, w.Token)
 	return err
 }

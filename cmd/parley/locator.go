@@ -11,7 +11,13 @@ import (
 )
 
 // locator translates between placement, which knows neither HTTP nor tokens, and api.
-type locator struct{ place *placement.Single }
+type locator struct{ place places }
+
+// places is placement for one node or for many.
+type places interface {
+	Candidates(ctx context.Context, hint placement.Hint) ([]placement.Node, error)
+	Regions() []placement.Region
+}
 
 // Candidates implements api.Locator.
 func (l locator) Candidates(ctx context.Context, req api.JoinRequest) ([]grant.Candidate, error) {

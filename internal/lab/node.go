@@ -10,6 +10,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 )
@@ -40,6 +42,32 @@ func StartNodeOn(tb testing.TB, dataDir string) *Node {
 	n := &Node{Process: start(tb, cmd), DataDir: dataDir}
 	n.awaitJSON(tb, n)
 	return n
+}
+
+// StartRegions runs `parley dev` with a node in each of several regions, all in one process, and waits until they are
+// ready. The nodes share their process; the first is the one that the others are found through.
+func StartRegions(tb testing.TB, regions int) []*Node {
+	tb.Helper()
+	dir := tb.TempDir()
+	cmd := exec.Command(Build(tb), "dev", "--json", "--listen", "127.0.0.1:0", "--data", dir, "--log", "info", "--regions", strconv.Itoa(regions))
+	cmd.Env = append(os.Environ(), "XDG_CONFIG_HOME="+filepath.Join(dir, "config"))
+	p := start(tb, cmd)
+	var ready struct {
+		Node
+		Regions []struct {
+			Region  string `json:"region"`
+			JoinURL string `json:"join_url"`
+		} `json:"regions"`
+	}
+	p.awaitJSON(tb, &ready)
+	nodes := make([]*Node, 0, regions)
+	for _, r := range ready.Regions {
+		n := ready.Node
+		n.Process, n.DataDir, n.JoinURL = p, dir, r.JoinURL
+		n.URL, _, _ = strings.Cut(r.JoinURL, "/m/")
+		nodes = append(nodes, &n)
+	}
+	return nodes
 }
 
 // Meeting is a meeting as POST /v1/meetings answers it.

@@ -49,6 +49,9 @@ type Fingerprint struct {
 	Value     string // upper-case hex pairs with colons
 }
 
+// String is the value of an a=fingerprint line.
+func (f Fingerprint) String() string { return f.Algorithm + " " + f.Value }
+
 var errFingerprint = errors.New("certificate does not match the fingerprint in the offer")
 
 func fingerprintOf(der []byte) Fingerprint {

@@ -1,0 +1,75 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"strings"
+
+	"github.com/parley-sfu/parley/cascade"
+	"github.com/parley-sfu/parley/internal/bus"
+	"github.com/parley-sfu/parley/internal/rtc"
+	"github.com/parley-sfu/parley/node"
+	"github.com/parley-sfu/parley/placement"
+)
+
+// linkSubject is where a node takes introductions of others; see cascade.Introducer.
+const linkSubject = "parley.link." // + node
+
+// cluster ties gossip, the bus and the SFU together: gossip knows where a node is, the bus carries the introduction, and
+// from then on the link is the SFU's own. It implements cascade.Directory and cascade.Introducer.
+type cluster struct {
+	id     string
+	bus    *bus.Bus
+	gossip *placement.Cluster
+	node   *node.Node
+}
+
+func newCluster(id string, b *bus.Bus) *cluster { return &cluster{id: id, bus: b} }
+
+// join makes the gossip of this node, whose media sockets are open by now.
+func (c *cluster) join(self placement.Node, n *node.Node, cfg Config, log *slog.Logger) (*placement.Locator, error) {
+	c.node = n
+	media, err := netip.ParseAddrPort(self.SFUEndpoint)
+	if err != nil {
+		return nil, fmt.Errorf("media address: %w", err)
+	}
+	self.Media, self.Fingerprint = media, n.Fingerprint().String()
+	cfg.Cluster.NodeID, cfg.Cluster.Region, cfg.Geo.Region = self.ID, self.Region, self.Region
+	if c.gossip, err = placement.New(cfg.Cluster, self, log); err != nil {
+		return nil, err
+	}
+	return placement.NewLocator(cfg.Geo, c.gossip.Nodes)
+}
+
+// run gossips and answers introductions until ctx ends.
+func (c *cluster) run(ctx context.Context) error {
+	if c == nil {
+		<-ctx.Done()
+		return nil
+	}
+	stop, err := c.bus.Serve(linkSubject+c.id, func(_ context.Context, introduction []byte) ([]byte, error) {
+		return c.node.Introduced(introduction)
+	})
+	if err != nil {
+		return fmt.Errorf("serve introductions: %w", err)
+	}
+	defer stop()
+	return c.gossip.Run(ctx)
+}
+
+// Lookup implements cascade.Directory.
+func (c *cluster) Lookup(id string) (cascade.Address, bool) {
+	n, ok := c.gossip.Lookup(id)
+	if !ok {
+		return cascade.Address{}, false
+	}
+	algorithm, value, _ := strings.Cut(n.Fingerprint, " ")
+	return cascade.Address{Media: n.Media, Fingerprint: rtc.Fingerprint{Algorithm: algorithm, Value: value}}, true
+}
+
+// Introduce implements cascade.Introducer.
+func (c *cluster) Introduce(ctx context.Context, id string, introduction []byte) ([]byte, error) {
+	return c.bus.Request(ctx, linkSubject+id, introduction)
+}
