@@ -52,6 +52,7 @@ type Link struct {
 	heard     atomic.Bool   // since the last heartbeat
 	over      chan struct{} // closed when the link is dead
 	told      chan struct{} // closed when the handler knows that, if it ever knew of the link
+	called    bool          // came of this node's own call; guarded by the Manager's mutex
 
 	mu      sync.Mutex
 	dead    bool
@@ -162,9 +163,9 @@ func openControl(conn net.Conn, client bool) (stream *sctp.Stream, closing func(
 	cfg := sctp.Config{NetConn: conn, LoggerFactory: rtc.Quiet(), RTOMax: 1000, MaxReceiveBufferSize: controlBuffer}
 	var association *sctp.Association
 	if client {
-		association, err = sctp.Client(cfg)
+		association, err = sctp.ClientWithOptions(cfg)
 	} else {
-		association, err = sctp.Server(cfg)
+		association, err = sctp.ServerWithOptions(cfg)
 	}
 	if err != nil {
 		return nil, nil, err

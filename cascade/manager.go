@@ -171,9 +171,9 @@ func (m *Manager) introduce(ctx context.Context, c *call, l *Link) (answer intro
 	if err != nil {
 		return answer, err
 	}
-	m.mu.Lock()
-	c.speaking = true
-	m.mu.Unlock()
+	if !m.speak(c) {
+		return answer, ErrBusy
+	}
 	ctx, cancel := context.WithTimeout(ctx, birthTimeout)
 	defer cancel()
 	if b, err = m.introducer.Introduce(ctx, l.Peer, b); err != nil {

@@ -36,6 +36,12 @@ func (n *neighbour) pauseLocked(now time.Time) (wait time.Duration) {
 	return wait
 }
 
+// calling reports whether the other node may be about to take this node's call. That does not end with its answer: an
+// introduction that it sent before it had heard of the call may still be on its way.
+func (n *neighbour) calling() bool {
+	return n.call != nil && n.call.speaking || n.coming.alive() && n.coming.called
+}
+
 func (c *call) pause(ctx context.Context) error {
 	timer := time.NewTimer(c.wait)
 	defer timer.Stop()
@@ -45,6 +51,14 @@ func (c *call) pause(ctx context.Context) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+}
+
+// speak notes that the other node is about to hear of a call. It returns false when the other's own call came first.
+func (m *Manager) speak(c *call) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	c.speaking = m.neighbourLocked(c.peer).call == c
+	return c.speaking
 }
 
 // neighbourLocked returns what is known of a node. Nodes that there is nothing to know of any more are forgotten when a
@@ -74,13 +88,14 @@ func (m *Manager) adopt(l *Link, mine *call) error {
 	switch theirs := mine == nil; {
 	case m.ctx == nil || m.closed:
 		err = ErrStopped
-	case theirs && n.call != nil && n.call.speaking && m.node < l.Peer, !theirs && n.call != mine:
+	case theirs && m.node < l.Peer && n.calling(), !theirs && n.call != mine:
 		err = ErrBusy
 	}
 	if err != nil {
 		m.mu.Unlock()
 		return err
 	}
+	l.called = mine != nil
 	given, replaced := n.call, n.coming
 	n.call, n.coming = nil, l
 	m.running.Go(func() { m.attend(l) })

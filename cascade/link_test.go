@@ -1,0 +1,351 @@
+package cascade
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/pion/sctp"
+
+	"github.com/parley-sfu/parley/internal/rtc"
+)
+
+func TestOneCallsTheOther(t *testing.T) {
+	_, ends := settle(t, "node-a", "node-b")
+	a, b := ends[0], ends[1]
+	start := time.Now()
+	la, lb := connect(a, b)
+	t.Logf("up after %v", time.Since(start))
+	talk(a, b, la, "tr_1")
+	talk(b, a, lb, "tr_2")
+	gone := Gone{Group: "mtg_1", Track: "tr_1"}
+	if err := lb.SendGone(gone); err != nil {
+		t.Fatal(err)
+	}
+	if got := a.next("gone"); got.gone != gone {
+		t.Errorf("gone: %+v", got.gone)
+	}
+	a.links.Need("node-b")
+	b.links.Need("node-a")
+	a.links.Need("node-a")
+	a.links.Need("node-x")
+	if la, lb := a.links.Links(), b.links.Links(); len(la) != 1 || len(lb) != 1 {
+		t.Errorf("%d and %d links", len(la), len(lb))
+	}
+}
+
+// TestBothCall: introductions that cross each other make exactly one link.
+func TestBothCall(t *testing.T) {
+	w, ends := settle(t, "node-a", "node-b")
+	a, b := ends[0], ends[1]
+	both := make(chan struct{}, 2)
+	w.by(func(_ context.Context, to string, b []byte) ([]byte, error) {
+		both <- struct{}{}
+		for len(both) < 2 {
+			time.Sleep(time.Millisecond)
+		}
+		return w.deliver(to, b)
+	})
+	a.links.Need("node-b")
+	b.links.Need("node-a")
+	la, lb := a.next("up").link, b.next("up").link
+	talk(a, b, la, "tr_1")
+	talk(b, a, lb, "tr_2")
+	if !la.transport.Ready() || len(a.links.Links()) != 1 || len(b.links.Links()) != 1 {
+		t.Error("not one link each")
+	}
+	a.stop()
+	a.next("down")
+	b.next("down") // and no other link behind it
+}
+
+// TestCallsAtRandomMoments: whoever calls whom when, and whichever end of a link dies, both have one link in the end.
+func TestCallsAtRandomMoments(t *testing.T) {
+	_, ends := settle(t, "node-a", "node-b")
+	a, b := ends[0], ends[1]
+	for round := range 15 {
+		first, second := a, b
+		if round%2 == 1 {
+			first, second = b, a
+		}
+		first.links.Need(second.id)
+		delayed := time.AfterFunc(time.Duration(round)*500*time.Microsecond, func() { second.links.Need(first.id) })
+		la, lb := a.next("up").link, b.next("up").link
+		delayed.Stop()
+		talk(a, b, la, "tr_1")
+		talk(b, a, lb, "tr_2")
+		if round%3 == 0 {
+			la.die(errDead)
+		} else {
+			lb.die(errDead)
+		}
+		a.next("down")
+		b.next("down")
+	}
+}
+
+// TestWrongFingerprint: a node that does not have the certificate which gossip announced gets no link, whoever calls.
+func TestWrongFingerprint(t *testing.T) {
+	for _, caller := range []int{0, 1} {
+		t.Run(fmt.Sprint("caller ", caller), func(t *testing.T) {
+			w, ends := settle(t, "node-a", "node-b")
+			right, _ := w.Lookup("node-b")
+			w.announce("node-b", Address{right.Media, rtc.Fingerprint{Algorithm: "sha-256", Value: strings.Repeat("00:", 31) + "00"}})
+			from, to := ends[caller], ends[1-caller]
+			from.links.Need(to.id)
+			t.Logf("ended: %s; %s", ends[0].ended(), ends[1].ended())
+			w.announce("node-b", right) // gossip has caught up
+			connect(from, to)           // and this is the first link that comes up
+		})
+	}
+}
+
+// TestSilence: a node that vanishes without a word is missed by the heartbeats, within four of them.
+func TestSilence(t *testing.T) {
+	_, ends := settle(t, "node-a", "node-b")
+	a, b := ends[0], ends[1]
+	l, _ := connect(a, b)
+	start := time.Now()
+	b.cut()
+	a.next("down")
+	t.Logf("found after %v", time.Since(start))
+	if why := a.ended(); why != rtc.ErrSilent.Error() {
+		t.Errorf("ended: %s", why)
+	}
+	if err := l.Send(pullOf("tr_1")); !errors.Is(err, errDead) {
+		t.Errorf("sending on a dead link: %v", err)
+	}
+	b.next("down")
+}
+
+// TestLifeGoesOn: a link with nothing on it stays up.
+func TestLifeGoesOn(t *testing.T) {
+	_, ends := settle(t, "node-a", "node-b")
+	l, _ := connect(ends[0], ends[1])
+	select {
+	case got := <-ends[0].events:
+		t.Errorf("%s: %s", got.what, ends[0].ended())
+	case <-time.After(3 * 200 * time.Millisecond):
+	}
+	talk(ends[0], ends[1], l, "tr_1")
+}
+
+// TestRestart: a node that comes back under its name gets a new link in the place of the old, which may not yet have been
+// missed.
+func TestRestart(t *testing.T) {
+	w, ends := settle(t, "node-a", "node-b")
+	a, b := ends[0], ends[1]
+	old, _ := connect(a, b)
+	b.cut()
+	b = w.start("node-b")
+	b.links.Need("node-a")
+	if got := a.next("down").link; got != old {
+		t.Error("another link went down")
+	}
+	la, lb := a.next("up").link, b.next("up").link
+	talk(a, b, la, "tr_1")
+	talk(b, a, lb, "tr_2")
+}
+
+// TestIntroductionsGoAstray: what is lost, refused, late or repeated on the bus costs time, and no link that is up.
+func TestIntroductionsGoAstray(t *testing.T) {
+	w, ends := settle(t, "node-a", "node-b")
+	a, b := ends[0], ends[1]
+	carried := make(chan []byte, 16)
+	lost := func(answered bool) func(context.Context, string, []byte) ([]byte, error) {
+		return func(_ context.Context, to string, b []byte) ([]byte, error) {
+			defer func() { carried <- b }()
+			if answered {
+				_, err := w.deliver(to, b)
+				return nil, errors.Join(err, errors.New("the answer is lost"))
+			}
+			return nil, errors.New("lost")
+		}
+	}
+	w.by(lost(false))
+	a.links.Need("node-b")
+	<-carried
+	w.by(lost(true))
+	need(a, "node-b")
+	late := <-carried
+	w.by(nil)
+	need(a, "node-b")
+	la, lb := a.next("up").link, b.next("up").link
+	for range 3 {
+		if _, err := b.links.Introduced(late); err != nil {
+			t.Fatal(err)
+		}
+	}
+	talk(a, b, la, "tr_1")
+	talk(b, a, lb, "tr_2")
+	if len(b.links.Links()) != 1 {
+		t.Error("a late introduction displaced a link")
+	}
+}
+
+// need calls once the last call is over.
+func need(e *end, node string) {
+	e.t.Helper()
+	deadline := time.Now().Add(10 * time.Second)
+	for time.Now().Before(deadline) {
+		e.links.mu.Lock()
+		calling := e.links.neighbours[node].call != nil
+		e.links.mu.Unlock()
+		if !calling {
+			e.links.Need(node)
+			return
+		}
+		time.Sleep(time.Millisecond)
+	}
+	e.t.Fatal("the call never ended")
+}
+
+// TestUselessAnswers: a call that is answered with something else than an answer fails, and the next one does not.
+func TestUselessAnswers(t *testing.T) {
+	for name, answer := range map[string]string{
+		"nothing": "", "garbage": "hello", "no credentials": `{"from":"node-b"}`,
+		"of another node": `{"from":"node-c","ufrag":"aaaa","password":"bbbbbbbbbbbbbbbbbbbbbbbb"}`,
+		"too long":        `{"from":"` + strings.Repeat("b", maxMessage) + `"}`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			w, ends := settle(t, "node-a", "node-b")
+			asked := make(chan struct{}, 1)
+			w.by(func(context.Context, string, []byte) ([]byte, error) {
+				defer func() { asked <- struct{}{} }()
+				return []byte(answer), nil
+			})
+			ends[0].links.Need("node-b")
+			<-asked
+			w.by(nil)
+			need(ends[0], "node-b")
+			ends[0].next("up")
+		})
+	}
+}
+
+// TestStrangersIntroductions: whom gossip does not know is not answered.
+func TestStrangersIntroductions(t *testing.T) {
+	_, ends := settle(t, "node-a")
+	for name, b := range map[string]string{
+		"nothing": "", "garbage": "hello", "nobody": "{}",
+		"unknown":        `{"from":"node-x","ufrag":"aaaa","password":"bbbbbbbbbbbbbbbbbbbbbbbb"}`,
+		"this node":      `{"from":"node-a","ufrag":"aaaa","password":"bbbbbbbbbbbbbbbbbbbbbbbb"}`,
+		"no credentials": `{"from":"node-a"}`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			if answer, err := ends[0].links.Introduced([]byte(b)); err == nil {
+				t.Errorf("answered %s", answer)
+			}
+		})
+	}
+}
+
+// TestBadControlMessages: what no honest node says is passed over; what cannot be passed over ends the link.
+func TestBadControlMessages(t *testing.T) {
+	_, ends := settle(t, "node-a", "node-b")
+	a, b := ends[0], ends[1]
+	l, _ := connect(a, b)
+	say := func(s string) {
+		if _, err := l.control.WriteSCTP([]byte(s), sctp.PayloadTypeWebRTCString); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, s := range []string{"hello", "{}", "[]", `{"pull":{}}`, `{"pull":{"group":"g","track":"t","layers":9}}`, `{"new":1}`, "\x00\xff"} {
+		say(s)
+	}
+	talk(a, b, l, "tr_1")
+	if err := l.Send(Pull{Group: "mtg_1", Track: strings.Repeat("x", maxMessage)}); err == nil {
+		t.Error("sent a message that is too big")
+	}
+	talk(a, b, l, "tr_2")
+	say(`{"new":"` + strings.Repeat("x", 2*maxMessage) + `"}`)
+	b.next("down")
+	a.next("down")
+	connect(a, b)
+}
+
+// TestOtherEndDoesNotRead: messages for a node that reads none are not kept without end.
+func TestOtherEndDoesNotRead(t *testing.T) {
+	_, ends := settle(t, "node-a", "node-b")
+	a, b := ends[0], ends[1]
+	b.hold = make(chan struct{})
+	defer close(b.hold)
+	l, _ := connect(a, b)
+	var err error
+	for range 10 * maxBacklog / 100 {
+		if err = l.Send(pullOf("tr_1")); err != nil {
+			break
+		}
+	}
+	if !errors.Is(err, errBehind) {
+		t.Errorf("error %v", err)
+	}
+	a.next("down")
+}
+
+// TestEnd: with Run every link ends, both nodes know at once, and nothing begins again.
+func TestEnd(t *testing.T) {
+	_, ends := settle(t, "node-a", "node-b")
+	a, b := ends[0], ends[1]
+	connect(a, b)
+	start := time.Now()
+	a.stop()
+	a.next("down")
+	b.next("down")
+	t.Logf("over after %v", time.Since(start))
+	if why := b.ended(); why == rtc.ErrSilent.Error() {
+		t.Error("the other node was not told")
+	}
+	a.links.Need("node-b")
+	b.links.Need("node-a")
+	if _, err := a.links.Introduced([]byte(`{"from":"node-b","ufrag":"aaaa","password":"bbbbbbbbbbbbbbbbbbbbbbbb"}`)); !errors.Is(err, ErrStopped) {
+		t.Errorf("error %v", err)
+	}
+	if len(a.links.Links()) != 0 {
+		t.Error("links are left")
+	}
+}
+
+// TestPause: calls to a node that does not answer become rare, and no rarer than one a second.
+func TestPause(t *testing.T) {
+	n, now := &neighbour{}, time.Now()
+	var waits []time.Duration
+	for range 8 {
+		wait := n.pauseLocked(now)
+		waits = append(waits, wait/time.Millisecond)
+		now = now.Add(wait)
+	}
+	if got := fmt.Sprintf("%d", waits); got != "[0 50 100 200 400 800 1000 1000]" {
+		t.Errorf("waits in ms: %s", got)
+	}
+	if wait := n.pauseLocked(now.Add(time.Minute)); wait != 0 {
+		t.Errorf("waits %v after a minute", wait)
+	}
+}
+
+func TestConfig(t *testing.T) {
+	for name, tc := range map[string]struct {
+		cfg    Config
+		faults []string
+	}{
+		"defaults":      {Defaults(), nil},
+		"too fast":      {Config{time.Millisecond, 3}, []string{"heartbeat"}},
+		"all at once":   {Config{}, []string{"heartbeat", "missed"}},
+		"too impatient": {Config{time.Second, 1}, []string{"missed"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			err := tc.cfg.Validate()
+			if (err == nil) != (tc.faults == nil) {
+				t.Fatalf("error %v", err)
+			}
+			for _, f := range tc.faults {
+				if !strings.Contains(err.Error(), f+":") {
+					t.Errorf("%v does not name %s", err, f)
+				}
+			}
+		})
+	}
+}
