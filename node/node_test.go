@@ -116,6 +116,13 @@ func join(t testing.TB, n *Node, id string, differently ...how) *client {
 	if err := me.RegisterDefaultCodecs(); err != nil {
 		t.Fatal(err)
 	}
+	for uri, kind := range map[string]webrtc.RTPCodecType{
+		uriMID: webrtc.RTPCodecTypeVideo, uriRID: webrtc.RTPCodecTypeVideo, uriAudioLevel: webrtc.RTPCodecTypeAudio,
+	} {
+		if err := me.RegisterHeaderExtension(webrtc.RTPHeaderExtensionCapability{URI: uri}, kind); err != nil {
+			t.Fatal(err)
+		}
+	}
 	se := webrtc.SettingEngine{}
 	se.SetIncludeLoopbackCandidate(true)
 	for _, d := range differently {
