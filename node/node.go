@@ -49,18 +49,22 @@ func New(cfg Config, events RoomEvents, cluster *Cluster, log *slog.Logger) (*No
 	return n, nil
 }
 
-// Run serves until ctx ends, then closes every peer. It returns an error only when a media socket breaks.
+// Run serves until ctx ends, then closes every peer and link. It returns an error only when a media socket breaks.
 func (n *Node) Run(ctx context.Context) error {
 	own, stop := context.WithCancelCause(ctx)
-	var wg sync.WaitGroup
-	wg.Go(func() { stop(n.endpoint.Run(own)) })
-	wg.Go(func() { n.tick(own) })
-	wg.Go(func() { stop(n.runLinks(own)) })
+	sockets, closeSockets := context.WithCancel(context.WithoutCancel(ctx)) // last: the others say goodbye over them
+	defer closeSockets()
+	var talkers, socket sync.WaitGroup
+	socket.Go(func() { stop(n.endpoint.Run(sockets)) })
+	talkers.Go(func() { n.tick(own) })
+	talkers.Go(func() { stop(n.runLinks(own)) })
 	<-own.Done()
 	for _, p := range n.shut() {
 		p.Close()
 	}
-	wg.Wait()
+	talkers.Wait()
+	closeSockets()
+	socket.Wait()
 	if ctx.Err() != nil {
 		return nil
 	}

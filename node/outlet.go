@@ -116,7 +116,7 @@ func (s *outletStream) send(t *rtc.Transport, p *packet.Packet, out *udp.Batch) 
 	s.credit = min(s.credit+1, maxCredit)
 	s.packets++
 	s.octets += uint32(n - head)
-	s.outlet.relay.sentBytes.Add(bytes)
+	s.outlet.relay.sent.Add(uint64(bytes))
 	return true
 }
 
@@ -157,7 +157,7 @@ func (s *outletStream) resend(seq uint16, _ int64, out *udp.Batch) bool {
 	n := body + copy(buf[body:], p.Payload())
 	s.repairAt++
 	bytes := t.Send(out, &s.repair, buf, head, n)
-	s.outlet.relay.sentBytes.Add(bytes)
+	s.outlet.relay.sent.Add(uint64(bytes))
 	return bytes != 0
 }
 

@@ -16,10 +16,11 @@ import (
 // outlives each link, and pulls everything again over the next. It implements cascade.Handler, and publisher for the
 // tracks that it pulls.
 type relay struct {
-	node      *Node
-	peer      string
-	in        *ingress
-	sentBytes counter
+	node     *Node
+	peer     string
+	in       *ingress
+	sent     atomic.Uint64 // bytes of media over all links
+	received atomic.Uint64 // likewise
 
 	sendMu sync.Mutex // held while a pull is sent, so that the last to be sent is the last wish; before mu
 
@@ -37,12 +38,6 @@ type pull struct {
 	refused int64 // when the other node last said that it does not have the track; 0 otherwise
 }
 
-// counter counts bytes of a link; ours alone, since links come and go.
-type counter struct{ atomic.Uint64 }
-
-// Add adds n, which is not negative.
-func (c *counter) Add(n int) { c.Uint64.Add(uint64(n)) }
-
 // pullAgain is how long after a refusal a pull is sent again: the track may have been announced before it was there.
 const pullAgain = 200 * time.Millisecond
 
@@ -57,7 +52,14 @@ func newRelay(n *Node, peer string) *relay {
 func (r *relay) Wants(h *packet.Header, b []byte) bool { return r.in.wants(h, b) }
 
 // RTP implements cascade.Handler.
-func (r *relay) RTP(run []*packet.Packet, out *udp.Batch) { r.in.take(run, out) }
+func (r *relay) RTP(run []*packet.Packet, out *udp.Batch) {
+	bytes := 0
+	for _, p := range run {
+		bytes += len(p.Buf)
+	}
+	r.received.Add(uint64(bytes))
+	r.in.take(run, out)
+}
 
 // RTCP implements cascade.Handler.
 func (r *relay) RTCP(b []byte, out *udp.Batch) {

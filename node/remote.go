@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/parley-sfu/parley/cascade"
+	"github.com/parley-sfu/parley/internal/rtc"
 )
 
 // Cluster is what a node needs to exchange tracks with other nodes.
@@ -16,6 +17,9 @@ type Cluster struct {
 	Directory  cascade.Directory
 	Introducer cascade.Introducer
 }
+
+// Fingerprint is that of the certificate which other nodes see on links.
+func (n *Node) Fingerprint() rtc.Fingerprint { return n.endpoint.Fingerprint() }
 
 func (n *Node) joinCluster(c Cluster, log *slog.Logger) (err error) {
 	n.links, err = cascade.New(c.NodeID, c.Links, n.endpoint, c.Directory, c.Introducer,
@@ -85,6 +89,7 @@ func (n *Node) relay(peer string) *relay {
 	if r == nil {
 		r = newRelay(n, peer)
 		n.relays[peer] = r
+		r.measure()
 	}
 	return r
 }

@@ -72,13 +72,20 @@ func assemble(ctx context.Context, cfg Config, http net.Listener, log *slog.Logg
 		return nil, err
 	}
 
-	p.api, err = api.New(cfg.API, api.Deps{
+	deps := api.Deps{
 		Signal: p.signal, Keys: p.keys, Revoked: p.revoked, Bus: p.bus, Locator: locator{place}, Log: log,
 		Web: web.Handler(), Metrics: telemetry.Handler(), Ready: p.missing,
-	})
+	}
+	if p.cluster != nil { // a nil *cluster must not become a Cluster
+		p.cluster.occupancy = p.signal.Occupancy
+		deps.Cluster = p.cluster
+	}
+	if p.api, err = api.New(cfg.API, deps); err != nil {
+		return nil, err
+	}
 	p.control = newControl(cfg.DataDir, p.keys, log)
 	p.measure(id, cfg.Region)
-	return p, err
+	return p, nil
 }
 
 // place says who this node is, to itself alone or to the cluster, and returns what chooses among nodes.

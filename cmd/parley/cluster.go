@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"strings"
+	"sync"
 
 	"github.com/parley-sfu/parley/cascade"
 	"github.com/parley-sfu/parley/internal/bus"
@@ -14,16 +15,20 @@ import (
 	"github.com/parley-sfu/parley/placement"
 )
 
+// drainSubject is where a node is told to take nothing new, or to do so again.
+const drainSubject = "parley.drain." // + node
+
 // linkSubject is where a node takes introductions of others; see cascade.Introducer.
 const linkSubject = "parley.link." // + node
 
 // cluster ties gossip, the bus and the SFU together: gossip knows where a node is, the bus carries the introduction, and
 // from then on the link is the SFU's own. It implements cascade.Directory and cascade.Introducer.
 type cluster struct {
-	id     string
-	bus    *bus.Bus
-	gossip *placement.Cluster
-	node   *node.Node
+	id        string
+	bus       *bus.Bus
+	gossip    *placement.Cluster
+	node      *node.Node
+	occupancy func() map[string]int // people by meeting on this node; set before run
 }
 
 func newCluster(id string, b *bus.Bus) *cluster { return &cluster{id: id, bus: b} }
@@ -56,6 +61,17 @@ func (c *cluster) run(ctx context.Context) error {
 		return fmt.Errorf("serve introductions: %w", err)
 	}
 	defer stop()
+	drained, err := c.bus.Serve(drainSubject+c.id, c.drained)
+	if err != nil {
+		return fmt.Errorf("serve drain: %w", err)
+	}
+	defer drained()
+	own, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	wg.Go(func() { c.sample(own) })
+	defer cancel()
 	return c.gossip.Run(ctx)
 }
 

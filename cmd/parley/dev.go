@@ -112,6 +112,10 @@ func runDev(ctx context.Context, nodes []devNode, log *slog.Logger, ready func(w
 			stop(err) // one node that breaks ends them all
 			ended <- err
 		}()
+		select { // the first node runs NATS for the others
+		case <-p.bus.Ready():
+		case <-ctx.Done():
+		}
 	}
 	go func() {
 		err := greet(ctx, nodes, ready)

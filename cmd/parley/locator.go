@@ -21,7 +21,7 @@ type places interface {
 
 // Candidates implements api.Locator.
 func (l locator) Candidates(ctx context.Context, req api.JoinRequest) ([]grant.Candidate, error) {
-	nodes, err := l.place.Candidates(ctx, placement.Hint{Region: req.Region, RTTs: req.RegionRTTs, Remote: req.RemoteIP})
+	nodes, err := l.place.Candidates(ctx, placement.Hint{Region: req.Region, RTTs: req.RegionRTTs, Remote: req.RemoteIP, Room: req.Room})
 	if err != nil {
 		return nil, err
 	}

@@ -50,6 +50,7 @@ func house() []room {
 		{dir: "internal/udp", floor: 1},
 		{dir: "internal/rtc", floor: 1, extra: []string{"internal/udp", "internal/packet"}},
 		{dir: "internal/telemetry", floor: 0}, // under all of them
+		{dir: "internal/mailbox", floor: 0},
 		{dir: "internal/lab", floor: 7, only: append(public, "internal/telemetry", "internal/lab")},
 	}
 }

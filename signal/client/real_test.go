@@ -49,7 +49,7 @@ func newRealServer(t *testing.T) *realServer {
 	nodeConfig := node.Defaults()
 	nodeConfig.Media.Listen = "127.0.0.1:0"
 	speakers := signal.NewSpeakers()
-	sfu, err := node.New(nodeConfig, speakers, log)
+	sfu, err := node.New(nodeConfig, speakers, nil, log)
 	must(err)
 	svc, err := signal.New(signal.Defaults(), signal.Deps{
 		Media: signal.OnNode(sfu), Speakers: speakers, Bus: nats, Keys: keys, Revoked: revoked, NodeID: "n1", Log: log,

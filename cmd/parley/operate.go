@@ -1,0 +1,114 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+	"strconv"
+	"syscall"
+	"time"
+
+	"github.com/parley-sfu/parley/api"
+	"github.com/parley-sfu/parley/placement"
+)
+
+// The part of cluster that operators see. It implements api.Cluster.
+
+// Nodes implements api.Cluster.
+func (c *cluster) Nodes() []api.ClusterNode {
+	known := c.gossip.Nodes()
+	nodes := make([]api.ClusterNode, 0, len(known))
+	for _, n := range known {
+		nodes = append(nodes, api.ClusterNode{
+			ID: n.ID, Region: n.Region, SFUEndpoint: n.SFUEndpoint, SignalEndpoint: n.SignalEndpoint,
+			Roles: append([]string{}, n.Roles...), Version: n.Version, Draining: n.Draining, Self: n.ID == c.id,
+			Load: api.ClusterLoad{
+				CPU: n.Load.CPU, PacketsPerSecond: n.Load.PacketsPerSecond, BitsPerSecond: n.Load.BitsPerSecond,
+				Participants: n.Load.Participants,
+			},
+		})
+	}
+	return nodes
+}
+
+// Rooms implements api.Cluster.
+func (c *cluster) Rooms(context.Context) ([]api.ClusterRoom, error) {
+	var rooms []api.ClusterRoom
+	for meeting, people := range c.occupancy() {
+		rooms = append(rooms, api.ClusterRoom{MeetingID: meeting, Node: c.id, Participants: people})
+	}
+	return rooms, nil
+}
+
+// Links implements api.Cluster.
+func (c *cluster) Links() []api.ClusterLink {
+	var links []api.ClusterLink
+	for _, l := range c.node.LinkStats() {
+		peer, _ := c.gossip.Lookup(l.Peer)
+		links = append(links, api.ClusterLink{
+			Peer: l.Peer, Region: peer.Region, Up: l.Up, SentBytes: l.Sent, ReceivedBytes: l.Received,
+		})
+	}
+	return links
+}
+
+// SetDraining implements api.Cluster.
+func (c *cluster) SetDraining(ctx context.Context, id string, draining bool) error {
+	if id == c.id {
+		c.gossip.SetDraining(draining)
+		return nil
+	}
+	_, err := c.bus.Request(ctx, drainSubject+id, strconv.AppendBool(nil, draining))
+	return err
+}
+
+// drained is told by another node what SetDraining was called with there.
+func (c *cluster) drained(_ context.Context, b []byte) ([]byte, error) {
+	draining, err := strconv.ParseBool(string(b))
+	if err != nil {
+		return nil, fmt.Errorf("drain: %w", err)
+	}
+	c.gossip.SetDraining(draining)
+	return nil, nil
+}
+
+// sampleEvery is how often this node's load is measured; each measurement counts for an eighth.
+const sampleEvery = time.Second
+
+// sample tells the cluster how busy this node is, until ctx ends.
+func (c *cluster) sample(ctx context.Context) {
+	tick := time.NewTicker(sampleEvery)
+	defer tick.Stop()
+	var load placement.Load
+	before, at := c.node.Traffic(), time.Now()
+	cpu := processTime()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		now, traffic, used := time.Now(), c.node.Traffic(), processTime()
+		seconds := now.Sub(at).Seconds()
+		smooth(&load.CPU, min(1, (used-cpu).Seconds()/seconds/float64(runtime.GOMAXPROCS(0))))
+		smooth(&load.PacketsPerSecond, float64(traffic.Packets-before.Packets)/seconds)
+		smooth(&load.BitsPerSecond, float64(traffic.Bytes-before.Bytes)*8/seconds)
+		load.Participants = 0
+		for _, people := range c.occupancy() {
+			load.Participants += people
+		}
+		before, at, cpu = traffic, now, used
+		c.gossip.SetLoad(load)
+	}
+}
+
+func smooth(to *float64, measured float64) { *to += (measured - *to) / 8 }
+
+// processTime is the processor time that this process has used so far.
+func processTime() time.Duration {
+	var used syscall.Rusage
+	if syscall.Getrusage(syscall.RUSAGE_SELF, &used) != nil {
+		return 0
+	}
+	return time.Duration(used.Utime.Nano() + used.Stime.Nano())
+}
