@@ -27,8 +27,8 @@ if (scene.page === 'meeting') {
 
 const pages: Record<string, () => preact.JSX.Element> = {
   home: () => <Home />,
-  prejoin: () => <Prejoin client={client} name="Ada Okafor" host={false} onName={ignore} onJoin={ignore} />,
-  waiting: () => <Waiting client={client} name="Ada Okafor" />,
+  prejoin: () => <Prejoin client={client} name="Blue Room" host={false} onName={ignore} onJoin={ignore} />,
+  waiting: () => <Waiting client={client} name="Blue Room" />,
   closed: () => <Closed client={client} onBack={ignore} />,
   meeting: () => <Meeting client={client} meetingId="mtg_8kq2v7x4n1" />,
 }

@@ -7,12 +7,12 @@ import { until } from './person.mjs'
 import { newMeeting, ready } from './rest.mjs'
 
 const people = [
-  { name: 'Amara', wall: '#28536b', light: '#7ea8be', skin: '#8d5524', hair: '#1b1210', shirt: '#f2b134' },
-  { name: 'Jonas', wall: '#5b4b49', light: '#c2b0a3', skin: '#f1c9a5', hair: '#a0642d', shirt: '#2f6690' },
-  { name: 'Mei', wall: '#3d5a45', light: '#a3c4a8', skin: '#e8b88f', hair: '#20181a', shirt: '#e56b6f' },
-  { name: 'Rafael', wall: '#6d4c6f', light: '#c9a7c7', skin: '#c68642', hair: '#2c1b18', shirt: '#e9edc9' },
-  { name: 'Ingrid', wall: '#31465b', light: '#a5b8cc', skin: '#f6d5bd', hair: '#dcb878', shirt: '#5f7a61' },
-  { name: 'Samir', wall: '#6a5836', light: '#d9c28c', skin: '#b87a4b', hair: '#17130f', shirt: '#355070' },
+  { name: 'Blue room', wall: '#28536b', light: '#7ea8be', skin: '#8d5524', hair: '#1b1210', shirt: '#f2b134' },
+  { name: 'Brown room', wall: '#5b4b49', light: '#c2b0a3', skin: '#f1c9a5', hair: '#a0642d', shirt: '#2f6690' },
+  { name: 'Green room', wall: '#3d5a45', light: '#a3c4a8', skin: '#e8b88f', hair: '#20181a', shirt: '#e56b6f' },
+  { name: 'Violet room', wall: '#6d4c6f', light: '#c9a7c7', skin: '#c68642', hair: '#2c1b18', shirt: '#e9edc9' },
+  { name: 'Slate room', wall: '#31465b', light: '#a5b8cc', skin: '#f6d5bd', hair: '#dcb878', shirt: '#5f7a61' },
+  { name: 'Gold room', wall: '#6a5836', light: '#d9c28c', skin: '#b87a4b', hair: '#17130f', shirt: '#355070' },
 ]
 
 /** Runs in the page before its own scripts: the camera is a drawing of somebody who sways a little. */
