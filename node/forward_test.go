@@ -2,6 +2,7 @@ package node
 
 import (
 	"fmt"
+	"net"
 	"testing"
 
 	"github.com/pion/rtp"
@@ -10,8 +11,8 @@ import (
 	"github.com/parley-sfu/parley/internal/udp"
 )
 
-// audience is a room with one camera and viewers whose connections are up but whose sockets are gone, so that only the
-// node's own work is measured.
+// audience is a room with one camera and viewers whose connections are up but read no longer: sockets that nobody reads
+// stand in their places, so that only the node's own work is measured.
 type audience struct {
 	publisher *client
 	layer     *layer
@@ -44,12 +45,27 @@ func seat(t testing.TB, viewers int) *audience {
 		v.events.until(t, "the slot shows the camera", func() bool { return len(v.events.slots) == 1 && v.events.slots[0].Layer != "" })
 	}
 	for _, v := range seated {
-		if err := v.pc.GracefulClose(); err != nil {
-			t.Fatal(err)
-		}
+		v.deafen()
 	}
 	a.in, a.picture = 1, vp8Frame(false, 2)[:14]
 	return a
+}
+
+// deafen closes the client and keeps its port open, so that the kernel answers nothing for it.
+func (c *client) deafen() {
+	c.t.Helper()
+	pair, err := c.pc.SCTP().Transport().ICETransport().GetSelectedCandidatePair()
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	if err := c.pc.GracefulClose(); err != nil {
+		c.t.Fatal(err)
+	}
+	deaf, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.ParseIP(pair.Local.Address), Port: int(pair.Local.Port)})
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	c.t.Cleanup(func() { _ = deaf.Close() })
 }
 
 // show forwards a picture of len(run) packets.
