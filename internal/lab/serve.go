@@ -31,17 +31,22 @@ api:
 	if err := os.WriteFile(config, []byte(content), 0o600); err != nil {
 		tb.Fatal(err)
 	}
-	binary := Build(tb)
+	n.Token = tokenFor(tb, config)
+	serve := exec.Command(Build(tb), "serve", "--config", config)
+	inside(l.Server, serve)
+	n.Process = start(tb, serve)
+	return n
+}
+
+// tokenFor makes a user token for the node of a configuration.
+func tokenFor(tb testing.TB, config string) string {
+	tb.Helper()
 	var stderr bytes.Buffer
-	token := exec.Command(binary, "token", "--config", config)
+	token := exec.Command(Build(tb), "token", "--config", config)
 	token.Stderr = &stderr
 	out, err := token.Output()
 	if err != nil {
 		tb.Fatalf("lab: parley token: %v\n%s", err, stderr.String())
 	}
-	n.Token = strings.TrimSpace(string(out))
-	serve := exec.Command(binary, "serve", "--config", config)
-	inside(l.Server, serve)
-	n.Process = start(tb, serve)
-	return n
+	return strings.TrimSpace(string(out))
 }

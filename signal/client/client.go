@@ -21,6 +21,7 @@ var errLeft = errors.New("left the meeting")
 // is being resumed such calls return ErrNotConnected.
 type Client struct {
 	ticket Ticket
+	door   int // counts candidates tried; serve alone uses it
 	opts   Options
 	log    *slog.Logger
 	events *eventQueue

@@ -27,6 +27,12 @@ type session struct {
 func (c *Client) serve(ctx context.Context) error {
 	var s session
 	sock, err := c.open(ctx, c.ticket.JoinToken)
+	for range c.ticket.Alternates {
+		if err == nil || isRefusal(err) || ctx.Err() != nil {
+			break
+		}
+		sock, err = c.open(ctx, c.ticket.JoinToken)
+	}
 	if err != nil {
 		return err
 	}
@@ -47,10 +53,15 @@ func (c *Client) serve(ctx context.Context) error {
 	}
 }
 
+// open opens a socket to the node that was reached last. When that cannot be reached, the next call tries the next
+// candidate of the ticket.
 func (c *Client) open(ctx context.Context, token string) (*socket, error) {
 	started := time.Now()
-	sock, err := dial(ctx, c.ticket.SignalEndpoint, token, c.opts)
+	sock, err := dial(ctx, c.ticket.door(c.door), token, c.opts)
 	if err != nil {
+		if !isRefusal(err) {
+			c.door++
+		}
 		return nil, err
 	}
 	c.watch.socketOpen(time.Since(started))

@@ -149,6 +149,14 @@ func (t Ticket) validate() error {
 	return errors.Join(faults...)
 }
 
+// door returns the signalling endpoint of a candidate: the first, then the alternates, then the first again.
+func (t Ticket) door(i int) string {
+	if i %= 1 + len(t.Alternates); i > 0 {
+		return t.Alternates[i-1].SignalEndpoint
+	}
+	return t.SignalEndpoint
+}
+
 func (t Ticket) iceServers() []webrtc.ICEServer {
 	servers := make([]webrtc.ICEServer, 0, len(t.ICEServers))
 	for _, s := range t.ICEServers {

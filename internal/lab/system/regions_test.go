@@ -82,3 +82,42 @@ func TestRegionsAreOneRoom(t *testing.T) {
 	}
 	nodes[0].Stop(t)
 }
+
+// A node is killed. Who was on it comes back through another one of their candidates, as the same participant, with sound
+// and picture both ways; who was not on it stays.
+func TestRegionsOutliveANode(t *testing.T) {
+	nodes := lab.StartCluster(t, 2)
+	meeting := nodes[0].NewMeeting(t, "A node dies", nil)
+	both := make([]*client.Client, 2)
+	ears := make([]*ear, 2)
+	for i, n := range nodes {
+		ears[i] = &ear{count: map[string]int{}}
+		both[i] = join(t, n, meeting.ID, client.JoinOptions{DisplayName: fmt.Sprint("Person ", i+1), Region: fmt.Sprint("region-", i+1)}, client.Options{
+			Publish:  []*client.Publication{camera(t), client.NewMicrophone(clip(t, "tone.ogg").Loop(), nil)},
+			OnPacket: ears[i].packet,
+		})
+	}
+	meet := func(what string) {
+		t.Helper()
+		for i, of := range ears {
+			before := [2]int{of.of(both[1-i], "audio"), of.of(both[1-i], "video")}
+			lab.Until(t, 20*time.Second, what, func() bool {
+				return of.of(both[1-i], "audio") > before[0]+10 && of.of(both[1-i], "video") > before[1]+10
+			})
+		}
+	}
+	meet("they see and hear each other through two nodes")
+	id := both[1].Self().ID
+	start := time.Now()
+	nodes[1].Kill(t)
+	lab.Until(t, 10*time.Second, "the client notices", func() bool { return both[1].State() != client.StateJoined })
+	meet("they see and hear each other again")
+	figures := newTable(t, "what", "measured")
+	figures.add("from the kill to sound and picture both ways", time.Since(start))
+	if both[1].Self().ID != id {
+		t.Error("the participant came back as another")
+	}
+	if n := len(both[0].Participants()); n != 2 {
+		t.Errorf("%d participants, want 2", n)
+	}
+}

@@ -246,7 +246,10 @@ export class Client extends Emitter<ClientEvents> {
   }
 
   async #enter(ticket: JoinTicket): Promise<void> {
-    const session = new Session({ url: ticket.signal_endpoint, token: ticket.join_token })
+    const session = new Session({
+      urls: [ticket.signal_endpoint, ...(ticket.alternates ?? []).map(node => node.signal_endpoint)],
+      token: ticket.join_token,
+    })
     this.#session = session
     session.on('message', message => this.#receive(message))
     session.on('lost', () => this.#become('reconnecting'))

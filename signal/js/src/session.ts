@@ -19,7 +19,8 @@ export interface SessionEvents {
 
 /** Where and as whom a session connects. */
 export interface SessionOptions {
-  url: string
+  /** The candidate nodes, best first: when one cannot be reached the next is tried. */
+  urls: readonly string[]
   token: string
   /** For how long to try to come back, in milliseconds. */
   patience?: number
@@ -33,27 +34,45 @@ const fillTimeout = 3_000
  * and hands on every event once and in order.
  */
 export class Session extends Emitter<SessionEvents> {
-  readonly #url: string
+  readonly #urls: readonly string[]
   readonly #patience: number
   readonly #backoff: Backoff
   readonly #sequence = new Sequence()
   readonly #end = new AbortController()
   #token: string
+  #tried = 0
   #resumeToken = ''
   #socket: Socket | undefined
   #filling: ReturnType<typeof setTimeout> | undefined
 
   constructor(options: SessionOptions) {
     super()
-    this.#url = options.url
+    this.#urls = options.urls
     this.#token = options.token
     this.#patience = options.patience ?? 120_000
     this.#backoff = options.backoff ?? new Backoff()
   }
 
-  /** Opens the first socket. */
+  /** Opens the first socket, to the first node that takes it. */
   async open(): Promise<void> {
-    this.#adopt(await Socket.open(this.#url, this.#token))
+    for (;;) {
+      try {
+        this.#adopt(await this.#dial(this.#token))
+        return
+      } catch (error) {
+        if (this.#tried >= this.#urls.length) throw error
+      }
+    }
+  }
+
+  /** Opens a socket to the node that was reached last; after a failure the next call tries the next one. */
+  async #dial(token: string): Promise<Socket> {
+    try {
+      return await Socket.open(this.#urls[this.#tried % this.#urls.length] ?? '', token)
+    } catch (error) {
+      this.#tried++
+      throw error
+    }
   }
 
   /** Whether a socket is open. */
@@ -136,7 +155,7 @@ export class Session extends Emitter<SessionEvents> {
   async #attempt(): Promise<boolean> {
     const known = this.#resumeToken !== ''
     try {
-      const socket = await Socket.open(this.#url, this.#resumeToken || this.#token)
+      const socket = await this.#dial(this.#resumeToken || this.#token)
       if (this.#end.signal.aborted) {
         socket.close()
         return true

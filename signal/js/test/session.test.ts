@@ -14,7 +14,7 @@ beforeEach(async () => {
   FakeWebSocket.install()
   log = []
   session = new Session({
-    url: 'ws://node/v1/signal',
+    urls: ['ws://node/v1/signal'],
     token: 'join',
     patience: 60_000,
     backoff: new Backoff(1_000, 8_000, () => 1),
