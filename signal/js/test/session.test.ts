@@ -52,6 +52,18 @@ test('too many open requests are refused', async () => {
   await expect(session.request('room.lock', {})).rejects.toMatchObject({ code: 'busy' })
 })
 
+test('a node that cannot be reached is passed over for the next candidate', async () => {
+  session.close()
+  FakeWebSocket.all = []
+  FakeWebSocket.reachable = url => url.includes('second')
+  session = new Session({ urls: ['ws://first/v1/signal', 'ws://second/v1/signal'], token: 'join' })
+  await session.open()
+  expect(FakeWebSocket.all.map(socket => socket.url)).toEqual(['ws://first/v1/signal', 'ws://second/v1/signal'])
+  FakeWebSocket.reachable = () => false
+  const lonely = new Session({ urls: ['ws://first/v1/signal', 'ws://second/v1/signal'], token: 'join' })
+  await expect(lonely.open()).rejects.toMatchObject({ code: 'offline' })
+})
+
 describe('gaps', () => {
   test('one is filled by the events that were missing, each seen once', () => {
     const socket = FakeWebSocket.latest
@@ -96,7 +108,7 @@ describe('a lost socket', () => {
 
   test('is tried again with growing waits while the server is away', async () => {
     FakeWebSocket.latest.say(snapshot(1))
-    FakeWebSocket.reachable = false
+    FakeWebSocket.reachable = () => false
     FakeWebSocket.latest.drop(1006)
     const opened: number[] = []
     for (let second = 1; second <= 16; second++) {
@@ -108,7 +120,7 @@ describe('a lost socket', () => {
 
   test('is given up in the end', async () => {
     FakeWebSocket.latest.say(snapshot(1))
-    FakeWebSocket.reachable = false
+    FakeWebSocket.reachable = () => false
     FakeWebSocket.latest.drop(1006)
     await vi.advanceTimersByTimeAsync(80_000)
     expect(log.at(-1)).toBe('closed 0')

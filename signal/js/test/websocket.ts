@@ -4,8 +4,8 @@ import { vi } from 'vitest'
 export class FakeWebSocket {
   static readonly OPEN = 1
   static all: FakeWebSocket[] = []
-  /** Whether new sockets open or fail. */
-  static reachable = true
+  /** Whether a new socket opens or fails. */
+  static reachable: (url: string) => boolean = () => true
 
   readyState = 0
   bufferedAmount = 0
@@ -20,7 +20,7 @@ export class FakeWebSocket {
   ) {
     FakeWebSocket.all.push(this)
     queueMicrotask(() => {
-      if (!FakeWebSocket.reachable) return this.drop(1006)
+      if (!FakeWebSocket.reachable(this.url)) return this.drop(1006)
       this.readyState = FakeWebSocket.OPEN
       this.onopen?.()
     })
@@ -29,7 +29,7 @@ export class FakeWebSocket {
   /** Replaces the global WebSocket for the tests of a file. */
   static install(): void {
     FakeWebSocket.all = []
-    FakeWebSocket.reachable = true
+    FakeWebSocket.reachable = () => true
     vi.stubGlobal('WebSocket', FakeWebSocket)
   }
 
