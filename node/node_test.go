@@ -214,6 +214,17 @@ func (c *client) offerWith(change func(string) string) {
 	}
 }
 
+// meet brings alice with a camera to one node and bob with a slot to another, which may be the same.
+func meet(t testing.TB, a, b *Node) (alice, bob *client, camera *webrtc.TrackLocalStaticRTP) {
+	t.Helper()
+	alice, bob = join(t, a, "pt_alice"), join(t, b, "pt_bob")
+	camera = alice.publish()
+	alice.connect()
+	bob.slots(1)
+	bob.connect()
+	return alice, bob, camera
+}
+
 // film publishes a picture every five milliseconds, a keyframe whenever one is asked for, until the test ends.
 func (c *client) film(track *webrtc.TrackLocalStaticRTP) {
 	c.t.Helper()

@@ -53,11 +53,7 @@ func settle(t testing.TB, ids ...string) *town {
 // TestOneRoomOnTwoNodes: a track crosses a link as it is, only while somebody wants it.
 func TestOneRoomOnTwoNodes(t *testing.T) {
 	w := settle(t, "node-a", "node-b")
-	alice, bob := join(t, w.nodes["node-a"], "pt_alice"), join(t, w.nodes["node-b"], "pt_bob")
-	track := alice.publish()
-	alice.connect()
-	bob.slots(1)
-	bob.connect()
+	alice, bob, track := meet(t, w.nodes["node-a"], w.nodes["node-b"])
 	alice.film(track)
 	camera := alice.peer.Tracks()[0]
 	w.nodes["node-b"].AddRemote("mtg_1", camera, "node-a")
@@ -109,11 +105,7 @@ func (r *relay) serves() (layers int) {
 // TestLinkDies: media is back over a new link after the old one died, and viewers need to do nothing.
 func TestLinkDies(t *testing.T) {
 	w := settle(t, "node-a", "node-b")
-	alice, bob := join(t, w.nodes["node-a"], "pt_alice"), join(t, w.nodes["node-b"], "pt_bob")
-	track := alice.publish()
-	alice.connect()
-	bob.slots(1)
-	bob.connect()
+	alice, bob, track := meet(t, w.nodes["node-a"], w.nodes["node-b"])
 	alice.film(track)
 	w.nodes["node-b"].AddRemote("mtg_1", alice.peer.Tracks()[0], "node-a")
 	bob.next()

@@ -13,11 +13,7 @@ import (
 // TestLostOnTheWayToAViewer: what a viewer asks for again comes from the node's cache, as it was sent before.
 func TestLostOnTheWayToAViewer(t *testing.T) {
 	n := startNode(t)
-	alice, bob := join(t, n, "pt_alice"), join(t, n, "pt_bob")
-	track := alice.publish()
-	alice.connect()
-	bob.slots(1)
-	bob.connect()
+	alice, bob, track := meet(t, n, n)
 	alice.film(track)
 	var seen []*rtp.Packet
 	for range 20 {
@@ -46,11 +42,7 @@ func TestLostOnTheWayToAViewer(t *testing.T) {
 // TestLostOnTheWayFromAPublisher: the node asks the publisher again, and forwards what comes late in its place.
 func TestLostOnTheWayFromAPublisher(t *testing.T) {
 	n := startNode(t)
-	alice, bob := join(t, n, "pt_alice"), join(t, n, "pt_bob")
-	track := alice.publish()
-	alice.connect()
-	bob.slots(1)
-	bob.connect()
+	alice, bob, track := meet(t, n, n)
 	asked := make(chan []uint16, 100)
 	go func() {
 		for {
@@ -101,11 +93,7 @@ func TestLostOnTheWayFromAPublisher(t *testing.T) {
 // TestMutedIsNotForwarded: a muted source is silent on the server, whatever its publisher still sends.
 func TestMutedIsNotForwarded(t *testing.T) {
 	n := startNode(t)
-	alice, bob := join(t, n, "pt_alice"), join(t, n, "pt_bob")
-	track := alice.publish()
-	alice.connect()
-	bob.slots(1)
-	bob.connect()
+	alice, bob, track := meet(t, n, n)
 	alice.film(track)
 	bob.next()
 	alice.peer.SetMuted(Camera, true)
