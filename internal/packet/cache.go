@@ -18,6 +18,9 @@ type Cache struct {
 	highest uint16 // newest number stored
 	oldest  uint16 // nothing is stored in front of it
 
+	expired bool   // floor is set
+	floor   uint16 // what stands in front of it has been stored and has expired, or comes too late
+
 	keyed    bool   // keyStart and keyTime are set
 	keyStart uint16 // where the newest keyframe starts
 	keyTime  uint32 // its timestamp
@@ -30,7 +33,8 @@ func NewCache(size int) *Cache {
 }
 
 // Put stores p with a reference of its own; the caller keeps the one it has. It reports false, and stores nothing, for a
-// number that is stored already, for one older than the cache reaches, and after Close.
+// number that is stored already or has expired, for one older than the cache reaches, and after Close. So a number is
+// never taken twice: whoever forwards what Put took seals no sequence number twice, whatever a publisher retransmits.
 func (c *Cache) Put(p *Packet) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -39,6 +43,9 @@ func (c *Cache) Put(p *Packet) bool {
 	}
 	c.advanceLocked(p.Sequence)
 	if SeqDiff(c.highest, p.Sequence) >= len(c.ring) || *c.slot(p.Sequence) != nil {
+		return false
+	}
+	if c.expired && SeqLess(p.Sequence, c.floor) {
 		return false
 	}
 	if SeqLess(p.Sequence, c.oldest) {
@@ -61,11 +68,14 @@ func (c *Cache) advanceLocked(seq uint16) {
 	}
 	if ahead >= len(c.ring) {
 		c.clearLocked()
-		c.oldest = seq
+		c.oldest, c.expired = seq, false
 	} else {
 		c.dropBeforeLocked(seq - uint16(len(c.ring)) + 1)
 	}
 	c.highest = seq
+	if SeqDiff(c.highest, c.floor) >= len(c.ring) {
+		c.expired = false // the window has moved on
+	}
 }
 
 // dropBeforeLocked releases everything in front of seq.
@@ -163,10 +173,15 @@ func (c *Cache) Expire(before int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for ; c.started && !SeqLess(c.highest, c.oldest); c.oldest++ {
-		if p := *c.slot(c.oldest); p != nil && p.Arrival >= before {
+		p := *c.slot(c.oldest)
+		if p == nil {
+			continue // missing, and welcome if it still comes
+		}
+		if p.Arrival >= before {
 			return
 		}
 		c.dropLocked(c.oldest)
+		c.expired, c.floor = true, c.oldest+1
 	}
 }
 

@@ -144,10 +144,54 @@ func TestCacheExpire(t *testing.T) {
 	if got := from(c, 0); !slices.Equal(got, []uint16{6}) {
 		t.Errorf("then %v", got)
 	}
-	put(c, 2) // late, older than what expired
-	if got := from(c, 0); !slices.Equal(got, []uint16{2, 6}) {
+	put(c, 2) // retransmitted though it was here: forwarding it again would seal its number twice
+	if got := from(c, 0); !slices.Equal(got, []uint16{6}) {
 		t.Errorf("at last %v", got)
 	}
+}
+
+func TestCacheTakesWhatWasMissingWhenItsElderExpired(t *testing.T) {
+	c := NewCache(16)
+	defer c.Close()
+	for seq, arrival := range map[uint16]int64{1: 0, 3: 100} {
+		p := stored(seq)
+		p.Arrival = arrival
+		c.Put(p)
+		p.Release()
+	}
+	c.Expire(50)
+	put(c, 2)
+	if got := from(c, 0); !slices.Equal(got, []uint16{2, 3}) {
+		t.Errorf("left %v", got)
+	}
+}
+
+// TestCacheTakesNoNumberTwice: whatever is put, expires and wraps, a number is taken once in each turn of the circle.
+func TestCacheTakesNoNumberTwice(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		c := NewCache(16)
+		defer c.Close()
+		taken := map[int64]bool{}
+		var unwrap Unwrapper
+		at, now := rapid.Uint16().Draw(t, "first"), int64(0)
+		for range rapid.IntRange(1, 300).Draw(t, "steps") {
+			now++
+			if rapid.IntRange(0, 4).Draw(t, "expire") == 0 {
+				c.Expire(now - int64(rapid.IntRange(0, 10).Draw(t, "age")))
+				continue
+			}
+			at += rapid.SampledFrom([]uint16{1, 1, 1, 2, 5, 20, 0xffff, 0xfffc, 0xfff0}).Draw(t, "step")
+			p := stored(at)
+			p.Arrival = now
+			ok := c.Put(p)
+			p.Release()
+			number := unwrap.Unwrap(at)
+			if ok && taken[number] {
+				t.Fatalf("%d was taken twice", number)
+			}
+			taken[number] = taken[number] || ok
+		}
+	})
 }
 
 func TestCacheEachFromStops(t *testing.T) {
