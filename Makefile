@@ -9,17 +9,22 @@ MAKEFLAGS     += --no-print-directory
 CACHE    := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/parley
 LINT     := $(CACHE)/golangci-lint-v2.15.0/golangci-lint
 TESTSUM  := $(CACHE)/gotestsum-v1.13.0/gotestsum
+NATS     := $(CACHE)/nats-server-v2.15.2/nats-server
 SUDO     := $(if $(filter 0,$(shell id -u)),,sudo)
 VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 FUZZTIME ?= 10s
 PAGES    := signal/js api/web
 export CGO_ENABLED ?= 0
 
+# The lab makes network namespaces: where that takes sudo, its tests run under it.
+export LAB_NATS_SERVER := $(NATS)
+AS_ROOT := $(if $(SUDO),-exec 'sudo -n -E')
+
 # A test run prints each test with the time it took, and fails when a test was skipped.
 ARTIFACTS := artifacts
 TEST       = $(TESTSUM) --format $(2) --format-hide-empty-pkg --jsonfile $(ARTIFACTS)/$(1).json --
 NO_SKIPS   = @! grep -h '"Action":"skip".*"Test":' $(ARTIFACTS)/$(1).json || { echo "a test was skipped"; exit 1; }
-SYSTEM     = go test ./internal/lab/system -count=1 -timeout 15m -v -run
+SYSTEM     = go test $(AS_ROOT) ./internal/lab/system -count=1 -timeout 15m -v -run
 
 ##@ Use
 
@@ -44,8 +49,8 @@ web-test: $(PAGES:%=%/node_modules/.ready) ## run the TypeScript tests, and prov
 	cd signal/js && npm test
 	cd api/web && npm test && npm run verify-dist
 
-system: browser-deps $(TESTSUM) | $(ARTIFACTS) ## run whole nodes as real processes, with real browsers and lossy links
-	@$(call TEST,system,standard-verbose) ./internal/lab/system -count=1 -timeout 20m
+system: browser-deps $(NATS) $(TESTSUM) | $(ARTIFACTS) ## run whole nodes as real processes, with real browsers and lossy links
+	@$(call TEST,system,standard-verbose) $(AS_ROOT) ./internal/lab/system -count=1 -timeout 30m
 	$(call NO_SKIPS,system)
 
 check: $(LINT) $(PAGES:%=%/node_modules/.ready) ## format, lint, types and race
@@ -91,6 +96,12 @@ durable: ## kill -9 right after a 201, 50 times
 regions: ## one meeting over nodes in three regions
 	@$(SYSTEM) '^TestRegions'
 
+lab: deps browser-deps $(NATS) ## three regions, 80 ms and 1 % loss apart, with NATS and nodes in each: one room, outages, partitions, kills
+	@$(SYSTEM) '^TestLab'
+
+lab-full: deps browser-deps $(NATS) ## the same for real: 20 kills, NATS away for 60 s, a region cut off for 60 s
+	@LAB_FULL=1 go test $(AS_ROOT) ./internal/lab/system -count=1 -timeout 60m -v -run '^TestLab'
+
 ##@ Needs
 
 # Debian packages are asked for only where the command they bring is missing.
@@ -120,6 +131,9 @@ $(LINT):
 $(TESTSUM):
 	GOBIN=$(@D) go install gotest.tools/gotestsum@v1.13.0
 
+$(NATS):
+	GOBIN=$(@D) go install github.com/nats-io/nats-server/v2@v2.15.2
+
 $(ARTIFACTS):
 	@mkdir -p $@
 
@@ -129,4 +143,4 @@ clean: ## remove what was built here
 help: ## list the tasks
 	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  \033[1m%-10s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-.PHONY: run build web test unit web-test system check fmt fuzz bench browsers layers timings loss hostile durable deps browser-deps clean help
+.PHONY: run build web test unit web-test system check fmt fuzz bench browsers layers timings loss hostile durable regions lab lab-full deps browser-deps clean help

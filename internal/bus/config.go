@@ -8,10 +8,13 @@ import (
 	"strings"
 )
 
+// maxReplicas is JetStream's own limit.
+const maxReplicas = 5
+
 // Config says where NATS is.
 type Config struct {
-	// URL of an external NATS, or several separated by commas (nats://host:4222, tls://, ws://, wss://). Empty runs
-	// NATS inside this process. An external server must sync every write as the embedded one does
+	// URL of an external NATS, or several separated by commas (nats://host:4222, tls://, ws://, wss://), which
+	// are tried in this order: the nearest first. Empty runs NATS inside this process. An external server must sync every write as the embedded one does
 	// (jetstream { sync_interval: always }): a client has no way to ask for it.
 	URL string
 	// Token is a secret that NATS asks its clients for. Empty: it asks for none.
@@ -25,11 +28,14 @@ type Config struct {
 	StoreMaxBytes int64
 	// OutboxBytes limits what Publish keeps while NATS is slow or away; beyond it the oldest is dropped.
 	OutboxBytes int
+	// Replicas is how many servers of an external cluster keep a copy of each bucket: 3 outlives the loss of one. The
+	// embedded server is one.
+	Replicas int
 }
 
 // Defaults is an embedded server that no other process can reach. DataDir has no default.
 func Defaults() Config {
-	return Config{StoreMaxBytes: 1 << 30, OutboxBytes: 8 << 20}
+	return Config{StoreMaxBytes: 1 << 30, OutboxBytes: 8 << 20, Replicas: 1}
 }
 
 // Validate names every fault at once, each by its key.
@@ -39,11 +45,17 @@ func (c Config) Validate() error {
 	if c.OutboxBytes <= 0 {
 		fault("outbox_bytes: must be positive")
 	}
+	if c.Replicas < 1 || c.Replicas > maxReplicas {
+		fault("replicas: 1 to %d", maxReplicas)
+	}
 	if c.URL != "" {
 		if c.Listen != "" {
 			fault("listen: an external NATS (url) leaves nothing to listen for")
 		}
 		return errors.Join(append(faults, validateURLs(c.URL)...)...)
+	}
+	if c.Replicas > 1 {
+		fault("replicas: the embedded NATS (no url) is one server and keeps one copy")
 	}
 	if c.DataDir == "" {
 		fault("data_dir: the embedded NATS needs a folder")

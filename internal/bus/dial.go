@@ -41,6 +41,7 @@ func (b *Bus) dial(srv *embedded) (*link, error) {
 func (b *Bus) linkOptions() []nats.Option {
 	return []nats.Option{
 		nats.Name("parley"),
+		nats.DontRandomize(), // the operator names the nearest server first
 		nats.Timeout(dialTimeout),
 		nats.RetryOnFailedConnect(true),
 		nats.MaxReconnects(-1),

@@ -75,11 +75,12 @@ func doors() map[string][]string {
 		"github.com/oschwald/maxminddb-golang": {"placement"},
 		"github.com/pion":                      append(pion, "internal/packet", "internal/udp"),
 		"github.com/pion/sdp":                  append(pion, "internal/sdp"),
+		"github.com/pion/transport":            append(pion, "internal/lab"),
 		"github.com/pion/turn":                 {"turn"},
 		"github.com/pion/webrtc":               pion,
 		"github.com/VictoriaMetrics/metrics":   {"internal/telemetry"},
 		"go.yaml.in/yaml":                      {"api"},
-		"golang.org/x/sys":                     {"internal/bus", "internal/rtc", "internal/udp"},
+		"golang.org/x/sys":                     {"internal/bus", "internal/rtc", "internal/udp", "internal/lab"},
 		"golang.org/x/time":                    {"api", "signal"},
 	}
 }

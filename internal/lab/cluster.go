@@ -4,12 +4,7 @@ import (
 	"crypto/rand"
 	"fmt"
 	"net"
-	"net/http"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"testing"
-	"time"
 )
 
 // StartCluster runs `parley serve` as several processes on loopback, each in a region of its own: region-1, region-2 and
@@ -20,49 +15,23 @@ func StartCluster(tb testing.TB, size int) []*Node {
 	nats, first := freePort(tb), freePort(tb)
 	nodes := make([]*Node, size)
 	for i := range nodes {
-		gossip, bus := first, "listen: "+nats
+		gossip, bus := first, map[string]any{"listen": nats}
 		if i > 0 {
-			gossip, bus = freePort(tb), "url: nats://"+nats
+			gossip, bus = freePort(tb), map[string]any{"url": "nats://" + nats}
 		}
-		dir, listen, media := tb.TempDir(), freePort(tb), freePort(tb)
-		n := &Node{URL: "http://" + listen, DataDir: dir}
-		config := filepath.Join(dir, "parley.yaml")
-		content := fmt.Sprintf(`
-region: region-%d
-listen: %s
-data_dir: %s
-log: {format: text}
-bus: {%s}
-node: {media: {listen: "%s"}}
-api: {public_url: "%s", api_keys: [{id: lab, secret: %s}]}
-cluster: {listen: "%s", join: ["%s"]}
-`, i+1, listen, dir, bus, media, n.URL, secret, gossip, first)
-		if err := os.WriteFile(config, []byte(content), 0o600); err != nil {
-			tb.Fatal(err)
-		}
-		n.Token = tokenFor(tb, config)
-		n.Process = start(tb, exec.Command(Build(tb), "serve", "--config", config))
+		listen := freePort(tb)
+		n := &Node{URL: "http://" + listen, DataDir: tb.TempDir()}
+		n.config = settings{
+			region: fmt.Sprint("region-", i+1), listen: listen, media: freePort(tb), dir: n.DataDir, secret: secret,
+			bus: bus, cluster: map[string]any{"listen": gossip, "join": []string{first}},
+		}.write(tb)
+		n.Token = tokenFor(tb, n.config)
+		n.Start(tb)
 		nodes[i] = n
 		awaitReady(tb, n)
 	}
-	for _, n := range nodes {
-		Until(tb, 20*time.Second, "the nodes know each other", func() bool {
-			var known struct {
-				Nodes []struct{} `json:"nodes"`
-			}
-			status, err := n.TryCall(tb, http.MethodGet, "/v1/cluster/nodes", nil, &known)
-			return err == nil && status == http.StatusOK && len(known.Nodes) == size
-		})
-	}
+	awaitAcquainted(tb, nodes)
 	return nodes
-}
-
-func awaitReady(tb testing.TB, n *Node) {
-	tb.Helper()
-	Until(tb, 20*time.Second, "the node is ready", func() bool {
-		status, err := n.TryCall(tb, http.MethodGet, "/readyz", nil, nil)
-		return err == nil && status == http.StatusOK
-	})
 }
 
 // freePort returns a loopback address that is free for TCP and UDP at this moment.

@@ -41,7 +41,7 @@ func TestReadmeAndMakefileAgree(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, target := range []string{
-		"run", "test", "check", "fuzz", "bench", "web", "build", "help", "browsers", "layers", "timings", "loss", "hostile", "durable",
+		"run", "test", "check", "fuzz", "bench", "web", "build", "help", "browsers", "layers", "timings", "loss", "hostile", "durable", "regions", "lab", "lab-full",
 	} {
 		if !strings.Contains(string(makefile), "\n"+target+":") {
 			t.Errorf("the Makefile lacks the target %s", target)

@@ -7,6 +7,7 @@ import (
 	"io"
 	"maps"
 	"net/http"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -26,6 +27,25 @@ type Node struct {
 	HostURL   string `json:"host_url"`
 	HostKey   string `json:"host_key"`
 	DataDir   string `json:"-"`
+
+	// Of a node in a World.
+	ID     string         `json:"-"`
+	Region *Region        `json:"-"`
+	Media  netip.AddrPort `json:"-"` // where it takes media
+	gossip string
+
+	config string // of a node that `parley serve` runs
+}
+
+// SignalURL is where clients open their WebSocket.
+func (n *Node) SignalURL() string { return "ws" + strings.TrimPrefix(n.URL, "http") + "/v1/signal" }
+
+// client makes requests from where the node can be reached.
+func (n *Node) client() *http.Client {
+	if n.Region != nil {
+		return n.Region.HTTPClient()
+	}
+	return &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 }
 
 // StartNode runs `parley dev` on free loopback ports with a data directory of its own and waits until it is ready.
@@ -116,21 +136,47 @@ func (n *Node) TryCall(tb testing.TB, method, path string, body, answer any) (st
 	if body != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}
-	client := &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+	status, read, err := n.do(req)
+	if err == nil && answer != nil && status < http.StatusBadRequest {
+		if err = json.Unmarshal(read, answer); err != nil {
+			err = fmt.Errorf("%w in %s", err, read)
+		}
+	}
+	return status, err
+}
+
+func (n *Node) do(req *http.Request) (status int, body []byte, err error) {
+	client := n.client()
+	client.Timeout = 10 * time.Second
 	resp, err := client.Do(req)
 	if err != nil {
-		return 0, err
+		return 0, nil, err
 	}
 	defer resp.Body.Close()
-	read, err := io.ReadAll(io.LimitReader(resp.Body, 8<<20))
+	body, err = io.ReadAll(io.LimitReader(resp.Body, 8<<20))
+	return resp.StatusCode, body, err
+}
+
+// Metrics returns the values on the node's /metrics by name, labels included.
+func (n *Node) Metrics(tb testing.TB) map[string]float64 {
+	tb.Helper()
+	req, err := http.NewRequestWithContext(tb.Context(), http.MethodGet, n.URL+"/metrics", nil)
 	if err != nil {
-		return 0, err
+		tb.Fatal(err)
 	}
-	if answer != nil && resp.StatusCode < http.StatusBadRequest {
-		err = json.Unmarshal(read, answer)
+	status, body, err := n.do(req)
+	if err != nil || status != http.StatusOK {
+		tb.Fatalf("GET /metrics = %d, %v", status, err)
 	}
-	if err != nil {
-		err = fmt.Errorf("%w in %s", err, read)
+	values := map[string]float64{}
+	for line := range strings.Lines(string(body)) {
+		at := strings.LastIndexByte(line, ' ')
+		if at <= 0 || strings.HasPrefix(line, "#") {
+			continue
+		}
+		if value, err := strconv.ParseFloat(strings.TrimSpace(line[at:]), 64); err == nil {
+			values[line[:at]] = value
+		}
 	}
-	return resp.StatusCode, err
+	return values
 }

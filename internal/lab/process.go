@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -68,15 +69,44 @@ type Process struct {
 	done   chan struct{} // closed when it has ended
 	result error         // of the program, once done is closed
 
-	mu   sync.Mutex
-	logs bytes.Buffer
-	json chan []byte // lines of standard output that begin with {
+	mu     sync.Mutex
+	logs   bytes.Buffer
+	copied io.Writer   // gets the logs too
+	json   chan []byte // lines of standard output that begin with {
+}
+
+// startAs is start for one of many programs: what it says goes to a file of artifacts that is named after the test and the
+// program.
+func startAs(tb testing.TB, cmd *exec.Cmd, name string) *Process {
+	tb.Helper()
+	path := filepath.Join(artifacts(tb), tb.Name(), name+".log")
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		tb.Fatal(err)
+	}
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() { file.Close() })
+	return run(tb, cmd, file)
 }
 
 // start runs the command until the test is over. Its output is shown when the test fails.
 func start(tb testing.TB, cmd *exec.Cmd) *Process {
 	tb.Helper()
-	p := &Process{cmd: cmd, done: make(chan struct{}), json: make(chan []byte, 1)}
+	p := run(tb, cmd, io.Discard)
+	tb.Cleanup(func() {
+		p.Kill(tb)
+		if tb.Failed() {
+			tb.Logf("what %s said:\n%s", filepath.Base(cmd.Path), p.Logs())
+		}
+	})
+	return p
+}
+
+func run(tb testing.TB, cmd *exec.Cmd, copied io.Writer) *Process {
+	tb.Helper()
+	p := &Process{cmd: cmd, done: make(chan struct{}), json: make(chan []byte, 1), copied: copied}
 	stdout, err := cmd.StdoutPipe()
 	if err != nil {
 		tb.Fatalf("lab: %v", err)
@@ -92,12 +122,7 @@ func start(tb testing.TB, cmd *exec.Cmd) *Process {
 		}
 		p.result = cmd.Wait()
 	}()
-	tb.Cleanup(func() {
-		p.Kill(tb)
-		if tb.Failed() {
-			tb.Logf("what %s said:\n%s", filepath.Base(cmd.Path), p.Logs())
-		}
-	})
+	tb.Cleanup(func() { p.Kill(tb) })
 	return p
 }
 
@@ -105,6 +130,7 @@ func start(tb testing.TB, cmd *exec.Cmd) *Process {
 func (p *Process) Write(b []byte) (int, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	_, _ = p.copied.Write(b)
 	return p.logs.Write(b)
 }
 
@@ -115,10 +141,7 @@ func (p *Process) line(line []byte) {
 		default:
 		}
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.logs.Write(line)
-	p.logs.WriteByte('\n')
+	_, _ = p.Write(append(bytes.Clone(line), '\n'))
 }
 
 // Logs is the last part of what the program wrote.

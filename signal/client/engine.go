@@ -47,6 +47,9 @@ func newSettings(opts Options) webrtc.SettingEngine {
 	s.SetICETimeouts(iceDisconnected, iceFailed, iceKeepalive)
 	s.SetSRTPProtectionProfiles(dtls.SRTP_AEAD_AES_128_GCM, dtls.SRTP_AES128_CM_HMAC_SHA1_80)
 	s.SetFireOnTrackBeforeFirstRTP(true) // a slot has its reader before it has a packet
+	if opts.Net != nil {
+		s.SetNet(opts.Net)
+	}
 	if opts.tune != nil {
 		opts.tune(&s)
 	}

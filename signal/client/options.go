@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/pion/transport/v4"
 	"github.com/pion/webrtc/v4"
 )
 
@@ -39,6 +40,7 @@ type Options struct {
 	ReadLimit    int64                // bytes of the largest message read; 0 is DefaultReadLimit
 	HTTPClient   *http.Client         // for the WebSocket's handshake; nil is http.DefaultClient
 	NetworkTypes []webrtc.NetworkType // for ICE; nil is UDP and TCP over IPv4 and IPv6
+	Net          transport.Net        // where sockets for media are opened, TCP apart; nil: this machine's own
 	Log          *slog.Logger         // nil discards
 
 	tune func(*webrtc.SettingEngine) // for tests
@@ -59,6 +61,9 @@ func (o Options) withDefaults() (Options, error) {
 	}
 	if o.Codecs == nil {
 		o.Codecs = []string{webrtc.MimeTypeVP8, webrtc.MimeTypeH264}
+	}
+	if o.NetworkTypes == nil && o.Net != nil { // pion dials TCP candidates past it
+		o.NetworkTypes = []webrtc.NetworkType{webrtc.NetworkTypeUDP4, webrtc.NetworkTypeUDP6}
 	}
 	if o.NetworkTypes == nil {
 		o.NetworkTypes = []webrtc.NetworkType{

@@ -1,0 +1,104 @@
+package lab
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// namespaces is where ip(8) keeps the named ones.
+const namespaces = "/var/run/netns"
+
+// sweep is for once a process.
+var sweep sync.Once //nolint:gochecknoglobals // what it does is outside this process
+
+// namespace is a network namespace that the test made. Sockets that do opens belong to it for as long as they live.
+type namespace struct {
+	name string
+	file *os.File
+}
+
+// newNamespace makes a namespace with a loopback that is gone when the test is over. It needs to be root.
+func newNamespace(tb testing.TB, suffix string) *namespace {
+	tb.Helper()
+	if os.Geteuid() != 0 {
+		tb.Fatal("lab: this test makes network namespaces and opens sockets in them: run it as root, or with go test -exec 'sudo -n -E'")
+	}
+	sweep.Do(func() { sweepNamespaces(tb) })
+	n := &namespace{name: fmt.Sprintf("parley-%d-%s", os.Getpid(), suffix)}
+	privileged(tb, "ip", "netns", "add", n.name)
+	tb.Cleanup(func() { privileged(tb, "ip", "netns", "delete", n.name) })
+	n.ip(tb, "link", "set", "lo", "up")
+	var err error
+	if n.file, err = os.Open(filepath.Join(namespaces, n.name)); err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() { n.file.Close() })
+	return n
+}
+
+// sweepNamespaces removes what a test process left that was killed before it could clean up: its namespaces and all that
+// runs in them.
+func sweepNamespaces(tb testing.TB) {
+	tb.Helper()
+	left, err := filepath.Glob(filepath.Join(namespaces, "parley-[0-9]*-*"))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	for _, path := range left {
+		name := filepath.Base(path)
+		owner := strings.Split(name, "-")[1]
+		if _, err := os.Stat(filepath.Join("/proc", owner)); err == nil {
+			continue // another test's
+		}
+		for _, field := range strings.Fields(privileged(tb, "ip", "netns", "pids", name)) {
+			if pid, err := strconv.Atoi(field); err == nil {
+				_ = unix.Kill(pid, unix.SIGKILL)
+			}
+		}
+		privileged(tb, "ip", "netns", "delete", name)
+	}
+}
+
+// ip configures the namespace.
+func (n *namespace) ip(tb testing.TB, args ...string) string {
+	tb.Helper()
+	return privileged(tb, "ip", append([]string{"-n", n.name}, args...)...)
+}
+
+// do calls f on a thread that is in the namespace: what it opens stays there. f must not leave its goroutine for that.
+func (n *namespace) do(f func() error) error {
+	runtime.LockOSThread()
+	home, err := os.Open("/proc/thread-self/ns/net")
+	if err != nil {
+		runtime.UnlockOSThread()
+		return err
+	}
+	defer home.Close()
+	if err := unix.Setns(int(n.file.Fd()), unix.CLONE_NEWNET); err != nil {
+		runtime.UnlockOSThread()
+		return fmt.Errorf("enter %s: %w", n.name, err)
+	}
+	err = f()
+	if back := unix.Setns(int(home.Fd()), unix.CLONE_NEWNET); back != nil {
+		return errors.Join(err, fmt.Errorf("leave %s: %w", n.name, back)) // the thread stays locked and ends with its goroutine
+	}
+	runtime.UnlockOSThread()
+	return err
+}
+
+// command is a program that runs in the namespace.
+func (n *namespace) command(name string, args ...string) *exec.Cmd {
+	cmd := exec.Command(name, args...) //nolint:noctx // it lives until it is killed or stopped
+	inside(n.name, cmd)
+	return cmd
+}

@@ -1,0 +1,124 @@
+package lab
+
+import (
+	"fmt"
+	"net/http"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+const (
+	natsPort    = 4222
+	routePort   = 6222
+	monitorPort = 8222
+
+	// natsEnv names the nats-server binary; make natsserver makes it.
+	natsEnv   = "LAB_NATS_SERVER"
+	natsLimit = 30 * time.Second // for a cluster to have its leaders
+)
+
+// NATS is the NATS server of one region, a process of its own with the configuration that operators are given.
+type NATS struct {
+	*Process
+	region *Region
+	env    []string
+}
+
+// StartNATS starts the NATS server of every region that runs none, with what it had on disk, and waits until JetStream
+// answers everywhere.
+func (w *World) StartNATS(tb testing.TB) {
+	tb.Helper()
+	for _, r := range w.Regions {
+		if r.NATS == nil {
+			r.NATS = w.newNATS(tb, r)
+		}
+		if r.NATS.Process == nil || !r.NATS.Running() {
+			r.NATS.Start(tb)
+		}
+	}
+	for _, r := range w.Regions {
+		r.NATS.AwaitHealthy(tb)
+	}
+}
+
+// KillNATS ends all NATS servers at once, as kill -9 does.
+func (w *World) KillNATS(tb testing.TB) {
+	tb.Helper()
+	for _, r := range w.Regions {
+		r.NATS.Kill(tb)
+	}
+}
+
+func (w *World) newNATS(tb testing.TB, r *Region) *NATS {
+	tb.Helper()
+	var routes []string
+	for _, other := range w.Regions {
+		if other != r {
+			routes = append(routes, fmt.Sprintf(`"nats://route:%s@%s:%d"`, w.secret, other.address(natsHost), routePort))
+		}
+	}
+	at := func(port uint16) string {
+		return fmt.Sprintf("%q", netip.AddrPortFrom(r.address(natsHost), port))
+	}
+	return &NATS{region: r, env: []string{
+		"NATS_NAME=" + r.Name,
+		"NATS_LISTEN=" + at(natsPort),
+		"NATS_ROUTE_LISTEN=" + at(routePort),
+		"NATS_MONITOR_LISTEN=" + at(monitorPort),
+		"NATS_ROUTES=[" + strings.Join(routes, ", ") + "]",
+		"NATS_DATA=" + fmt.Sprintf("%q", tb.TempDir()),
+		"NATS_TOKEN=" + fmt.Sprintf("%q", w.secret),
+	}}
+}
+
+// natsURLs names the region's own server first and the others after it.
+func (w *World) natsURLs(r *Region) string {
+	urls := []string{natsURL(r)}
+	for _, other := range w.Regions {
+		if other != r {
+			urls = append(urls, natsURL(other))
+		}
+	}
+	return strings.Join(urls, ",")
+}
+
+func natsURL(r *Region) string { return fmt.Sprintf("nats://%s:%d", r.address(natsHost), natsPort) }
+
+// Start starts the server and returns at once.
+func (n *NATS) Start(tb testing.TB) {
+	tb.Helper()
+	binary := os.Getenv(natsEnv)
+	if binary == "" {
+		tb.Fatalf("lab: %s names no nats-server; the make targets set it", natsEnv)
+	}
+	cmd := n.region.space.command(binary, "--config", filepath.Join(Root(tb), "deploy", "nats.conf"))
+	cmd.Env = append(slices.Clone(os.Environ()), n.env...)
+	n.Process = startAs(tb, cmd, "nats-"+n.region.Name)
+}
+
+// Healthy says whether the server has a leader and all that it should have.
+func (n *NATS) Healthy(tb testing.TB) bool {
+	tb.Helper()
+	url := fmt.Sprintf("http://%s:%d/healthz", n.region.address(natsHost), monitorPort)
+	req, err := http.NewRequestWithContext(tb.Context(), http.MethodGet, url, nil)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	resp, err := n.region.HTTPClient().Do(req)
+	if err != nil {
+		return false
+	}
+	defer resp.Body.Close()
+	return resp.StatusCode == http.StatusOK
+}
+
+// AwaitHealthy waits until the server is healthy.
+func (n *NATS) AwaitHealthy(tb testing.TB) {
+	tb.Helper()
+	Until(tb, natsLimit, "NATS of "+n.region.Name+" is healthy", func() bool { return n.Healthy(tb) })
+}

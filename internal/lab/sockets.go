@@ -1,0 +1,131 @@
+package lab
+
+import (
+	"context"
+	"net"
+	"net/netip"
+
+	"github.com/pion/transport/v4"
+)
+
+// sockets opens UDP sockets for media in a namespace, at one address of it: a client that gathers candidates through it
+// finds that one. It implements transport.Net; TCP it does not support.
+type sockets struct {
+	space *namespace
+	own   *transport.Interface
+}
+
+func newSockets(space *namespace, address netip.Addr) *sockets {
+	own := transport.NewInterface(net.Interface{Index: 1, MTU: wanMTU, Name: "lab", Flags: net.FlagUp})
+	own.AddAddress(&net.IPNet{IP: address.AsSlice(), Mask: net.CIDRMask(24, 32)})
+	return &sockets{space, own}
+}
+
+// ListenPacket implements transport.Net.
+func (s *sockets) ListenPacket(network, address string) (conn net.PacketConn, err error) {
+	err = s.space.do(func() error {
+		conn, err = new(net.ListenConfig).ListenPacket(context.Background(), network, address)
+		return err
+	})
+	return conn, err
+}
+
+// ListenUDP implements transport.Net.
+func (s *sockets) ListenUDP(network string, local *net.UDPAddr) (transport.UDPConn, error) {
+	var conn *net.UDPConn
+	err := s.space.do(func() (err error) {
+		conn, err = net.ListenUDP(network, local)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return conn, nil
+}
+
+// ListenTCP implements transport.Net.
+func (s *sockets) ListenTCP(string, *net.TCPAddr) (transport.TCPListener, error) {
+	return nil, transport.ErrNotSupported
+}
+
+// Dial implements transport.Net.
+func (s *sockets) Dial(network, address string) (conn net.Conn, err error) {
+	err = s.space.do(func() error {
+		conn, err = new(net.Dialer).DialContext(context.Background(), network, address)
+		return err
+	})
+	return conn, err
+}
+
+// DialUDP implements transport.Net.
+func (s *sockets) DialUDP(network string, local, remote *net.UDPAddr) (transport.UDPConn, error) {
+	var conn *net.UDPConn
+	err := s.space.do(func() (err error) {
+		conn, err = net.DialUDP(network, local, remote)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return conn, nil
+}
+
+// DialTCP implements transport.Net.
+func (s *sockets) DialTCP(string, *net.TCPAddr, *net.TCPAddr) (transport.TCPConn, error) {
+	return nil, transport.ErrNotSupported
+}
+
+// ResolveIPAddr implements transport.Net.
+func (s *sockets) ResolveIPAddr(network, address string) (*net.IPAddr, error) {
+	return net.ResolveIPAddr(network, address)
+}
+
+// ResolveUDPAddr implements transport.Net.
+func (s *sockets) ResolveUDPAddr(network, address string) (*net.UDPAddr, error) {
+	return net.ResolveUDPAddr(network, address)
+}
+
+// ResolveTCPAddr implements transport.Net.
+func (s *sockets) ResolveTCPAddr(network, address string) (*net.TCPAddr, error) {
+	return net.ResolveTCPAddr(network, address)
+}
+
+// Interfaces implements transport.Net: there is one, with one address.
+func (s *sockets) Interfaces() ([]*transport.Interface, error) {
+	return []*transport.Interface{s.own}, nil
+}
+
+// InterfaceByIndex implements transport.Net.
+func (s *sockets) InterfaceByIndex(index int) (*transport.Interface, error) {
+	if index != s.own.Index {
+		return nil, transport.ErrInterfaceNotFound
+	}
+	return s.own, nil
+}
+
+// InterfaceByName implements transport.Net.
+func (s *sockets) InterfaceByName(name string) (*transport.Interface, error) {
+	if name != s.own.Name {
+		return nil, transport.ErrInterfaceNotFound
+	}
+	return s.own, nil
+}
+
+// CreateDialer implements transport.Net. What the dialer was set to is not used.
+func (s *sockets) CreateDialer(*net.Dialer) transport.Dialer { return s }
+
+// CreateListenConfig implements transport.Net. What the configuration was set to is not used.
+func (s *sockets) CreateListenConfig(*net.ListenConfig) transport.ListenConfig { return listening{s} }
+
+// listening is transport.ListenConfig on sockets.
+type listening struct{ *sockets }
+
+// Listen implements transport.ListenConfig.
+func (listening) Listen(context.Context, string, string) (net.Listener, error) {
+	return nil, transport.ErrNotSupported
+}
+
+// ListenPacket implements transport.ListenConfig.
+func (l listening) ListenPacket(_ context.Context, network, address string) (net.PacketConn, error) {
+	return l.sockets.ListenPacket(network, address)
+}

@@ -1,0 +1,205 @@
+package lab
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/parley-sfu/parley/signal/client"
+)
+
+// Last bytes of addresses in a region.
+const (
+	natsHost    = 1
+	firstNode   = 11
+	firstClient = 101
+	lastHost    = 254
+)
+
+const dialLimit = 5 * time.Second
+
+// World is a few regions and the WAN between them, and what the test starts there: NATS in each of them, and nodes. It
+// is gone when the test is over.
+type World struct {
+	Regions []*Region
+	WAN     *WAN
+
+	secret, key string // of the API and of gossip
+	token       string // a user token, once there is a node
+}
+
+// Region is a network namespace with 254 addresses of its own. What is in it reaches the other regions over the WAN and
+// nothing else.
+type Region struct {
+	Name      string
+	Namespace string // for programs that are to run in it; see Browse
+	NATS      *NATS
+	Nodes     []*Node
+
+	index   int
+	prefix  netip.Prefix
+	space   *namespace
+	clients atomic.Int32 // that were given an address
+}
+
+// NewWorld makes a region for each name and a WAN between them. It needs to be root.
+func NewWorld(tb testing.TB, each Path, names ...string) *World {
+	tb.Helper()
+	if err := os.RemoveAll(filepath.Join(artifacts(tb), tb.Name())); err != nil { // the logs of an earlier run
+		tb.Fatal(err)
+	}
+	key := make([]byte, 32)
+	_, _ = rand.Read(key) // never fails
+	w := &World{secret: rand.Text() + rand.Text(), key: base64.StdEncoding.EncodeToString(key)}
+	var ends []*end
+	for i, name := range names {
+		r := &Region{Name: name, index: i, prefix: netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 77, byte(i + 1), 0}), 24)}
+		r.space = newNamespace(tb, name)
+		r.Namespace = r.space.name
+		r.space.ip(tb, "addr", "add", r.address(natsHost).String()+"/24", "dev", "lo") // all of the prefix is local now
+		tun := r.space.openTUN(tb)
+		r.space.ip(tb, "link", "set", wanDevice, "addrgenmode", "none", "mtu", fmt.Sprint(wanMTU), "txqueuelen", fmt.Sprint(wanQueue), "up")
+		r.space.ip(tb, "route", "add", "10.77.0.0/16", "dev", wanDevice, "src", r.address(natsHost).String())
+		ends = append(ends, &end{region: i, prefix: r.prefix, tun: tun})
+		w.Regions = append(w.Regions, r)
+	}
+	w.WAN = newWAN(tb, each, ends...)
+	return w
+}
+
+// StartWorld makes a world with NATS clustered over all regions, and that many nodes in each, and waits until all of
+// them are ready and know each other.
+func StartWorld(tb testing.TB, each Path, nodes int, names ...string) *World {
+	tb.Helper()
+	w := NewWorld(tb, each, names...)
+	w.StartNATS(tb)
+	for _, r := range w.Regions {
+		for range nodes {
+			w.AddNode(tb, r)
+		}
+	}
+	w.AwaitNodes(tb)
+	return w
+}
+
+// Nodes are the nodes of all regions.
+func (w *World) Nodes() []*Node {
+	var all []*Node
+	for _, r := range w.Regions {
+		all = append(all, r.Nodes...)
+	}
+	return all
+}
+
+// AddNode starts a node in the region and returns at once.
+func (w *World) AddNode(tb testing.TB, r *Region) *Node {
+	tb.Helper()
+	ip := r.address(firstNode + len(r.Nodes))
+	gossip := netip.AddrPortFrom(ip, gossipPort).String()
+	join := []string{gossip}
+	if all := w.Nodes(); len(all) > 0 {
+		join = []string{all[0].gossip, all[len(all)-1].gossip}
+	}
+	n := &Node{
+		ID: fmt.Sprintf("%s-%d", r.Name, len(r.Nodes)+1), Region: r, DataDir: tb.TempDir(), gossip: gossip,
+		URL: fmt.Sprintf("http://%s:%d", ip, httpPort), Media: netip.AddrPortFrom(ip, mediaPort), Token: w.token,
+	}
+	n.config = settings{
+		id: n.ID, region: r.Name, listen: fmt.Sprintf("%s:%d", ip, httpPort), media: n.Media.String(), dir: n.DataDir, secret: w.secret,
+		bus:     map[string]any{"url": w.natsURLs(r), "token": w.secret, "replicas": min(3, len(w.Regions))},
+		cluster: map[string]any{"listen": gossip, "join": join, "key": w.key},
+	}.write(tb)
+	if w.token == "" {
+		w.token = tokenFor(tb, n.config)
+		n.Token = w.token
+	}
+	r.Nodes = append(r.Nodes, n)
+	n.Start(tb)
+	return n
+}
+
+// AwaitNodes waits until all nodes that run are ready and know each other.
+func (w *World) AwaitNodes(tb testing.TB) {
+	tb.Helper()
+	running := slices.DeleteFunc(w.Nodes(), func(n *Node) bool { return !n.Running() })
+	for _, n := range running {
+		awaitReady(tb, n)
+	}
+	awaitAcquainted(tb, running)
+}
+
+// address is the region's address with that last byte.
+func (r *Region) address(host int) netip.Addr {
+	ip := r.prefix.Addr().As4()
+	ip[3] = byte(host)
+	return netip.AddrFrom4(ip)
+}
+
+// newClientAddress is an address that no client has had for long.
+func (r *Region) newClientAddress() netip.Addr {
+	n := int(r.clients.Add(1)-1) % (lastHost + 1 - firstClient)
+	return r.address(firstClient + n)
+}
+
+// HTTPClient makes requests from an address of the region. It keeps no connection.
+func (r *Region) HTTPClient() *http.Client { return r.httpClient(r.address(lastHost)) }
+
+func (r *Region) httpClient(from netip.Addr) *http.Client {
+	dialer := &net.Dialer{Timeout: dialLimit, LocalAddr: net.TCPAddrFromAddrPort(netip.AddrPortFrom(from, 0))}
+	return &http.Client{Transport: &http.Transport{
+		DisableKeepAlives: true,
+		DialContext: func(ctx context.Context, network, address string) (conn net.Conn, err error) {
+			err = r.space.do(func() error {
+				conn, err = dialer.DialContext(ctx, network, address)
+				return err
+			})
+			return conn, err
+		},
+	}}
+}
+
+// Join brings a client that is in this region into a meeting through exactly that node, and takes it out when the test is
+// over. All its sockets are at one address of the region; its other candidates stay for when the node dies.
+func (r *Region) Join(tb testing.TB, n *Node, meeting string, how client.JoinOptions, opts client.Options) *client.Client {
+	tb.Helper()
+	ctx, cancel := context.WithTimeout(tb.Context(), 20*time.Second)
+	defer cancel()
+	address := r.newClientAddress()
+	how.HTTPClient = r.httpClient(address)
+	if how.Region == "" {
+		how.Region = n.Region.Name
+	}
+	ticket, err := client.JoinMeeting(ctx, n.URL, meeting, how)
+	if err != nil {
+		tb.Fatalf("lab: join through %s: %v", n.ID, err)
+	}
+	n.first(&ticket)
+	opts.HTTPClient, opts.Net = how.HTTPClient, newSockets(r.space, address)
+	c, err := client.Connect(ctx, ticket, opts)
+	if err != nil {
+		tb.Fatalf("lab: connect to %s: %v", n.ID, err)
+	}
+	tb.Cleanup(func() { _ = c.Close() })
+	return c
+}
+
+// first makes the node the first candidate of a ticket. The one that was first becomes an alternate.
+func (n *Node) first(ticket *client.Ticket) {
+	was := client.Endpoints{Region: ticket.Region, SFUEndpoint: ticket.SFUEndpoint, SignalEndpoint: ticket.SignalEndpoint}
+	ticket.Region, ticket.SFUEndpoint, ticket.SignalEndpoint = n.Region.Name, n.Media.String(), n.SignalURL()
+	if was.SignalEndpoint == ticket.SignalEndpoint {
+		return
+	}
+	rest := slices.DeleteFunc(ticket.Alternates, func(e client.Endpoints) bool { return e.SignalEndpoint == ticket.SignalEndpoint })
+	ticket.Alternates = append([]client.Endpoints{was}, rest...)
+}
