@@ -2,6 +2,7 @@ package lab
 
 import (
 	"fmt"
+	"io"
 	"net/http"
 	"net/netip"
 	"os"
@@ -99,6 +100,20 @@ func (n *NATS) Start(tb testing.TB) {
 	cmd := n.region.space.command(binary, "--config", filepath.Join(Root(tb), "deploy", "nats.conf"))
 	cmd.Env = append(slices.Clone(os.Environ()), n.env...)
 	n.Process = startAs(tb, cmd, "nats-"+n.region.Name)
+}
+
+// Answering says whether the server takes clients.
+func (n *NATS) Answering(tb testing.TB) bool {
+	tb.Helper()
+	conn, err := n.region.dial(tb.Context(), n.region.address(lastHost), netip.AddrPortFrom(n.region.address(natsHost), natsPort).String())
+	if err != nil {
+		return false
+	}
+	defer conn.Close()
+	_ = conn.SetDeadline(time.Now().Add(time.Second))
+	var greeting [5]byte
+	_, err = io.ReadFull(conn, greeting[:])
+	return err == nil && string(greeting[:]) == "INFO "
 }
 
 // Healthy says whether the server has a leader and all that it should have.

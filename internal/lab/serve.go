@@ -133,6 +133,18 @@ func (n *Node) Known(tb testing.TB) []string {
 	return ids
 }
 
+// keys counts the signing keys that the node trusts.
+func (n *Node) keys(tb testing.TB) int {
+	tb.Helper()
+	var set struct {
+		Keys []struct{} `json:"keys"`
+	}
+	if status, err := n.TryCall(tb, http.MethodGet, "/.well-known/jwks.json", nil, &set); err != nil || status != http.StatusOK {
+		return 0
+	}
+	return len(set.Keys)
+}
+
 // tokenFor makes a user token for the node of a configuration.
 func tokenFor(tb testing.TB, config string) string {
 	tb.Helper()

@@ -15,8 +15,9 @@ import (
 
 const (
 	wanMTU    = 1500
-	wanQueue  = 10_000           // packets that the kernel keeps for a reader that is late
-	wanBuffer = 20_000           // packets on their way at most; more are lost
+	wanQueue  = 10_000 // packets that the kernel keeps for a reader that is late
+	wanBuffer = 20_000 // packets on their way at most; more are lost
+	wanSwing  = 50 * time.Millisecond
 	wanIdle   = 10 * time.Minute // for which the deliverer sleeps when nothing is on its way
 )
 
@@ -60,7 +61,9 @@ type end struct {
 
 type path struct {
 	Path
-	last time.Time // when the newest packet is due
+	last      time.Time // when the newest packet is due
+	was, will time.Duration
+	since     time.Time // jitter drifts from was to will
 }
 
 // packet is one IP packet on its way.
@@ -164,8 +167,12 @@ func (w *WAN) send(from *end, p *packet, now time.Time) (first bool) {
 // due is when a packet arrives that is sent now.
 func (p *path) due(now time.Time) time.Time {
 	due := now.Add(p.Delay)
-	if p.Jitter > 0 {
-		due = due.Add(rand.N(2*p.Jitter) - p.Jitter)
+	switch {
+	case p.Jitter == 0:
+	case p.Reorder:
+		due = due.Add(p.anyJitter())
+	default:
+		due = due.Add(p.drift(now))
 	}
 	if !p.Reorder && due.Before(p.last) {
 		due = p.last
@@ -173,6 +180,18 @@ func (p *path) due(now time.Time) time.Time {
 	p.last = due
 	return due
 }
+
+// drift is the jitter of packets that keep their order: it wanders slower than time passes. If each packet drew its own,
+// those behind a late one would all be late.
+func (p *path) drift(now time.Time) time.Duration {
+	passed := now.Sub(p.since)
+	if passed >= wanSwing {
+		p.was, p.will, p.since, passed = p.will, p.anyJitter(), now, 0
+	}
+	return p.was + (p.will-p.was)*passed/wanSwing
+}
+
+func (p *path) anyJitter() time.Duration { return rand.N(2*p.Jitter) - p.Jitter }
 
 func (w *WAN) endOfLocked(ip netip.Addr) *end {
 	for _, e := range w.ends {

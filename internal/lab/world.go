@@ -136,6 +136,9 @@ func (w *World) AwaitNodes(tb testing.TB) {
 		awaitReady(tb, n)
 	}
 	awaitAcquainted(tb, running)
+	for _, n := range running {
+		Until(tb, readyLimit, n.ID+" trusts the tokens of all nodes", func() bool { return n.keys(tb) >= len(w.Nodes()) })
+	}
 }
 
 // address is the region's address with that last byte.
@@ -155,17 +158,41 @@ func (r *Region) newClientAddress() netip.Addr {
 func (r *Region) HTTPClient() *http.Client { return r.httpClient(r.address(lastHost)) }
 
 func (r *Region) httpClient(from netip.Addr) *http.Client {
-	dialer := &net.Dialer{Timeout: dialLimit, LocalAddr: net.TCPAddrFromAddrPort(netip.AddrPortFrom(from, 0))}
 	return &http.Client{Transport: &http.Transport{
 		DisableKeepAlives: true,
-		DialContext: func(ctx context.Context, network, address string) (conn net.Conn, err error) {
-			err = r.space.do(func() error {
-				conn, err = dialer.DialContext(ctx, network, address)
-				return err
-			})
-			return conn, err
+		DialContext: func(ctx context.Context, _, address string) (net.Conn, error) {
+			return r.dial(ctx, from, address)
 		},
 	}}
+}
+
+// dial opens a TCP connection from an address of the region.
+func (r *Region) dial(ctx context.Context, from netip.Addr, address string) (conn net.Conn, err error) {
+	dialer := &net.Dialer{Timeout: dialLimit, LocalAddr: net.TCPAddrFromAddrPort(netip.AddrPortFrom(from, 0))}
+	err = r.space.do(func() error {
+		conn, err = dialer.DialContext(ctx, "tcp4", address)
+		return err
+	})
+	return conn, err
+}
+
+// ListenUDP opens a socket at an address of the region that is nobody else's, for as long as the test runs. It has room for
+// what comes while the test is busy.
+func (r *Region) ListenUDP(tb testing.TB) *net.UDPConn {
+	tb.Helper()
+	var conn *net.UDPConn
+	err := r.space.do(func() (err error) {
+		conn, err = net.ListenUDP("udp4", net.UDPAddrFromAddrPort(netip.AddrPortFrom(r.newClientAddress(), 0)))
+		return err
+	})
+	if err == nil {
+		err = forceReadBuffer(conn, 16<<20)
+	}
+	if err != nil {
+		tb.Fatalf("lab: %v", err)
+	}
+	tb.Cleanup(func() { conn.Close() })
+	return conn
 }
 
 // Join brings a client that is in this region into a meeting through exactly that node, and takes it out when the test is

@@ -1,0 +1,107 @@
+package system_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/parley-sfu/parley/internal/lab"
+)
+
+// A region is cut off for a while. Each side goes on alone, and becomes one room again when the cut heals.
+func TestLabPartition(t *testing.T) {
+	const mediaGap, back = 400 * time.Millisecond, 40 * time.Second
+	w := lab.StartWorld(t, lab.Overseas(), 1, "eu", "us", "ap")
+	people := twoInEach(t, w, w.Regions[0].Nodes[0].NewMeeting(t, "Cut in two", nil).ID)
+	ap := w.Regions[2]
+	sameSide := func(a, b *person) bool { return (a.node.Region == ap) == (b.node.Region == ap) }
+	inside := flows(people, sameSide)
+	across := flows(people, func(a, b *person) bool { return !sameSide(a, b) })
+	figures := newTable(t, "what", "measured", "bound", "")
+	hold := func(what string, got, bound time.Duration) {
+		t.Helper()
+		figures.add(what, got, bound, verdict(got < bound))
+		if got >= bound {
+			t.Errorf("%s: %s, want less than %s", what, got, bound)
+		}
+	}
+
+	mark(people)
+	w.WAN.Partition(ap)
+	figures.add("ap is cut off for", howMuch().partition, "", "")
+	watchFor(t, howMuch().partition/2, w.Nodes())
+	hold("meanwhile: a hand in eu is seen in us after", raise(t, back, true, people[0], people[1:4]...), back)
+	hold("meanwhile: a hand in ap is seen in ap after", raise(t, back, true, people[4], people[5]), back)
+	watchFor(t, howMuch().partition/2, w.Nodes())
+	gaps, worst := longest(inside)
+	hold("longest silence inside a side, p50", percentile(gaps, 50), mediaGap)
+	hold(fmt.Sprintf("longest silence inside a side: %s", worst), worst.now().longest, mediaGap)
+	figures.add("people that eu knows, and ap", fmt.Sprint(len(people[0].Participants()), len(people[4].Participants())), "", "")
+	figures.add("nodes that eu-1 knows, and ap-1", fmt.Sprint(w.Regions[0].Nodes[0].Known(t), ap.Nodes[0].Known(t)), "", "")
+
+	mark(people)
+	healed := time.Now()
+	w.WAN.Heal(ap)
+	// Each milestone is awaited at the same time as the others.
+	reached := make(chan milestone, 4)
+	for _, m := range []milestone{
+		{what: "the rosters agree", is: func() bool { return rosterAgrees(people) }},
+		{what: "hands raised meanwhile are seen everywhere", is: func() bool { return handsAgree(people, people[0], people[4]) }},
+		{what: "the first media comes across", is: func() bool { return someFlow(across) }},
+		{what: "all media comes across", is: func() bool { return allFlow(across) }},
+	} {
+		go func() { reached <- m.await(back) }()
+	}
+	for range cap(reached) {
+		m := <-reached
+		hold("healed → "+m.what, m.at.Sub(healed), back)
+	}
+	gaps, worst = longest(inside)
+	figures.add("longest silence inside a side since: "+worst.String(), worst.now().longest, "", "")
+}
+
+// milestone is something that becomes true some time.
+type milestone struct {
+	what string
+	is   func() bool
+	at   time.Time
+}
+
+// await polls until it is true, or so much time has passed.
+func (m milestone) await(limit time.Duration) milestone {
+	poll := time.NewTicker(10 * time.Millisecond)
+	defer poll.Stop()
+	for end := time.Now().Add(limit); !m.is() && time.Now().Before(end); <-poll.C {
+	}
+	m.at = time.Now()
+	return m
+}
+
+func handsAgree(people []*person, raised ...*person) bool {
+	for _, p := range people {
+		for _, who := range raised {
+			if !seenBy(p, who).HandRaised {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+func someFlow(of []flow) bool {
+	for _, f := range of {
+		if f.now().packets > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+func allFlow(of []flow) bool {
+	for _, f := range of {
+		if f.now().packets == 0 {
+			return false
+		}
+	}
+	return true
+}
