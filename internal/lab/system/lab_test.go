@@ -14,14 +14,15 @@ type effort struct {
 	kills     int           // of each kind of node
 	outage    time.Duration // of all NATS servers
 	partition time.Duration // of a region
+	watch     time.Duration // of what goes over links
 }
 
 // howMuch is little in a run of all tests, and what was promised where LAB_FULL is set.
 func howMuch() effort {
 	if os.Getenv("LAB_FULL") != "" {
-		return effort{kills: 20, outage: time.Minute, partition: time.Minute}
+		return effort{kills: 20, outage: time.Minute, partition: time.Minute, watch: time.Minute}
 	}
-	return effort{kills: 1, outage: 5 * time.Second, partition: 5 * time.Second}
+	return effort{kills: 1, outage: 5 * time.Second, partition: 5 * time.Second, watch: 10 * time.Second}
 }
 
 // Three people in three regions are in one meeting, each through the node of their region, 80 ms from the others.
