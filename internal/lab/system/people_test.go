@@ -23,12 +23,21 @@ type person struct {
 // who only watches.
 func attend(tb testing.TB, n *lab.Node, meeting, name string, sends bool) *person {
 	tb.Helper()
-	p := &person{name: name, node: n, sends: sends, watch: newMediaWatch()}
-	opts := client.Options{OnPacket: p.watch.packet, VideoSlots: 8, AudioSlots: 3}
+	opts := client.Options{VideoSlots: 8, AudioSlots: 3}
 	if sends {
 		opts.Publish = []*client.Publication{camera(tb), client.NewMicrophone(clip(tb, "tone.ogg").Loop(), nil)}
 	}
-	p.Client = n.Region.Join(tb, n, meeting, client.JoinOptions{DisplayName: name}, opts)
+	p := attendWith(tb, n, meeting, name, client.JoinOptions{}, opts)
+	p.sends = sends
+	return p
+}
+
+// attendWith is attend for those who come in another way.
+func attendWith(tb testing.TB, n *lab.Node, meeting, name string, how client.JoinOptions, opts client.Options) *person {
+	tb.Helper()
+	p := &person{name: name, node: n, watch: newMediaWatch()}
+	how.DisplayName, opts.OnPacket = name, p.watch.packet
+	p.Client = n.Region.Join(tb, n, meeting, how, opts)
 	go drain(p.Client)
 	return p
 }

@@ -1,0 +1,161 @@
+package system_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/parley-sfu/parley/internal/lab"
+	"github.com/parley-sfu/parley/signal/client"
+	"github.com/parley-sfu/parley/signal/wire"
+)
+
+// Nine nodes in three regions, six who publish and sixty who watch: everybody gets media, and each link between regions
+// carries one copy of the layers that are wanted on its other side, however many watch there.
+func TestLabTree(t *testing.T) {
+	const (
+		watchers = 60
+		bound    = 1.03
+	)
+	w := lab.StartWorld(t, lab.Overseas(), 3, "eu", "us", "ap")
+	meeting := w.Regions[0].Nodes[0].NewMeeting(t, "Nine nodes", nil).ID
+	var speakers []*speaker
+	for i := range 6 {
+		r := w.Regions[i%3]
+		speakers = append(speakers, speak(t, r.Nodes[i/3], meeting, fmt.Sprint("Speaker ", i+1)))
+	}
+	look := func(i int) *person {
+		r := w.Regions[i%3]
+		p := attendWith(t, r.Nodes[i/3%3], meeting, fmt.Sprint("Watcher ", i+1), client.JoinOptions{Role: "viewer"}, client.Options{VideoSlots: len(speakers), AudioSlots: 3})
+		if small(r) {
+			var slots []wire.SlotRequest
+			for _, s := range p.SlotStats() {
+				if s.Slot.Kind == "video" {
+					slots = append(slots, wire.SlotRequest{MID: s.Slot.MID, MaxWidth: 160, MaxHeight: 90})
+				}
+			}
+			if err := p.Subscribe(t.Context(), slots...); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return p
+	}
+	figures := newTable(t, "watching", "link", "kbit/s", "of that wanted", "bound", "")
+	measure := func(watching int) (rates map[string]float64) {
+		rates = map[string]float64{}
+		time.Sleep(3 * time.Second) // for layers that are not wanted any more to stop
+		before := countLinks(w, speakers)
+		start := time.Now()
+		time.Sleep(howMuch().watch)
+		seconds := time.Since(start).Seconds()
+		for link, now := range countLinks(w, speakers) {
+			carried, wanted := now.carried-before[link].carried, now.wanted-before[link].wanted
+			ratio := float64(carried) / float64(wanted)
+			rates[link] = float64(carried) * 8 / 1000 / seconds
+			figures.add(watching, link, fmt.Sprintf("%.0f", rates[link]), fmt.Sprintf("× %.3f", ratio), fmt.Sprintf("× %.2f", bound), verdict(ratio <= bound))
+			if ratio > bound {
+				t.Errorf("%s carries %d bytes where %d are wanted: × %.3f", link, carried, wanted, ratio)
+			}
+		}
+		return rates
+	}
+
+	people := []*person{look(0), look(1), look(2)}
+	awaitAll(t, people, speakers)
+	few := measure(len(people))
+	start := time.Now()
+	for i := len(people); i < watchers; i++ {
+		people = append(people, look(i))
+	}
+	joined := time.Since(start)
+	awaitAll(t, people, speakers)
+	many := measure(len(people))
+	for link := range few {
+		if growth := many[link] / few[link]; growth > bound {
+			t.Errorf("with %d who watch %s carries × %.3f of what it did with 3", watchers, link, growth)
+		}
+	}
+	figures.add(watchers, "they joined within", joined, "", "", "")
+	lab.Until(t, 10*time.Second, "everybody knows everybody", func() bool {
+		for _, p := range people {
+			if len(p.Participants()) != len(people)+len(speakers) {
+				return false
+			}
+		}
+		return true
+	})
+}
+
+// small says whether the people of a region show small pictures only.
+func small(r *lab.Region) bool { return r.Name == "ap" }
+
+// speaker is somebody who publishes and watches nothing.
+type speaker struct {
+	*client.Client
+	region             *lab.Region
+	camera, microphone *client.Publication
+}
+
+func speak(tb testing.TB, n *lab.Node, meeting, name string) *speaker {
+	tb.Helper()
+	s := &speaker{region: n.Region, camera: camera(tb), microphone: client.NewMicrophone(clip(tb, "tone.ogg").Loop(), nil)}
+	s.Client = n.Region.Join(tb, n, meeting, client.JoinOptions{DisplayName: name}, client.Options{
+		VideoSlots: client.NoSlots, AudioSlots: client.NoSlots, Publish: []*client.Publication{s.camera, s.microphone},
+	})
+	go drain(s.Client)
+	return s
+}
+
+// awaitAll waits until everybody gets the picture of every speaker and the sound of somebody.
+func awaitAll(tb testing.TB, people []*person, speakers []*speaker) {
+	tb.Helper()
+	mark(people)
+	for _, p := range people {
+		lab.Until(tb, 30*time.Second, p.name+" hears somebody", func() bool {
+			for _, s := range speakers {
+				if p.watch.of(s.Self().ID, "audio").packets > 10 {
+					return true
+				}
+			}
+			return false
+		})
+		for _, s := range speakers {
+			lab.Until(tb, 30*time.Second, p.name+" sees "+s.Self().DisplayName, func() bool {
+				return p.watch.of(s.Self().ID, "video").packets > 10
+			})
+		}
+	}
+}
+
+// linkCount is what went from one region to another, in bytes on the wire, and what had to.
+type linkCount struct{ carried, wanted int }
+
+// countLinks counts what went between each two regions so far, as the interface between them counts: with IP and UDP.
+func countLinks(w *lab.World, speakers []*speaker) map[string]linkCount {
+	const (
+		headers = 20 + 8 + 12 + 16 // IP, UDP, RTP, and the tag of AES-GCM
+		level   = 8                // the header extension for loudness
+	)
+	counts := map[string]linkCount{}
+	for _, from := range w.Regions {
+		for _, to := range w.Regions {
+			if from == to {
+				continue
+			}
+			c := linkCount{carried: w.WAN.Count(lab.MediaBetween(from, to)).Bytes}
+			for _, s := range speakers {
+				if s.region != from {
+					continue
+				}
+				layer := s.camera.Sent()[2]
+				if small(to) {
+					layer = s.camera.Sent()[0]
+				}
+				sound := s.microphone.Sent()[0]
+				c.wanted += int(layer.Bytes+layer.Packets*headers) + int(sound.Bytes+sound.Packets*(headers+level))
+			}
+			counts[from.Name+" → "+to.Name] = c
+		}
+	}
+	return counts
+}
