@@ -99,7 +99,7 @@ export class Rest {
     } catch {
       throw new ParleyError('offline', 'The server cannot be reached.')
     }
-    if (!response.ok) throw await problem(response)
+    if (!response.ok) throw await ParleyError.of(response)
     return (await response.json()) as T
   }
 }
@@ -113,15 +113,4 @@ async function roundTrip(url: string, signal: AbortSignal): Promise<number> {
     best = Math.min(best, performance.now() - start)
   }
   return best
-}
-
-/** Reads a problem (RFC 9457) from an answer that may be anything. */
-async function problem(response: Response): Promise<ParleyError> {
-  const body: unknown = await response.json().catch(() => null)
-  const fields = (typeof body === 'object' && body !== null ? body : {}) as Record<string, unknown>
-  const code = typeof fields.code === 'string' ? fields.code : `http_${response.status}`
-  const text = [fields.detail, fields.title].find(value => typeof value === 'string' && value !== '')
-  const wait = Number(response.headers.get('Retry-After'))
-  const message = typeof text === 'string' ? text : `The server answered ${response.status}.`
-  return new ParleyError(code, message, response.status, wait > 0 ? wait : undefined)
 }
