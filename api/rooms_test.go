@@ -13,6 +13,7 @@ import (
 	"github.com/parley-sfu/parley/internal/bus"
 	"github.com/parley-sfu/parley/node"
 	"github.com/parley-sfu/parley/node/grant"
+	"github.com/parley-sfu/parley/placement"
 	"github.com/parley-sfu/parley/signal"
 	"github.com/parley-sfu/parley/signal/wire"
 )
@@ -37,8 +38,12 @@ func withRooms(t *testing.T) option {
 		if err != nil {
 			t.Fatal(err)
 		}
+		alone, err := placement.NewSingle(placement.Node{ID: "n1", Region: "local", SFUEndpoint: sfu.Endpoint(), SignalEndpoint: "ws://127.0.0.1"})
+		if err != nil {
+			t.Fatal(err)
+		}
 		rooms, err := signal.New(signal.Defaults(), signal.Deps{
-			Media: signal.OnNode(sfu), Speakers: speakers, Bus: d.Bus.(*bus.Bus), Keys: d.Keys.(*grant.Keyring),
+			Media: signal.OnNode(sfu), Speakers: speakers, Bus: d.Bus.(*bus.Bus), Cluster: alone, Keys: d.Keys.(*grant.Keyring),
 			Revoked: d.Revoked.(*grant.Revocations), NodeID: "n1", Log: d.Log,
 		})
 		if err != nil {

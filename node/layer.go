@@ -91,9 +91,9 @@ type layer struct {
 	pending atomic.Bool // one more is to be requested when keyframeInterval has passed
 }
 
-func newPublished(p *Peer, source Source, s *sdp.Section) *published {
+func newPublished(p *Peer, id string, source Source, s *sdp.Section) *published {
 	t := &published{
-		Track: Track{ID: newID("tr_"), ParticipantID: p.id, Kind: source.Kind(), Source: source},
+		Track: Track{ID: id, ParticipantID: p.id, Kind: source.Kind(), Source: source},
 		in:    p.in, room: p.room, sender: p, mid: s.MID, ids: extensionsOf(s),
 	}
 	rids := s.RIDs

@@ -38,16 +38,43 @@ func (p *Peer) Offer(ctx context.Context, offer Offer) (Answer, error) {
 		return Answer{}, &Error{Kind: Internal, Code: "internal", Say: "The connection is closed.", Err: err}
 	}
 	var refused []string
+	var tracks []Track
+	former := &former{p.unlike(offer.Former)}
 	for i := range parsed.Sections {
 		s := &parsed.Sections[i]
-		section, ok := p.answer(s, sources[s.MID], offer.Allow)
+		section, ok := p.answer(s, sources[s.MID], former, offer.Allow)
 		if !ok {
 			refused = append(refused, s.MID)
+		}
+		if t, ok := p.trackAt(s.MID); ok {
+			tracks = append(tracks, t)
 		}
 		answer.Sections = append(answer.Sections, section)
 	}
 	p.room.wake(p)
-	return Answer{SDP: answer.String(), Refused: refused}, nil
+	return Answer{SDP: answer.String(), Tracks: tracks, Refused: refused}, nil
+}
+
+// former are the tracks of an earlier connection that nothing has taken the place of yet.
+type former struct{ tracks []Track }
+
+// id returns the id under which a track of the source goes on, or a new one.
+func (f *former) id(source Source) string {
+	i := slices.IndexFunc(f.tracks, func(t Track) bool { return t.Source == source })
+	if i < 0 {
+		return newID("tr_")
+	}
+	id := f.tracks[i].ID
+	f.tracks = slices.Delete(f.tracks, i, i+1)
+	return id
+}
+
+// unlike returns those of the tracks that the peer does not publish itself.
+func (p *Peer) unlike(tracks []Track) []Track {
+	own := p.Tracks()
+	return slices.DeleteFunc(slices.Clone(tracks), func(t Track) bool {
+		return slices.ContainsFunc(own, func(o Track) bool { return o.ID == t.ID })
+	})
 }
 
 func badSDP(err error) *Error {
@@ -109,12 +136,12 @@ func (p *Peer) connect(o *sdp.Offer) error {
 }
 
 // answer answers one m-line. ok is false when it was to publish something that is not allowed.
-func (p *Peer) answer(s *sdp.Section, source Source, allow func(Source) bool) (_ sdp.AnswerSection, ok bool) {
+func (p *Peer) answer(s *sdp.Section, source Source, f *former, allow func(Source) bool) (_ sdp.AnswerSection, ok bool) {
 	switch {
 	case !s.Usable:
 		return sdp.AnswerSection{Offer: s}, true
 	case s.Direction.Sends():
-		return p.answerSending(s, source, allow)
+		return p.answerSending(s, source, f, allow)
 	}
 	p.unpublishMID(s.MID)
 	if s.Direction.Receives() {
@@ -136,13 +163,13 @@ func inactive(s *sdp.Section) sdp.AnswerSection {
 	}
 }
 
-func (p *Peer) answerSending(s *sdp.Section, source Source, allow func(Source) bool) (_ sdp.AnswerSection, ok bool) {
+func (p *Peer) answerSending(s *sdp.Section, source Source, f *former, allow func(Source) bool) (_ sdp.AnswerSection, ok bool) {
 	accepted := accept(s, "transport-cc", "nack", "nack pli", "ccm fir")
 	if len(accepted) == 0 {
 		return sdp.AnswerSection{Offer: s}, true
 	}
 	if !p.publishes(s.MID) {
-		if !p.canPublish || allow != nil && !allow(source) || !p.publish(s, source, accepted) {
+		if !p.canPublish || allow != nil && !allow(source) || !p.publish(s, source, accepted, f) {
 			return inactive(s), false
 		}
 	}
@@ -153,14 +180,24 @@ func (p *Peer) answerSending(s *sdp.Section, source Source, allow func(Source) b
 }
 
 func (p *Peer) publishes(mid string) bool {
+	_, ok := p.trackAt(mid)
+	return ok
+}
+
+// trackAt returns what the peer publishes in an m-line.
+func (p *Peer) trackAt(mid string) (Track, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.published[mid] != nil
+	t := p.published[mid]
+	if t == nil {
+		return Track{}, false
+	}
+	return t.Track, true
 }
 
 // publish begins a track. It reports false when the peer has been closed meanwhile.
-func (p *Peer) publish(s *sdp.Section, source Source, accepted []sdp.Codec) bool {
-	t := newPublished(p, source, s)
+func (p *Peer) publish(s *sdp.Section, source Source, accepted []sdp.Codec, f *former) bool {
+	t := newPublished(p, f.id(source), source, s)
 	p.mu.Lock()
 	if p.closed {
 		p.mu.Unlock()
@@ -170,7 +207,6 @@ func (p *Peer) publish(s *sdp.Section, source Source, accepted []sdp.Codec) bool
 	t.muted.Store(p.muted[source])
 	p.mu.Unlock()
 	p.in.learn(t, s, accepted)
-	p.tell.Post(func() { p.events.TrackPublished(t.Track) })
 	p.room.publish(t)
 	return true
 }

@@ -40,7 +40,6 @@ func (e *events) note(f func()) {
 	}
 }
 
-func (e *events) TrackPublished(Track)   {}
 func (e *events) TrackUnpublished(Track) {}
 func (e *events) SlotsChanged(s []Slot)  { e.note(func() { e.slots = s }) }
 func (e *events) LayersWanted(id string, l []string) {

@@ -92,6 +92,10 @@ type Offer struct {
 	SDP    string
 	Tracks []TrackHint
 
+	// Former are tracks that the participant published over an earlier connection, here or on another node. What the offer
+	// starts to publish of the same source goes on under the former id, so that nobody sees a track end and another begin.
+	Former []Track
+
 	// Allow is asked once for every source that the offer starts to publish. A refused m-line is answered inactive
 	// and listed in Answer.Refused; the rest of the offer stands. Nil allows everything. It may block.
 	Allow func(Source) bool
@@ -100,6 +104,7 @@ type Offer struct {
 // Answer is the node's answer to an Offer.
 type Answer struct {
 	SDP     string
+	Tracks  []Track  // what the peer publishes from now on, in the order of its m-lines
 	Refused []string // mids of sending m-lines that Offer.Allow refused
 }
 
@@ -112,9 +117,7 @@ type Speaker struct {
 // PeerEvents are what a peer tells its owner. Calls come one at a time for each peer, in order, from the peer's own
 // goroutine; an implementation hands over and returns without blocking, and does not call back into the peer.
 type PeerEvents interface {
-	// TrackPublished comes once an offer that publishes the track was accepted, before any packet of it is forwarded.
-	TrackPublished(Track)
-	// TrackUnpublished comes when the track is gone for good.
+	// TrackUnpublished comes when a track is gone for good; what is published, the answers to offers tell.
 	TrackUnpublished(Track)
 	// SlotsChanged has all of the peer's slots whenever one of them has changed.
 	SlotsChanged([]Slot)

@@ -17,6 +17,12 @@ func NewSingle(self Node) (*Single, error) {
 	})...)
 }
 
+// Nodes returns the one node.
+func (s *Single) Nodes() []Node { return []Node{s.self} }
+
+// Watch never calls f: nothing comes, goes or changes.
+func (s *Single) Watch(func(joined, left []string)) (stop func()) { return func() {} }
+
 // missing finds what must not be empty, yet is.
 func missing(fields map[string]string) (faults []error) {
 	for field, value := range fields {

@@ -34,6 +34,10 @@ func (r *room) awayLocked(id string) {
 	for track, w := range want {
 		now, known := r.away[track]
 		r.away[track] = w
+		if known && w.node != now.node { // its participant has moved
+			r.errands.Post(func() { r.media.RemoveRemote(track) })
+			known, now.muted = false, false
+		}
 		if !known {
 			r.errands.Post(func() { r.media.AddRemote(r.meeting, nodeTrack(tracks[track]), w.node) })
 		}

@@ -173,17 +173,6 @@ func (l *listener) with(f func(r *room, m *member)) {
 	}
 }
 
-// TrackPublished implements node.PeerEvents.
-func (l *listener) TrackPublished(t node.Track) {
-	l.with(func(r *room, m *member) {
-		if hasTrack(m.entry.Tracks, t.ID) {
-			return
-		}
-		m.entry.Tracks = append(slices.Clone(m.entry.Tracks), wireTrack(t))
-		r.retrackedLocked(m)
-	})
-}
-
 // TrackUnpublished implements node.PeerEvents.
 func (l *listener) TrackUnpublished(t node.Track) {
 	l.with(func(r *room, m *member) {
@@ -234,6 +223,39 @@ func (r *room) retrackedLocked(m *member) {
 	if _, is := r.roster.self.Entries[m.id]; is && m.stage == seated {
 		r.putLocked(m)
 	}
+}
+
+// publishes notes what an answered offer publishes over the member's peer. What is new is in the member's entry when it
+// enters: nobody ever sees it without its tracks.
+func (r *room) publishes(m *member, peer Peer, tracks []node.Track) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if m.peer != peer {
+		return
+	}
+	now := make([]wire.Track, 0, len(tracks))
+	for _, t := range tracks {
+		now = append(now, wireTrack(t))
+	}
+	if !slices.EqualFunc(now, m.entry.Tracks, func(a, b wire.Track) bool { return a.ID == b.ID }) {
+		m.entry.Tracks = now
+		r.retrackedLocked(m)
+	}
+}
+
+// former returns what a newcomer publishes on another node, if it comes from there: it goes on under the same ids.
+func (r *room) former(m *member) []node.Track {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	owner, known := r.roster.ownerOf(m.id)
+	if !known || owner == r.roster.self.Node {
+		return nil
+	}
+	var tracks []node.Track
+	for _, t := range r.roster.view[m.id].Tracks {
+		tracks = append(tracks, nodeTrack(t))
+	}
+	return tracks
 }
 
 func wireTrack(t node.Track) wire.Track {

@@ -39,7 +39,11 @@ func (s *session) negotiate(ctx context.Context, q *request, sdp string, hints [
 		return err
 	}
 	asked := &publishing{session: s}
-	answer, err := peer.Offer(ctx, node.Offer{SDP: sdp, Tracks: tracks, Allow: asked.allow})
+	offer := node.Offer{SDP: sdp, Tracks: tracks, Allow: asked.allow}
+	if made {
+		offer.Former = s.room.former(s.member)
+	}
+	answer, err := peer.Offer(ctx, offer)
 	if err != nil {
 		asked.undo()
 		if made {
@@ -47,6 +51,7 @@ func (s *session) negotiate(ctx context.Context, q *request, sdp string, hints [
 		}
 		return err
 	}
+	s.room.publishes(s.member, peer, answer.Tracks)
 	s.room.applyMutes(s.member)
 	q.answer(wire.TypeAnswer, wire.Answer{SDPAnswer: answer.SDP, Refused: answer.Refused})
 	asked.explain()

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -19,6 +20,7 @@ import (
 
 	"github.com/parley-sfu/parley/node"
 	"github.com/parley-sfu/parley/node/grant"
+	"github.com/parley-sfu/parley/placement"
 	"github.com/parley-sfu/parley/signal/wire"
 )
 
@@ -61,7 +63,7 @@ func newRig(t *testing.T, opts ...rigOption) *rig {
 	cfg := Defaults()
 	cfg.Origins = LoopbackOrigins()
 	deps := Deps{
-		Media: r.media, Speakers: NewSpeakers(), Bus: loneBus{}, Keys: r.keys, Revoked: r.revoked, NodeID: "n1", Log: log,
+		Media: r.media, Speakers: NewSpeakers(), Bus: loneBus{}, Cluster: lone("n1"), Keys: r.keys, Revoked: r.revoked, NodeID: "n1", Log: log,
 	}
 	for _, opt := range opts {
 		opt(&cfg, &deps)
@@ -330,6 +332,15 @@ func (c *client) leave() { c.conn.Close(websocket.StatusNormalClosure, "") }
 // lose breaks the connection.
 func (c *client) lose() { c.conn.CloseNow() }
 
+// lone is a cluster of one node.
+func lone(id string) *placement.Single {
+	single, err := placement.NewSingle(placement.Node{ID: id, Region: "r", SFUEndpoint: "127.0.0.1:1", SignalEndpoint: "ws://127.0.0.1:1"})
+	if err != nil {
+		panic(err)
+	}
+	return single
+}
+
 // loneBus is the bus of a node without neighbours.
 type loneBus struct{}
 
@@ -365,6 +376,7 @@ type fakePeer struct {
 	muted  map[node.Source]bool
 	wish   node.Subscription
 	offers int
+	tracks []node.Track
 	closed bool
 }
 
@@ -421,19 +433,20 @@ func (p *fakePeer) Offer(ctx context.Context, o node.Offer) (node.Answer, error)
 			answer.Refused = append(answer.Refused, hint.MID)
 			continue
 		}
-		tracks = append(tracks, node.Track{
-			ID: "tr_" + p.Participant + "_" + hint.MID, ParticipantID: p.Participant, Kind: hint.Source.Kind(), Source: hint.Source,
-		})
+		id := "tr_" + p.Participant + "_" + hint.MID
+		if i := slices.IndexFunc(o.Former, func(t node.Track) bool { return t.Source == hint.Source }); i >= 0 {
+			id = o.Former[i].ID
+		}
+		tracks = append(tracks, node.Track{ID: id, ParticipantID: p.Participant, Kind: hint.Source.Kind(), Source: hint.Source})
 	}
 	if fail != nil {
 		return node.Answer{}, fail
 	}
 	p.mu.Lock()
 	p.offers++
+	p.tracks = append(p.tracks, tracks...)
+	answer.Tracks = slices.Clone(p.tracks)
 	p.mu.Unlock()
-	for _, t := range tracks {
-		p.Events.TrackPublished(t)
-	}
 	return answer, nil
 }
 

@@ -16,6 +16,7 @@ import (
 
 	"github.com/parley-sfu/parley/node"
 	"github.com/parley-sfu/parley/node/grant"
+	"github.com/parley-sfu/parley/placement"
 	"github.com/parley-sfu/parley/signal/wire"
 )
 
@@ -47,6 +48,12 @@ type Bus interface {
 	Connected() bool
 }
 
+// Cluster knows the nodes. *placement.Cluster is one, and says what the methods promise; *placement.Single is another.
+type Cluster interface {
+	Nodes() []placement.Node
+	Watch(f func(joined, left []string)) (stop func())
+}
+
 // Keys verifies what clients show and issues what they resume with. *grant.Keyring is one.
 type Keys interface {
 	VerifyJoin(token string) (grant.Claims, error)
@@ -67,6 +74,7 @@ type Deps struct {
 	Media    Media
 	Speakers *Speakers // that the SFU was given as its RoomEvents
 	Bus      Bus
+	Cluster  Cluster
 	Keys     Keys
 	Revoked  Revocations
 	NodeID   string
@@ -74,7 +82,7 @@ type Deps struct {
 }
 
 func (d Deps) validate() error {
-	if d.Media == nil || d.Speakers == nil || d.Bus == nil || d.Keys == nil || d.Revoked == nil || d.Log == nil {
+	if d.Media == nil || d.Speakers == nil || d.Bus == nil || d.Cluster == nil || d.Keys == nil || d.Revoked == nil || d.Log == nil {
 		return errors.New("a dependency is missing")
 	}
 	if !isName(d.NodeID) {

@@ -54,19 +54,19 @@ func assemble(ctx context.Context, cfg Config, http net.Listener, log *slog.Logg
 	speakers := signal.NewSpeakers()
 	var others *node.Cluster
 	if cfg.Cluster.Listen != "" {
-		p.cluster = newCluster(id, p.bus)
+		p.cluster = newCluster(id, p.bus, log)
 		others = &node.Cluster{NodeID: id, Links: cfg.Links, Directory: p.cluster, Introducer: p.cluster}
 	}
 	if p.node, err = node.New(cfg.Node, speakers, others, log); err != nil {
 		return nil, err
 	}
-	place, err := p.place(id, cfg, log)
+	place, nodes, err := p.place(id, cfg, log)
 	if err != nil {
 		return nil, err
 	}
 
 	p.signal, err = signal.New(cfg.Signal, signal.Deps{
-		Media: signal.OnNode(p.node), Speakers: speakers, Bus: p.bus, Keys: p.keys, Revoked: p.revoked, NodeID: id, Log: log,
+		Media: signal.OnNode(p.node), Speakers: speakers, Bus: p.bus, Cluster: nodes, Keys: p.keys, Revoked: p.revoked, NodeID: id, Log: log,
 	})
 	if err != nil {
 		return nil, err
@@ -88,16 +88,18 @@ func assemble(ctx context.Context, cfg Config, http net.Listener, log *slog.Logg
 	return p, nil
 }
 
-// place says who this node is, to itself alone or to the cluster, and returns what chooses among nodes.
-func (p *process) place(id string, cfg Config, log *slog.Logger) (places, error) {
+// place says who this node is, to itself alone or to the cluster, and returns what chooses among nodes and what knows them.
+func (p *process) place(id string, cfg Config, log *slog.Logger) (places, signal.Cluster, error) {
 	self := placement.Node{
 		ID: id, Region: cfg.Region, SFUEndpoint: p.node.Endpoint(), SignalEndpoint: signalURL(cfg.API.PublicURL),
 		ProbeURL: cfg.API.PublicURL + "/livez", Version: version,
 	}
 	if p.cluster == nil {
-		return placement.NewSingle(self)
+		single, err := placement.NewSingle(self)
+		return single, single, err
 	}
-	return p.cluster.join(self, p.node, cfg, log)
+	place, err := p.cluster.join(self, p.node, cfg, log)
+	return place, p.cluster.gossip, err
 }
 
 // measure shows what concerns the whole process; each package shows its own figures.

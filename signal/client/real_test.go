@@ -14,6 +14,7 @@ import (
 	"github.com/parley-sfu/parley/internal/bus"
 	"github.com/parley-sfu/parley/node"
 	"github.com/parley-sfu/parley/node/grant"
+	"github.com/parley-sfu/parley/placement"
 	"github.com/parley-sfu/parley/signal"
 )
 
@@ -51,8 +52,10 @@ func newRealServer(t *testing.T) *realServer {
 	speakers := signal.NewSpeakers()
 	sfu, err := node.New(nodeConfig, speakers, nil, log)
 	must(err)
+	alone, err := placement.NewSingle(placement.Node{ID: "n1", Region: "local", SFUEndpoint: sfu.Endpoint(), SignalEndpoint: "ws://127.0.0.1"})
+	must(err)
 	svc, err := signal.New(signal.Defaults(), signal.Deps{
-		Media: signal.OnNode(sfu), Speakers: speakers, Bus: nats, Keys: keys, Revoked: revoked, NodeID: "n1", Log: log,
+		Media: signal.OnNode(sfu), Speakers: speakers, Bus: nats, Cluster: alone, Keys: keys, Revoked: revoked, NodeID: "n1", Log: log,
 	})
 	must(err)
 	run(t, nats.Run)
