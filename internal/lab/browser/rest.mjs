@@ -1,7 +1,7 @@
 // Talks to the node under test over REST, from where the browsers are.
 
 export const url = process.env.LAB_URL
-const token = process.env.LAB_TOKEN
+export const token = process.env.LAB_TOKEN
 
 /** Waits until the node says that it is ready. */
 export async function ready(limit = 40_000) {

@@ -3,6 +3,7 @@ package system_test
 import (
 	"fmt"
 	"net/http"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -95,6 +96,16 @@ func TestRegionsAreOneRoom(t *testing.T) {
 		}
 	}
 	nodes[0].Stop(t)
+}
+
+// Three browsers join one meeting through three regions, and the operator's page shows it.
+func TestRegionsInBrowsers(t *testing.T) {
+	nodes := lab.StartRegions(t, 3)
+	var doors []string
+	for _, n := range nodes {
+		doors = append(doors, n.URL)
+	}
+	lab.Browse(t, nodes[0], "regions.test.mjs", "", 3*time.Minute, "LAB_DOORS="+strings.Join(doors, " "))
 }
 
 // A node is killed. Who was on it comes back through another one of their candidates, as the same participant, with sound

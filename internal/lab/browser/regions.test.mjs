@@ -1,0 +1,56 @@
+// Three people with browsers of their own, who come into one meeting through nodes in three regions; an operator watches.
+import assert from 'node:assert/strict'
+import { after, before } from 'node:test'
+import { Figures } from './figures.mjs'
+import { pause, Person } from './person.mjs'
+import { newMeeting, ready, token, url } from './rest.mjs'
+
+/** Where the page of each region's node is. */
+const doors = process.env.LAB_DOORS.split(' ')
+const figures = new Figures()
+let everybody
+
+before(async () => {
+  await ready()
+  everybody = await Promise.all(['Ann', 'Ben', 'Cleo'].map(name => Person.come(name)))
+})
+
+after(async () => {
+  figures.print()
+  await Promise.all(everybody.map(person => person.go()))
+})
+
+figures.test('people of three regions see and hear each other', async () => {
+  const meeting = await newMeeting('Three regions')
+  for (const [i, person] of everybody.entries()) await person.join(`${doors[i]}/m/${meeting.id}`)
+  for (const person of everybody) await person.watches(everybody.filter(other => other !== person))
+  const energy = async person => (await person.sample()).inbound.filter(one => one.kind === 'audio').map(one => one.energy)
+  const earlier = await Promise.all(everybody.map(energy))
+  await pause(3_000) // the fake microphones beep once a second
+  const later = await Promise.all(everybody.map(energy))
+  const heard = later.map((list, i) => list.filter((one, n) => one > (earlier[i][n] ?? 0)).length)
+  figures.hold('remote voices heard, least of all pages', Math.min(...heard), '2', heard.every(one => one === 2))
+})
+
+figures.test('a raised hand is seen in all regions within 500 ms', async () => {
+  const [ann, ben, cleo] = everybody
+  const at = await ann.click('hand')
+  const seen = await Promise.all([ben, cleo].map(person => person.sees(ann.id, 'hand_raised', true, at)))
+  const slowest = Math.max(...seen) - at
+  figures.hold('hand raised to seen in all regions, ms', slowest, '< 500', slowest < 500)
+})
+
+figures.test('the cluster page shows three regions, each with somebody, and links between them', async () => {
+  const page = await everybody[0].browser.newPage({ viewport: { width: 1280, height: 800 } })
+  await page.goto(`${url}/cluster#token=${token}`)
+  await page.waitForFunction(() => document.querySelector('[data-testid=sum]')?.textContent.includes('3 participants'), undefined, { timeout: 10_000 })
+  assert.equal(await page.getByTestId('region').count(), 3)
+  assert.equal(await page.getByTestId('room').count(), 1)
+  const links = await page.getByTestId('link').count()
+  figures.hold('ends of links on the cluster page', links, '6', links === 6)
+  await page.screenshot({ path: `${process.env.ARTIFACTS}/cluster.png` })
+  await page.getByRole('button', { name: 'Drain' }).nth(2).click()
+  await page.getByText('draining').waitFor({ timeout: 3_000 })
+  await page.getByRole('button', { name: 'Undrain' }).click()
+  await page.getByText('draining').waitFor({ state: 'detached', timeout: 3_000 })
+})
