@@ -166,6 +166,11 @@ func (r *Region) httpClient(from netip.Addr) *http.Client {
 	}}
 }
 
+// Dial opens a TCP connection from an address of the region.
+func (r *Region) Dial(ctx context.Context, address string) (net.Conn, error) {
+	return r.dial(ctx, r.address(lastHost), address)
+}
+
 // dial opens a TCP connection from an address of the region.
 func (r *Region) dial(ctx context.Context, from netip.Addr, address string) (conn net.Conn, err error) {
 	dialer := &net.Dialer{Timeout: dialLimit, LocalAddr: net.TCPAddrFromAddrPort(netip.AddrPortFrom(from, 0))}
