@@ -13,7 +13,7 @@ import (
 
 // Browse runs one of the tests of internal/lab/browser, which drive real browsers, against the node. In a namespace, if
 // one is named, else on loopback. What it prints becomes the test's log, and it fails the test when it fails.
-func Browse(tb testing.TB, n *Node, script, namespace string, limit time.Duration) {
+func Browse(tb testing.TB, n *Node, script, namespace string, limit time.Duration, env ...string) {
 	tb.Helper()
 	ctx, cancel := context.WithTimeout(tb.Context(), limit)
 	defer cancel()
@@ -24,6 +24,7 @@ func Browse(tb testing.TB, n *Node, script, namespace string, limit time.Duratio
 	cmd := exec.CommandContext(ctx, "node", "--test", "--test-reporter=spec", script)
 	cmd.Dir = dir
 	cmd.Env = append(os.Environ(), "LAB_URL="+n.URL, "LAB_TOKEN="+n.Token, "NO_COLOR=1", "ARTIFACTS="+artifacts(tb))
+	cmd.Env = append(cmd.Env, env...)
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.WaitDelay = 10 * time.Second
 	inside(namespace, cmd)

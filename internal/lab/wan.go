@@ -82,20 +82,26 @@ func newWAN(tb testing.TB, each Path, ends ...*end) *WAN {
 	if err != nil {
 		tb.Fatalf("lab: eventfd: %v", err)
 	}
-	w := &WAN{ends: ends, wake: fd, flows: map[Flow]*Traffic{}, down: make([]bool, len(ends))}
-	for range ends {
-		row := make([]path, len(ends))
-		for i := range row {
-			row[i].Path = each
-		}
-		w.paths = append(w.paths, row)
-	}
+	w := &WAN{ends: ends, wake: fd, flows: map[Flow]*Traffic{}}
+	w.makePaths(each)
 	for _, e := range ends {
 		w.wg.Go(func() { w.read(e) })
 	}
 	w.wg.Go(func() { w.deliver() })
 	tb.Cleanup(w.close)
 	return w
+}
+
+// makePaths connects every end with every other.
+func (w *WAN) makePaths(each Path) {
+	w.down = make([]bool, len(w.ends))
+	for range w.ends {
+		row := make([]path, len(w.ends))
+		for i := range row {
+			row[i].Path = each
+		}
+		w.paths = append(w.paths, row)
+	}
 }
 
 func (w *WAN) close() {
