@@ -22,8 +22,6 @@ const (
 	// natsEnv names the nats-server binary; make natsserver makes it.
 	natsEnv   = "LAB_NATS_SERVER"
 	natsLimit = 30 * time.Second // for a cluster to have its leaders
-
-	healthPoll = 100 * time.Millisecond // the server logs every time that it is not healthy
 )
 
 // NATS is the NATS server of one region, a process of its own with the configuration that operators are given.
@@ -127,13 +125,7 @@ func (n *NATS) Healthy(tb testing.TB) bool {
 // AwaitHealthy waits until the server is healthy.
 func (n *NATS) AwaitHealthy(tb testing.TB) {
 	tb.Helper()
-	poll := time.NewTicker(healthPoll)
-	defer poll.Stop()
-	for end := time.Now().Add(natsLimit); !n.Healthy(tb); <-poll.C {
-		if time.Now().After(end) {
-			tb.Fatalf("lab: NATS of %s is not healthy within %s", n.region.Name, natsLimit)
-		}
-	}
+	untilAsked(tb, natsLimit, "NATS of "+n.region.Name+" is healthy", func() bool { return n.Healthy(tb) })
 }
 
 // Peers are the names of the other servers that this one has a route to, sorted.

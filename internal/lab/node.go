@@ -32,7 +32,6 @@ type Node struct {
 	ID     string         `json:"-"`
 	Region *Region        `json:"-"`
 	Media  netip.AddrPort `json:"-"` // where it takes media
-	gossip string
 
 	config string // of a node that `parley serve` runs
 }

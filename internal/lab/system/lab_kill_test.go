@@ -67,7 +67,7 @@ func (k *killRound) run(tb testing.TB, w *lab.World) {
 	}
 	k.back, _ = longest(broken)
 	k.gaps, _ = longest(flows(everybody, func(to, from *person) bool { return !moves(to) && !moves(from) }))
-	lab.Until(tb, limit, "the rosters agree", func() bool { return rosterAgrees(everybody) })
+	awaitRoster(tb, limit, everybody)
 	for _, p := range k.moves {
 		if err := p.Close(); err != nil {
 			tb.Error(err)

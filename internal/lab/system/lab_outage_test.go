@@ -17,7 +17,7 @@ func twoInEach(tb testing.TB, w *lab.World, meeting string) []*person {
 	for _, r := range w.Regions {
 		people = append(people, attend(tb, r.Nodes[0], meeting, r.Name+" speaker", true), attend(tb, r.Nodes[0], meeting, r.Name+" viewer", false))
 	}
-	lab.Until(tb, 10*time.Second, "everybody knows everybody", func() bool { return rosterAgrees(people) })
+	awaitRoster(tb, 10*time.Second, people)
 	awaitMedia(tb, 20*time.Second, people...)
 	return people
 }

@@ -36,7 +36,7 @@ func TestLabRegionsAreOneRoom(t *testing.T) {
 	for i, n := range w.Nodes() {
 		people = append(people, attend(t, n, meeting.ID, fmt.Sprint("Person ", i+1), true))
 	}
-	lab.Until(t, 10*time.Second, "everybody knows everybody", func() bool { return rosterAgrees(people) })
+	awaitRoster(t, 10*time.Second, people)
 	figures.add("everybody sees and hears everybody after", awaitMedia(t, 20*time.Second, people...), "", "")
 	for _, p := range people {
 		took := raise(t, 5*time.Second, true, p, people...)

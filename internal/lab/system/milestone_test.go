@@ -7,17 +7,20 @@ import (
 
 // milestone is something that becomes true some time.
 type milestone struct {
-	what string
-	is   func() bool
-	at   time.Time // when it was seen to be, or waiting ended
+	what    string
+	is      func() bool
+	reached bool
+	at      time.Time // when it was seen to be, or waiting ended
 }
 
 // await polls until it is true, or so much time has passed.
 func (m milestone) await(limit time.Duration) milestone {
 	poll := time.NewTicker(10 * time.Millisecond)
 	defer poll.Stop()
-	for end := time.Now().Add(limit); !m.is() && time.Now().Before(end); {
-		<-poll.C
+	for end := time.Now().Add(limit); ; <-poll.C {
+		if m.reached = m.is(); m.reached || time.Now().After(end) {
+			break
+		}
 	}
 	m.at = time.Now()
 	return m
