@@ -141,6 +141,21 @@ func (w *World) AwaitNodes(tb testing.TB) {
 	}
 }
 
+// NewMeeting makes a meeting that guests may join, through the first node, and waits until all nodes can read it: the copies
+// of the store follow one another a network delay later.
+func (w *World) NewMeeting(tb testing.TB, title string) Meeting {
+	tb.Helper()
+	nodes := w.Nodes()
+	m := nodes[0].NewMeeting(tb, title, nil)
+	for _, n := range nodes {
+		untilAsked(tb, readyLimit, n.ID+" can read the meeting", func() bool {
+			status, err := n.TryCall(tb, http.MethodGet, "/v1/meetings/"+m.ID, nil, nil)
+			return err == nil && status == http.StatusOK
+		})
+	}
+	return m
+}
+
 // address is the region's address with that last byte.
 func (r *Region) address(host int) netip.Addr {
 	ip := r.prefix.Addr().As4()

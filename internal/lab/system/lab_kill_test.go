@@ -13,7 +13,7 @@ import (
 func TestLabKill(t *testing.T) {
 	const gapBound, backBound = 5 * time.Second, 10 * time.Second // p95
 	w := lab.StartWorld(t, lab.Overseas(), 2, "eu", "us", "ap")
-	meeting := w.Regions[0].Nodes[0].NewMeeting(t, "Nodes die", nil).ID
+	meeting := w.NewMeeting(t, "Nodes die").ID
 	figures := newTable(t, "killed", "times", "what", "p50", "p95", "bound", "")
 	eu, us, ap := w.Regions[0].Nodes, w.Regions[1].Nodes, w.Regions[2].Nodes
 	stay := []*person{

@@ -41,7 +41,7 @@ func watchFor(tb testing.TB, d time.Duration, nodes []*lab.Node) {
 func TestLabNatsOutage(t *testing.T) {
 	const mediaGap, local, back = 300 * time.Millisecond, 500 * time.Millisecond, 15 * time.Second
 	w := lab.StartWorld(t, lab.Overseas(), 1, "eu", "us", "ap")
-	people := twoInEach(t, w, w.Regions[0].Nodes[0].NewMeeting(t, "Without NATS", nil).ID)
+	people := twoInEach(t, w, w.NewMeeting(t, "Without NATS").ID)
 	speaker, neighbour := people[0], people[1]
 	all := flows(people, nil)
 	figures := newTable(t, "what", "measured", "bound", "")

@@ -12,7 +12,7 @@ import (
 func TestLabPartition(t *testing.T) {
 	const mediaGap, back = 400 * time.Millisecond, 40 * time.Second
 	w := lab.StartWorld(t, lab.Overseas(), 1, "eu", "us", "ap")
-	people := twoInEach(t, w, w.Regions[0].Nodes[0].NewMeeting(t, "Cut in two", nil).ID)
+	people := twoInEach(t, w, w.NewMeeting(t, "Cut in two").ID)
 	ap := w.Regions[2]
 	sameSide := func(a, b *person) bool { return (a.node.Region == ap) == (b.node.Region == ap) }
 	inside := flows(people, sameSide)

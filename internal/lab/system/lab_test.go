@@ -31,7 +31,7 @@ func TestLabRegionsAreOneRoom(t *testing.T) {
 	const handBound = 500 * time.Millisecond
 	w := lab.StartWorld(t, lab.Overseas(), 1, "eu", "us", "ap")
 	figures := newTable(t, "what", "measured", "bound", "")
-	meeting := w.Regions[0].Nodes[0].NewMeeting(t, "One room", nil)
+	meeting := w.NewMeeting(t, "One room")
 	var people []*person
 	for i, n := range w.Nodes() {
 		people = append(people, attend(t, n, meeting.ID, fmt.Sprint("Person ", i+1), true))
