@@ -11,7 +11,7 @@ import (
 
 // A node is killed, again and again. Who was on it comes back through another one, with media; nobody else's media stops.
 func TestLabKill(t *testing.T) {
-	const gapBound, backBound = 5 * time.Second, 10 * time.Second // p95
+	const gapBound, backBound = 400 * time.Millisecond, 3 * time.Second // p95
 	w := lab.StartWorld(t, lab.Overseas(), 2, "eu", "us", "ap")
 	meeting := w.NewMeeting(t, "Nodes die").ID
 	figures := newTable(t, "killed", "times", "what", "p50", "p95", "bound", "")
