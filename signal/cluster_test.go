@@ -101,6 +101,22 @@ func TestPresenceCrossesNodes(t *testing.T) {
 	}
 }
 
+// Somebody comes back from beyond a cut, where a hand was raised meanwhile: the join message cannot say so.
+func TestHandOfSomebodyWhoComesBack(t *testing.T) {
+	one, _ := newCluster(t, func(*Config) {})
+	a := one.join("pt_a", grant.Host)
+	r := one.svc.allRooms()[0]
+	r.mu.Lock()
+	r.changedLocked([]change{{after: &entry{Participant: wire.Participant{ID: "pt_b", HandRaised: true}, State: Joined}}})
+	r.mu.Unlock()
+	a.await(wire.TypeParticipantJoined)
+	var p wire.PresenceChanged
+	a.await(wire.TypePresenceChanged).read(t, &p)
+	if p.ParticipantID != "pt_b" || p.HandRaised == nil || !*p.HandRaised {
+		t.Errorf("presence is %+v", p)
+	}
+}
+
 func TestHostsModerateAcrossNodes(t *testing.T) {
 	one, two := newCluster(t, func(*Config) {})
 	host := one.join("pt_host", grant.Host)

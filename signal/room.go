@@ -84,7 +84,7 @@ func (r *room) changedLocked(changes []change) {
 			r.alteredLocked(c.before, c.after)
 		case c.after.seated():
 			r.newsLocked(wire.TypeParticipantJoined, c.after.identity())
-			r.tracksLocked(nil, c.after.Tracks)
+			r.alteredLocked(&entry{}, c.after) // who comes back from beyond a cut may have raised a hand there
 		case c.before.seated():
 			r.tracksLocked(c.before.Tracks, nil)
 			r.newsLocked(wire.TypeParticipantLeft, c.before.identity())

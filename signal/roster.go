@@ -162,11 +162,11 @@ func (r *roster) apply(u update, now time.Time) (changes []change, chats []wire.
 	p.heard = now
 	switch {
 	case !u.Step:
-		return nil, nil, u.Version < p.Version || u.Version == p.Version && u.Digest == p.digest()
+		return changes, nil, u.Version < p.Version || u.Version == p.Version && u.Digest == p.digest()
 	case u.Version <= p.Version:
-		return nil, nil, true
+		return changes, nil, true
 	case u.Version > p.Version+1:
-		return nil, nil, false
+		return changes, nil, false
 	}
 	p.Version = u.Version
 	more, chats := r.take(p, u)

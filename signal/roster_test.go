@@ -167,6 +167,18 @@ func TestRosterOfARestartedNode(t *testing.T) {
 	}
 }
 
+// A node that was restarted asks before anybody is on it: those who were on it before have left all the same.
+func TestRestartedNodeAsksFirst(t *testing.T) {
+	r := newRoster("n0", 1)
+	writer := newRoster("n1", 10)
+	first, _ := writer.put(entry{Participant: wire.Participant{ID: "a"}, State: Joined})
+	r.apply(first, time.Now())
+	changes, _, inStep := r.apply(newRoster("n1", 20).standing(), time.Now())
+	if !inStep || len(changes) != 1 || changes[0].after != nil {
+		t.Errorf("changes are %+v, in step: %t", changes, inStep)
+	}
+}
+
 func TestNewsKeepsItsOrder(t *testing.T) {
 	who := func(id string) wire.Identity { return wire.Identity{ID: id} }
 	var b bulletin

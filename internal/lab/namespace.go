@@ -97,9 +97,10 @@ func (n *namespace) do(f func() error) error {
 	return err
 }
 
-// command is a program that runs in the namespace.
+// command is a server that runs in the namespace. It goes before the test, with its many clients, and whatever else the
+// machine does, for a server has a machine of its own.
 func (n *namespace) command(name string, args ...string) *exec.Cmd {
-	cmd := exec.Command(name, args...) //nolint:noctx // it lives until it is killed or stopped
+	cmd := exec.Command("nice", append([]string{"-n", "-10", name}, args...)...) //nolint:noctx // it lives until it is killed or stopped
 	inside(n.name, cmd)
 	return cmd
 }

@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
@@ -58,10 +59,8 @@ func (w *World) KillNATS(tb testing.TB) {
 func (w *World) newNATS(tb testing.TB, r *Region) *NATS {
 	tb.Helper()
 	var routes []string
-	for _, other := range w.Regions {
-		if other != r {
-			routes = append(routes, fmt.Sprintf(`"nats://route:%s@%s:%d"`, w.secret, other.address(natsHost), routePort))
-		}
+	for _, other := range w.Regions[:r.index+1] {
+		routes = append(routes, fmt.Sprintf(`"nats://route:%s@%s:%d"`, w.secret, other.address(natsHost), routePort))
 	}
 	at := func(port uint16) string {
 		return fmt.Sprintf("%q", netip.AddrPortFrom(r.address(natsHost), port))
@@ -119,21 +118,50 @@ func (n *NATS) Answering(tb testing.TB) bool {
 // Healthy says whether the server has a leader and all that it should have.
 func (n *NATS) Healthy(tb testing.TB) bool {
 	tb.Helper()
-	url := fmt.Sprintf("http://%s:%d/healthz", n.region.address(natsHost), monitorPort)
-	req, err := http.NewRequestWithContext(tb.Context(), http.MethodGet, url, nil)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	resp, err := n.region.HTTPClient().Do(req)
-	if err != nil {
-		return false
-	}
-	defer resp.Body.Close()
-	return resp.StatusCode == http.StatusOK
+	status, _, err := n.monitor(tb, "/healthz")
+	return err == nil && status == http.StatusOK
 }
 
 // AwaitHealthy waits until the server is healthy.
 func (n *NATS) AwaitHealthy(tb testing.TB) {
 	tb.Helper()
-	Until(tb, natsLimit, "NATS of "+n.region.Name+" is healthy", func() bool { return n.Healthy(tb) })
+	untilAsked(tb, natsLimit, "NATS of "+n.region.Name+" is healthy", func() bool { return n.Healthy(tb) })
+}
+
+// Peers are the names of the other servers that this one has a route to, sorted.
+func (n *NATS) Peers(tb testing.TB) []string {
+	tb.Helper()
+	var found struct {
+		Routes []struct {
+			Name string `json:"remote_name"`
+		} `json:"routes"`
+	}
+	status, body, err := n.monitor(tb, "/routez")
+	if err != nil || status != http.StatusOK || json.Unmarshal(body, &found) != nil {
+		return nil
+	}
+	names := make([]string, 0, len(found.Routes))
+	for _, route := range found.Routes {
+		names = append(names, route.Name)
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// NATSJoined says whether every NATS server has a route to every other.
+func (w *World) NATSJoined(tb testing.TB) bool {
+	tb.Helper()
+	for _, r := range w.Regions {
+		if len(r.NATS.Peers(tb)) != len(w.Regions)-1 {
+			return false
+		}
+	}
+	return true
+}
+
+// monitor asks the server about itself.
+func (n *NATS) monitor(tb testing.TB, path string) (status int, body []byte, err error) {
+	tb.Helper()
+	at := netip.AddrPortFrom(n.region.address(natsHost), monitorPort)
+	return get(tb, n.region.HTTPClient(), "http://"+at.String()+path)
 }

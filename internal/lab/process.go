@@ -227,9 +227,20 @@ func (p *Process) awaitJSON(tb testing.TB, into any) {
 // Until polls what until it is true and fails the test when that takes longer than limit.
 func Until(tb testing.TB, limit time.Duration, expectation string, what func() bool) {
 	tb.Helper()
+	untilEvery(tb, 10*time.Millisecond, limit, expectation, what)
+}
+
+// untilAsked is Until for what is asked over HTTP and logged there.
+func untilAsked(tb testing.TB, limit time.Duration, expectation string, what func() bool) {
+	tb.Helper()
+	untilEvery(tb, 100*time.Millisecond, limit, expectation, what)
+}
+
+func untilEvery(tb testing.TB, every, limit time.Duration, expectation string, what func() bool) {
+	tb.Helper()
 	ctx, cancel := context.WithTimeout(tb.Context(), limit)
 	defer cancel()
-	poll := time.NewTicker(10 * time.Millisecond)
+	poll := time.NewTicker(every)
 	defer poll.Stop()
 	for !what() {
 		select {

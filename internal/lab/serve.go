@@ -101,7 +101,7 @@ func (n *Node) Restart(tb testing.TB) {
 
 func awaitReady(tb testing.TB, n *Node) {
 	tb.Helper()
-	Until(tb, readyLimit, "the node is ready", func() bool {
+	untilAsked(tb, readyLimit, "the node is ready", func() bool {
 		status, err := n.TryCall(tb, http.MethodGet, "/readyz", nil, nil)
 		return err == nil && status == http.StatusOK
 	})
@@ -111,7 +111,7 @@ func awaitReady(tb testing.TB, n *Node) {
 func awaitAcquainted(tb testing.TB, nodes []*Node) {
 	tb.Helper()
 	for _, n := range nodes {
-		Until(tb, readyLimit, "the nodes know each other", func() bool { return len(n.Known(tb)) == len(nodes) })
+		untilAsked(tb, readyLimit, "the nodes know each other", func() bool { return len(n.Known(tb)) == len(nodes) })
 	}
 }
 

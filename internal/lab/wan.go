@@ -5,7 +5,7 @@ import (
 	"errors"
 	"math/rand/v2"
 	"net/netip"
-	"os"
+	"runtime"
 	"sync"
 	"testing"
 	"time"
@@ -18,7 +18,11 @@ const (
 	wanQueue  = 10_000 // packets that the kernel keeps for a reader that is late
 	wanBuffer = 20_000 // packets on their way at most; more are lost
 	wanSwing  = 50 * time.Millisecond
-	wanIdle   = 10 * time.Minute // for which the deliverer sleeps when nothing is on its way
+
+	wanProcessors = 16  // of the runtime
+	wanNice       = -15 // of the threads that carry packets
+
+	wanIdle = 10 * time.Minute // for which the deliverer sleeps when nothing is on its way
 )
 
 // Path is what happens to packets from one region to another.
@@ -40,23 +44,24 @@ func Overseas() Path {
 type WAN struct {
 	ends []*end
 	wake int // an eventfd: something is due earlier than anything before
+	halt int // an eventfd that stays readable: the WAN has stopped
 	wg   sync.WaitGroup
 
-	mu      sync.Mutex // protects following
-	paths   [][]path   // by from and to
-	down    []bool     // by region: cut off from all others
-	queue   flight
-	flows   map[Flow]*Traffic
-	sent    uint64
-	spare   []*packet
-	stopped bool
+	mu    sync.Mutex // protects following
+	paths [][]path   // by from and to
+	down  []bool     // by region: cut off from all others
+	queue flight
+	flows map[Flow]*Traffic
+	sent  uint64
+	spare []*packet
+	late  time.Duration
 }
 
 // end is a region's end of the WAN.
 type end struct {
 	region int
 	prefix netip.Prefix
-	tun    *os.File
+	tun    int // file descriptor, which does not block
 }
 
 type path struct {
@@ -78,50 +83,92 @@ type packet struct {
 // newWAN makes a WAN that carries packets until the test is over. Ends are added before run.
 func newWAN(tb testing.TB, each Path, ends ...*end) *WAN {
 	tb.Helper()
-	fd, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
-	if err != nil {
-		tb.Fatalf("lab: eventfd: %v", err)
+	w := &WAN{ends: ends, flows: map[Flow]*Traffic{}}
+	for _, fd := range []*int{&w.wake, &w.halt} {
+		var err error
+		if *fd, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK); err != nil {
+			tb.Fatalf("lab: eventfd: %v", err)
+		}
 	}
-	w := &WAN{ends: ends, wake: fd, flows: map[Flow]*Traffic{}, down: make([]bool, len(ends))}
-	for range ends {
-		row := make([]path, len(ends))
+	w.makePaths(each)
+	// A network does not wait for the machine's processors: the WAN's threads go first, and find room in the runtime.
+	before := runtime.GOMAXPROCS(wanProcessors)
+	tb.Cleanup(func() { runtime.GOMAXPROCS(before) })
+	for _, e := range ends {
+		w.wg.Go(func() { atOnce(func() { w.read(e) }) })
+	}
+	w.wg.Go(func() { atOnce(w.deliver) })
+	tb.Cleanup(w.close)
+	return w
+}
+
+// makePaths connects every end with every other.
+func (w *WAN) makePaths(each Path) {
+	w.down = make([]bool, len(w.ends))
+	for range w.ends {
+		row := make([]path, len(w.ends))
 		for i := range row {
 			row[i].Path = each
 		}
 		w.paths = append(w.paths, row)
 	}
-	for _, e := range ends {
-		w.wg.Go(func() { w.read(e) })
-	}
-	w.wg.Go(func() { w.deliver() })
-	tb.Cleanup(w.close)
-	return w
 }
 
 func (w *WAN) close() {
-	w.mu.Lock()
-	w.stopped = true
-	w.mu.Unlock()
-	w.nudge()
-	for _, e := range w.ends {
-		e.tun.Close()
-	}
+	signal(w.halt)
 	w.wg.Wait()
+	for _, e := range w.ends {
+		_ = unix.Close(e.tun)
+	}
 	_ = unix.Close(w.wake)
+	_ = unix.Close(w.halt)
 }
 
-// read takes packets out of a region until its device is closed.
+// atOnce calls f on a thread that runs before all others of the machine. The thread ends with it.
+func atOnce(f func()) {
+	runtime.LockOSThread()
+	_ = unix.Setpriority(unix.PRIO_PROCESS, unix.Gettid(), wanNice)
+	f()
+}
+
+// signal makes an eventfd readable.
+func signal(eventfd int) { _, _ = unix.Write(eventfd, []byte{1, 0, 0, 0, 0, 0, 0, 0}) }
+
+// await waits until one of the file descriptors is readable, or so much time has passed. It waits in the kernel: timers of
+// the runtime count in milliseconds.
+func await(limit time.Duration, fds ...int) {
+	var room [2]unix.PollFd
+	polled := room[:len(fds)]
+	for i, fd := range fds {
+		polled[i] = unix.PollFd{Fd: int32(fd), Events: unix.POLLIN}
+	}
+	timeout := unix.NsecToTimespec(int64(limit))
+	_, _ = unix.Ppoll(polled, &timeout, nil) // woken too early, the caller finds nothing and waits again
+}
+
+func (w *WAN) halted() bool {
+	polled := []unix.PollFd{{Fd: int32(w.halt), Events: unix.POLLIN}}
+	n, _ := unix.Poll(polled, 0)
+	return n > 0
+}
+
+// read takes packets out of a region until the WAN stops.
 func (w *WAN) read(from *end) {
+	p := w.newPacket()
 	for {
-		p := w.newPacket()
-		n, err := from.tun.Read(p.data[:])
+		n, err := unix.Read(from.tun, p.data[:])
 		if err != nil {
-			return
+			if w.halted() {
+				return
+			}
+			await(wanIdle, from.tun, w.halt)
+			continue
 		}
 		p.size = n
 		if w.send(from, p, time.Now()) {
-			w.nudge()
+			signal(w.wake)
 		}
+		p = w.newPacket()
 	}
 }
 
@@ -202,34 +249,29 @@ func (w *WAN) endOfLocked(ip netip.Addr) *end {
 	return nil
 }
 
-// deliver gives packets to their regions when they are due. It sleeps in the kernel and not on a timer of the runtime,
-// which counts in milliseconds.
+// deliver gives packets to their regions when they are due, until the WAN stops.
 func (w *WAN) deliver() {
 	var due []*packet
 	var sink [8]byte
 	for {
-		wait, stopped := w.takeDue(&due)
-		if stopped {
-			return
-		}
+		wait := w.takeDue(&due)
 		for _, p := range due {
-			_, _ = p.to.tun.Write(p.data[:p.size]) // a device that is full loses it, as a router would
+			_, _ = unix.Write(p.to.tun, p.data[:p.size]) // a device that is full loses it, as a router would
 		}
 		if len(due) > 0 {
 			w.recycle(due)
 			continue
 		}
-		timeout := unix.NsecToTimespec(int64(wait))
-		_, err := unix.Ppoll([]unix.PollFd{{Fd: int32(w.wake), Events: unix.POLLIN}}, &timeout, nil)
-		if err != nil && !errors.Is(err, unix.EINTR) {
+		if w.halted() {
 			return
 		}
+		await(wait, w.wake, w.halt)
 		_, _ = unix.Read(w.wake, sink[:])
 	}
 }
 
 // takeDue takes from the queue what is due, or says how long nothing is.
-func (w *WAN) takeDue(due *[]*packet) (wait time.Duration, stopped bool) {
+func (w *WAN) takeDue(due *[]*packet) (wait time.Duration) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	*due = (*due)[:0]
@@ -237,25 +279,31 @@ func (w *WAN) takeDue(due *[]*packet) (wait time.Duration, stopped bool) {
 	for len(w.queue) > 0 {
 		p := w.queue[0]
 		if wait = p.due.Sub(now); wait > 0 {
-			return wait, w.stopped
+			return wait
 		}
 		heap.Pop(&w.queue)
+		w.late = max(w.late, -wait)
 		if !w.down[p.to.region] {
 			*due = append(*due, p)
 		}
 	}
-	return wanIdle, w.stopped
+	return wanIdle
+}
+
+// Late is the most that a packet was delivered too late since Late was last asked: what the test machine adds to the
+// network.
+func (w *WAN) Late() time.Duration {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	late := w.late
+	w.late = 0
+	return late
 }
 
 func (w *WAN) recycle(done []*packet) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.spare = append(w.spare, done...)
-}
-
-// nudge wakes the deliverer.
-func (w *WAN) nudge() {
-	_, _ = unix.Write(w.wake, []byte{1, 0, 0, 0, 0, 0, 0, 0}) // full means that it is about to wake
 }
 
 // SetAll changes all paths of the WAN.
@@ -325,11 +373,10 @@ func (f *flight) Pop() any {
 }
 
 // openTUN makes a TUN device (IP packets, no header) in the namespace. Its name is wan.
-func (n *namespace) openTUN(tb testing.TB) *os.File {
+func (n *namespace) openTUN(tb testing.TB) (fd int) {
 	tb.Helper()
-	var tun *os.File
-	err := n.do(func() error {
-		fd, err := unix.Open("/dev/net/tun", unix.O_RDWR|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
+	err := n.do(func() (err error) {
+		fd, err = unix.Open("/dev/net/tun", unix.O_RDWR|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
 		if err != nil {
 			return err
 		}
@@ -341,11 +388,10 @@ func (n *namespace) openTUN(tb testing.TB) *os.File {
 		if err != nil {
 			return errors.Join(err, unix.Close(fd))
 		}
-		tun = os.NewFile(uintptr(fd), wanDevice) // only now: the runtime can wait for a TUN once it is one
 		return nil
 	})
 	if err != nil {
 		tb.Fatalf("lab: tun: %v", err)
 	}
-	return tun
+	return fd
 }

@@ -106,18 +106,18 @@ func (w *World) AddNode(tb testing.TB, r *Region) *Node {
 	tb.Helper()
 	ip := r.address(firstNode + len(r.Nodes))
 	gossip := netip.AddrPortFrom(ip, gossipPort).String()
-	join := []string{gossip}
-	if all := w.Nodes(); len(all) > 0 {
-		join = []string{all[0].gossip, all[len(all)-1].gossip}
+	var seeds []string // the first nodes of all regions
+	for _, other := range w.Regions {
+		seeds = append(seeds, netip.AddrPortFrom(other.address(firstNode), gossipPort).String())
 	}
 	n := &Node{
-		ID: fmt.Sprintf("%s-%d", r.Name, len(r.Nodes)+1), Region: r, DataDir: tb.TempDir(), gossip: gossip,
+		ID: fmt.Sprintf("%s-%d", r.Name, len(r.Nodes)+1), Region: r, DataDir: tb.TempDir(),
 		URL: fmt.Sprintf("http://%s:%d", ip, httpPort), Media: netip.AddrPortFrom(ip, mediaPort), Token: w.token,
 	}
 	n.config = settings{
 		id: n.ID, region: r.Name, listen: fmt.Sprintf("%s:%d", ip, httpPort), media: n.Media.String(), dir: n.DataDir, secret: w.secret,
 		bus:     map[string]any{"url": w.natsURLs(r), "token": w.secret, "replicas": min(3, len(w.Regions))},
-		cluster: map[string]any{"listen": gossip, "join": join, "key": w.key},
+		cluster: map[string]any{"listen": gossip, "join": seeds, "key": w.key},
 	}.write(tb)
 	if w.token == "" {
 		w.token = tokenFor(tb, n.config)
@@ -137,8 +137,23 @@ func (w *World) AwaitNodes(tb testing.TB) {
 	}
 	awaitAcquainted(tb, running)
 	for _, n := range running {
-		Until(tb, readyLimit, n.ID+" trusts the tokens of all nodes", func() bool { return n.keys(tb) >= len(w.Nodes()) })
+		untilAsked(tb, readyLimit, n.ID+" trusts the tokens of all nodes", func() bool { return n.keys(tb) >= len(w.Nodes()) })
 	}
+}
+
+// NewMeeting makes a meeting that guests may join, through the first node, and waits until all nodes can read it: the copies
+// of the store follow one another a network delay later.
+func (w *World) NewMeeting(tb testing.TB, title string) Meeting {
+	tb.Helper()
+	nodes := w.Nodes()
+	m := nodes[0].NewMeeting(tb, title, nil)
+	for _, n := range nodes {
+		untilAsked(tb, readyLimit, n.ID+" can read the meeting", func() bool {
+			status, err := n.TryCall(tb, http.MethodGet, "/v1/meetings/"+m.ID, nil, nil)
+			return err == nil && status == http.StatusOK
+		})
+	}
+	return m
 }
 
 // address is the region's address with that last byte.
@@ -164,6 +179,11 @@ func (r *Region) httpClient(from netip.Addr) *http.Client {
 			return r.dial(ctx, from, address)
 		},
 	}}
+}
+
+// Dial opens a TCP connection from an address of the region.
+func (r *Region) Dial(ctx context.Context, address string) (net.Conn, error) {
+	return r.dial(ctx, r.address(lastHost), address)
 }
 
 // dial opens a TCP connection from an address of the region.

@@ -1,9 +1,13 @@
 package client
 
 import (
+	"net"
 	"strings"
+	"sync/atomic"
 	"testing"
 
+	"github.com/pion/transport/v4"
+	"github.com/pion/transport/v4/stdnet"
 	"github.com/pion/webrtc/v4"
 )
 
@@ -54,5 +58,38 @@ func TestTCPWhereUDPIsBlocked(t *testing.T) {
 	}
 	if pair.Remote.Protocol != webrtc.ICEProtocolTCP {
 		t.Errorf("media goes over %s", pair.Remote.Protocol)
+	}
+}
+
+// counted is this machine's network; it counts the sockets that are opened through it.
+type counted struct {
+	*stdnet.Net
+	opened atomic.Int32
+}
+
+func (c *counted) ListenUDP(network string, local *net.UDPAddr) (transport.UDPConn, error) {
+	c.opened.Add(1)
+	return c.Net.ListenUDP(network, local)
+}
+
+// TestMediaSocketsComeFromNet: with a Net of its own a client opens its sockets there, and tries no TCP, which would go
+// past it.
+func TestMediaSocketsComeFromNet(t *testing.T) {
+	server := newRealServer(t)
+	inner, err := stdnet.NewNet()
+	if err != nil {
+		t.Fatal(err)
+	}
+	own := &counted{Net: inner}
+	a := server.join(Options{Publish: person(t)})
+	b := server.join(Options{Net: own})
+	eventually(t, b, "sound and picture", flows(b, a))
+	if own.opened.Load() == 0 {
+		t.Error("no socket was opened through Net")
+	}
+	for _, kind := range b.opts.NetworkTypes {
+		if kind.Protocol() != "udp" {
+			t.Errorf("%s candidates are gathered past Net", kind)
+		}
 	}
 }

@@ -12,7 +12,7 @@ import (
 func TestLabPartition(t *testing.T) {
 	const mediaGap, back = 400 * time.Millisecond, 40 * time.Second
 	w := lab.StartWorld(t, lab.Overseas(), 1, "eu", "us", "ap")
-	people := twoInEach(t, w, w.Regions[0].Nodes[0].NewMeeting(t, "Cut in two", nil).ID)
+	people := twoInEach(t, w, w.NewMeeting(t, "Cut in two").ID)
 	ap := w.Regions[2]
 	sameSide := func(a, b *person) bool { return (a.node.Region == ap) == (b.node.Region == ap) }
 	inside := flows(people, sameSide)
@@ -42,39 +42,28 @@ func TestLabPartition(t *testing.T) {
 	mark(people)
 	healed := time.Now()
 	w.WAN.Heal(ap)
-	// Each milestone is awaited at the same time as the others.
-	reached := make(chan milestone, 4)
-	for _, m := range []milestone{
-		{what: "the rosters agree", is: func() bool { return rosterAgrees(people) }},
-		{what: "hands raised meanwhile are seen everywhere", is: func() bool { return handsAgree(people, people[0], people[4]) }},
-		{what: "the first media comes across", is: func() bool { return someFlow(across) }},
-		{what: "all media comes across", is: func() bool { return allFlow(across) }},
-	} {
-		go func() { reached <- m.await(back) }()
-	}
-	for range cap(reached) {
-		m := <-reached
+	for m := range together(back,
+		milestone{what: "NATS is one cluster", is: func() bool { return w.NATSJoined(t) }},
+		milestone{what: "the nodes know each other", is: func() bool { return acquainted(t, w.Nodes()) }},
+		milestone{what: "the rosters agree", is: func() bool { return rosterAgrees(people) }},
+		milestone{what: "hands raised meanwhile are seen everywhere", is: func() bool { return handsAgree(people, people[0], people[4]) }},
+		milestone{what: "the first media comes across", is: func() bool { return someFlow(across) }},
+		milestone{what: "all media comes across", is: func() bool { return allFlow(across) }},
+	) {
 		hold("healed → "+m.what, m.at.Sub(healed), back)
 	}
+	figures.add("the lab's WAN itself was late by at most", w.WAN.Late(), "", "")
 	gaps, worst = longest(inside)
 	figures.add("longest silence inside a side since: "+worst.String(), worst.now().longest, "", "")
 }
 
-// milestone is something that becomes true some time.
-type milestone struct {
-	what string
-	is   func() bool
-	at   time.Time
-}
-
-// await polls until it is true, or so much time has passed.
-func (m milestone) await(limit time.Duration) milestone {
-	poll := time.NewTicker(10 * time.Millisecond)
-	defer poll.Stop()
-	for end := time.Now().Add(limit); !m.is() && time.Now().Before(end); <-poll.C {
+func acquainted(tb testing.TB, nodes []*lab.Node) bool {
+	for _, n := range nodes {
+		if len(n.Known(tb)) != len(nodes) {
+			return false
+		}
 	}
-	m.at = time.Now()
-	return m
+	return true
 }
 
 func handsAgree(people []*person, raised ...*person) bool {

@@ -2,6 +2,7 @@ package system_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -55,22 +56,36 @@ func awaitMedia(tb testing.TB, limit time.Duration, everybody ...*person) time.D
 }
 
 // rosterAgrees says whether everybody knows that everybody is there, and nobody else is.
-func rosterAgrees(everybody []*person) bool {
+func rosterAgrees(everybody []*person) bool { return rosterFaults(everybody) == "" }
+
+// rosterFaults says who misses whom, and who knows of somebody who is not there.
+func rosterFaults(everybody []*person) string {
+	var faults []string
 	for _, p := range everybody {
-		known := map[string]bool{}
+		known := map[string]string{}
 		for _, one := range p.Participants() {
-			known[one.ID] = true
+			known[one.ID] = one.DisplayName
 		}
 		for _, other := range everybody {
-			if !known[other.Self().ID] {
-				return false
+			if id := other.Self().ID; known[id] == "" {
+				faults = append(faults, fmt.Sprintf("%s (%s) misses %s", p.name, p.State(), other.name))
+			} else {
+				delete(known, id)
 			}
 		}
-		if len(known) != len(everybody) {
-			return false
+		for id, name := range known {
+			faults = append(faults, fmt.Sprintf("%s (%s) still knows %s %s", p.name, p.State(), name, id))
 		}
 	}
-	return true
+	return strings.Join(faults, "; ")
+}
+
+// awaitRoster waits until everybody knows that everybody is there, and nobody else is.
+func awaitRoster(tb testing.TB, limit time.Duration, everybody []*person) {
+	tb.Helper()
+	if m := (milestone{is: func() bool { return rosterAgrees(everybody) }}).await(limit); !m.reached {
+		tb.Fatalf("the rosters do not agree within %s: %s", limit, rosterFaults(everybody))
+	}
 }
 
 // raise raises or lowers a hand and returns how long it took until the others saw it, or fails.
