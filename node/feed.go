@@ -43,6 +43,7 @@ type pull struct {
 	refused bool
 	off     [maxLayers]int64 // when a layer was last given up; 0 for one that never was
 	seen    atomic.Int64     // when its latest packet came; 0 before
+	sent    atomic.Uint32    // the layers last asked for, as bits
 }
 
 const (
@@ -129,6 +130,7 @@ func (f *feed) reviewLocked(parents []string, relays map[string]*relay, now int6
 	}
 	f.takeOverLocked(now)
 	switch {
+	case f.track.demand.Load() == 0: // what is only kept is not begun anew
 	case f.now == nil:
 		to := func(id string) reach { return relays[id].reach(now) }
 		f.now = f.beginLocked(relays[f.course.choose(parents, to, now)], layers, now)
@@ -181,6 +183,7 @@ func (f *feed) takeOverLocked(now int64) {
 	switch {
 	case f.now == nil, next.seen.Load() != 0, silent && waited > int64(takeoverFor/2):
 		f.end(f.now)
+		f.course.served(next.relay.peer)
 		f.now, f.next = next, nil
 	case waited > int64(takeoverFor):
 		f.course.refused(next.relay.peer, cascade.Unreachable, now)
@@ -201,7 +204,7 @@ func (f *feed) beginLocked(r *relay, layers uint8, now int64) *pull {
 	p.Pull = cascade.Pull{
 		Group: f.track.room.id, Track: f.track.ID, Layers: layers,
 		Origin: f.origin, Participant: f.track.ParticipantID, Source: string(f.track.Source), RIDs: f.track.Layers,
-		Path: []string{f.node.id},
+		Path: f.course.path(),
 	}
 	r.in.expect(p, f.track.layers)
 	for rank, l := range f.track.layers {
@@ -214,11 +217,9 @@ func (f *feed) beginLocked(r *relay, layers uint8, now int64) *pull {
 
 // newest is the number behind the newest packet of a layer that has come of late, else what others have of it.
 func (l *layer) newest(others uint32) uint32 {
-	if _, newest, ok := l.cache.Window(); ok {
-		if now := l.track.room.node.endpoint.Now(); now-l.lastSeen.Load() < int64(brokenFor) {
-			return uint32(newest) + 1
-		}
-		return 0
+	_, newest, ok := l.cache.Window()
+	if now := l.track.room.node.endpoint.Now(); ok && now-l.lastSeen.Load() < int64(brokenFor) {
+		return uint32(newest) + 1
 	}
 	return others
 }
@@ -322,17 +323,17 @@ func (f *feed) waits() bool {
 }
 
 // release ends what admit began.
-func (f *feed) release() {
+func (f *feed) release(leaf string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.course.release()
+	f.course.release(leaf)
 }
 
 // idle closes a feed that nobody needs, and reports whether it did.
 func (f *feed) idle() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.course.serving > 0 || f.wanted.Load() != 0 {
+	if len(f.course.leaves) > 0 || f.wanted.Load() != 0 {
 		return false
 	}
 	f.closed = true
