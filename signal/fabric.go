@@ -31,6 +31,7 @@ type fabric struct {
 	node  string
 	log   *slog.Logger
 	inbox chan delivery
+	nodes *census
 }
 
 // delivery is an update as it came from the bus.
@@ -51,17 +52,33 @@ func (f *fabric) run(ctx context.Context) error {
 	tick := time.NewTicker(f.svc.cfg.DigestEvery)
 	defer tick.Stop()
 	heardSince := time.Now() // from when on the bus has been there without a break, as far as is known
+	relinked, together, gone := f.bus.Relinked(), newReunion(), newObituary(f.svc.cfg.NodeGrace)
+	defer together.timer.Stop()
+	defer gone.timer.Stop()
 	for {
 		select {
 		case d := <-f.inbox:
 			if r, from := f.apply(d); r != nil {
 				pulls.Go(func() { f.pull(ctx, r, from) })
 			}
+		case <-relinked:
+			relinked, heardSince = f.bus.Relinked(), time.Now()
+			together.begin(heardSince)
+		case <-f.nodes.news:
+			joined, left := f.nodes.take()
+			gone.note(joined, left, time.Now())
+			if len(joined) > 0 {
+				together.begin(time.Now())
+			}
+		case now := <-together.timer.C:
+			f.compare(now, heardSince, together.next(now))
+		case now := <-gone.timer.C:
+			f.bury(gone.due(now))
 		case now := <-tick.C:
 			if !f.bus.Connected() {
 				heardSince = now
 			}
-			f.compare(now, heardSince)
+			f.compare(now, heardSince, false)
 		case <-ctx.Done():
 			return nil
 		}
@@ -154,6 +171,17 @@ func (f *fabric) command(ctx context.Context, to string, c command) error {
 	return nil
 }
 
+// send has another node obey a command, without waiting for an answer.
+func (f *fabric) send(to string, c command) {
+	data, err := json.Marshal(c)
+	if err == nil {
+		err = f.bus.Publish(nodeSubject+to, data)
+	}
+	if err != nil {
+		f.log.Warn("a command did not go out", "to", to, "op", c.Op, "error", err)
+	}
+}
+
 func (f *fabric) ask(ctx context.Context, to string, c command) (reply, error) {
 	ctx, cancel := context.WithTimeout(ctx, commandTimeout)
 	defer cancel()
@@ -169,14 +197,15 @@ func (f *fabric) ask(ctx context.Context, to string, c command) (reply, error) {
 	return answer, json.Unmarshal(data, &answer)
 }
 
-// compare tells the other nodes where this one stands, forgets nodes that have been silent, and sends those away whose
+// compare tells the other nodes where this one stands and, when asked to, asks them where they do; it forgets nodes that have been silent, and sends those away whose
 // tokens were revoked elsewhere. While the bus is away nobody is forgotten: silence says nothing then.
-func (f *fabric) compare(now, heardSince time.Time) {
+func (f *fabric) compare(now, heardSince time.Time, ask bool) {
 	silentSince := now.Add(-f.svc.cfg.NodeSilence)
 	for _, r := range f.svc.allRooms() {
 		r.mu.Lock()
 		following := r.follow != nil
-		r.tellLocked(update{})
+		r.tellLocked(update{Ask: ask})
+		r.home.Expire(now)
 		if heardSince.Before(silentSince) {
 			r.forgetLocked(silentSince)
 		}
@@ -285,14 +314,17 @@ func (r *room) forgetLocked(since time.Time) {
 	}
 }
 
-// part is this node's part of the roster, for another node that missed something.
-func (r *room) part() *part {
+// state is what this node knows of the room, for another node that missed something.
+func (r *room) state() (answer reply) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	p := *r.roster.self
 	p.Entries = maps.Clone(p.Entries)
 	p.Chats = slices.Clone(p.Chats)
-	return &p
+	settings, l := r.home.Meeting(), r.lock
+	answer.Part, answer.Settings, answer.Lock = &p, &settings, &l
+	r.promisedLocked(&answer)
+	return answer
 }
 
 // refresh takes over what a newcomer's token knows of the meeting's settings.
