@@ -178,6 +178,9 @@ func (s *Service) atHome(ctx context.Context, c command) (answer reply) {
 	switch {
 	case at.node != s.deps.NodeID:
 		return reply{Home: at.node, Decided: at.decided}
+	case c.Op == opHome:
+		s.keep(c.Meeting, grant.Settings{})
+		return reply{}
 	case c.Knock == nil || c.Knock.Settings == nil:
 		return reply{}
 	}

@@ -21,6 +21,7 @@ const (
 	opLock    = "lock"
 	opUnlock  = "unlock"
 	opView    = "view"    // asks who is in the room
+	opHome    = "home"    // asks for there to be a home
 	opKnock   = "knock"   // asks the home for a seat
 	opCamera  = "camera"  // asks the home for a place for a camera
 	opRelease = "release" // gives the home back what it promised
@@ -90,7 +91,7 @@ func (s *Service) obey(ctx context.Context, data []byte) ([]byte, error) {
 func (s *Service) answer(ctx context.Context, c command) (answer reply) {
 	r := s.room(c.Meeting)
 	switch {
-	case c.Op == opKnock || c.Op == opCamera:
+	case c.Op == opKnock || c.Op == opCamera || c.Op == opHome:
 		return s.atHome(ctx, c)
 	case r == nil && c.ToHome:
 		if at := s.owners.peek(c.Meeting, time.Now()); at.node != s.deps.NodeID {

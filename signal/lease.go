@@ -35,7 +35,7 @@ type lease struct {
 
 	epoch  uint64
 	heard  time.Time // when this node heard of it; zero for one that was there when this node started
-	proven bool      // its holder has been seen alive: if it is gone, it has died
+	proven bool      // its holder has been alive in this node's time: if it is gone, it has died
 }
 
 // choice is a home that has no lease yet.
@@ -51,6 +51,7 @@ type choice struct {
 type owners struct {
 	self  string
 	nodes func() []placement.Node
+	wake  func() // there is something due; never blocks
 
 	mu      sync.Mutex
 	leases  map[string]lease
@@ -58,8 +59,8 @@ type owners struct {
 	settled bool // all leases that there were are known
 }
 
-func newOwners(self string, nodes func() []placement.Node) *owners {
-	return &owners{self: self, nodes: nodes, leases: map[string]lease{}, chosen: map[string]choice{}}
+func newOwners(self string, nodes func() []placement.Node, wake func()) *owners {
+	return &owners{self: self, nodes: nodes, wake: wake, leases: map[string]lease{}, chosen: map[string]choice{}}
 }
 
 // electorate is the nodes that may be homes.
@@ -154,6 +155,7 @@ func (o *owners) chooseLocked(room string, able electorate, now time.Time) strin
 	}
 	elected := placement.Elect(room, homes, able)
 	o.chosen[room] = choice{lease: able.of(elected.ID), mine: true, used: now}
+	o.wake()
 	return elected.ID
 }
 
@@ -195,10 +197,10 @@ func (o *owners) hear(e bus.Entry, deleted bool, now time.Time) {
 	l.epoch = e.Revision
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.settled {
-		l.heard = now
-	}
 	l.proven, _ = able.alive(l)
+	if o.settled {
+		l.heard, l.proven = now, true // just written for a node that was alive
+	}
 	if deleted {
 		delete(o.leases, e.Key)
 		return

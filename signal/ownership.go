@@ -188,6 +188,7 @@ func (k *keeper) hear(e bus.Entry, deleted bool) {
 // tend writes the leases that are due, and lets go of rooms that nobody uses.
 func (k *keeper) tend(ctx context.Context, now time.Time) {
 	s := k.svc
+	k.findHomes(ctx, now)
 	errands := s.owners.due(now, s.cfg.DigestEvery, func(room string) bool { return s.room(room) != nil })
 	errands = append(errands, k.idle(now)...)
 	if k.store == nil {
@@ -204,6 +205,30 @@ func (k *keeper) tend(ctx context.Context, now time.Time) {
 			wg.Go(func() { k.write(ctx, e) })
 		}
 		wg.Wait()
+	}
+}
+
+// findHomes finds homes for rooms that have people here but none known: the home was out of reach when they came, or there
+// was no other node.
+func (k *keeper) findHomes(ctx context.Context, now time.Time) {
+	s := k.svc
+	ctx, cancel := context.WithTimeout(ctx, homeTimeout) // for all of them: the rest is for the next time
+	defer cancel()
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	free := make(chan struct{}, leaseWriters)
+	for meeting := range s.Occupancy() {
+		at := s.owners.peek(meeting, now)
+		if at.alone || at.decided || !s.deps.Bus.Connected() {
+			continue
+		}
+		free <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-free }()
+			if _, here, _ := s.toHome(ctx, command{Op: opHome, Meeting: meeting}, s.owners.locate(meeting, now)); here {
+				s.keep(meeting, grant.Settings{})
+			}
+		})
 	}
 }
 

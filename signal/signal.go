@@ -139,8 +139,8 @@ func New(cfg Config, d Deps) (*Service, error) {
 	s.fabric = &fabric{
 		svc: s, bus: d.Bus, node: d.NodeID, log: d.Log, inbox: make(chan delivery, fabricInbox), nodes: newCensus(),
 	}
-	s.owners = newOwners(d.NodeID, d.Cluster.Nodes)
 	s.keeper = &keeper{svc: s, store: d.Leases, poke: make(chan struct{}, 1)}
+	s.owners = newOwners(d.NodeID, d.Cluster.Nodes, s.keeper.hurry)
 	d.Speakers.listen(func(room string, speakers []node.Speaker) {
 		if r := s.room(room); r != nil {
 			r.speakersChanged(speakers)
