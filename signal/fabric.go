@@ -3,6 +3,7 @@ package signal
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -19,8 +20,9 @@ import (
 const (
 	fabricInbox    = 4096 // updates received, but not yet applied; beyond it they are lost, noticed and pulled
 	commandTimeout = 2 * time.Second
-	roomSubject    = "parley.room."   // + meeting + "." + node: that node's updates of the room
-	nodeSubject    = "parley.signal." // + node: commands to the node
+	pullTimeout    = 700 * time.Millisecond // of one try
+	roomSubject    = "parley.room."         // + meeting + "." + node: that node's updates of the room
+	nodeSubject    = "parley.signal."       // + node: commands to the node
 )
 
 // fabric exchanges rosters with the other nodes over the bus. Updates may get lost: whoever sees a hole in the versions,
@@ -32,6 +34,7 @@ type fabric struct {
 	log   *slog.Logger
 	inbox chan delivery
 	nodes *census
+	gone  farewells
 }
 
 // delivery is an update as it came from the bus.
@@ -148,15 +151,29 @@ func (f *fabric) apply(d delivery) (r *room, from string) {
 	return r, u.Node
 }
 
-// pull fetches another node's part of a room. When that fails, the next digest brings it up again.
+// pull fetches another node's part of a room. It tries again soon, so that one loss does not cost a digest period, until the
+// node counts as silent. When all fails, the next digest brings it up again.
 func (f *fabric) pull(ctx context.Context, r *room, from string) {
 	f.svc.metrics.pulls.Inc()
-	answer, err := f.ask(ctx, from, command{Op: opRoster, Meeting: r.meeting})
+	var answer reply
+	var err error
+	for start := time.Now(); time.Since(start) < f.svc.cfg.NodeSilence; {
+		answer, err = f.pullOnce(ctx, r, from)
+		if !errors.Is(err, context.DeadlineExceeded) {
+			break
+		}
+	}
 	if err != nil {
 		f.log.Warn("a part of a roster could not be pulled", "meeting_id", r.meeting, "from", from, "error", err)
 	}
 	closeAll(r.pulled(from, answer.Part, err))
 	f.svc.sweep(r)
+}
+
+func (f *fabric) pullOnce(ctx context.Context, r *room, from string) (reply, error) {
+	ctx, cancel := context.WithTimeout(ctx, pullTimeout)
+	defer cancel()
+	return f.ask(ctx, from, command{Op: opRoster, Meeting: r.meeting})
 }
 
 // command has another node carry a command out.
@@ -215,6 +232,9 @@ func (f *fabric) compare(now, heardSince time.Time, ask bool) {
 		}
 		f.enforce(r)
 	}
+	for meetingID, word := range f.gone.due(now) {
+		f.tell(meetingID, word)
+	}
 }
 
 // enforce sends members away whose tokens were revoked: another node's word may have been lost.
@@ -254,6 +274,9 @@ func (r *room) receive(u update) (inStep bool, peers []Peer) {
 	r.adoptLocked(u.Lock, u.Settings)
 	if u.Incarnation == 0 { // news from a node that has nobody in the room
 		return true, nil
+	}
+	if u.Closed {
+		return true, r.mergedLocked(r.roster.closed(u), nil)
 	}
 	changes, chats, inStep := r.roster.apply(u, time.Now())
 	peers = r.mergedLocked(changes, chats)

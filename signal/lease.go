@@ -187,6 +187,32 @@ func (o *owners) lease(room string) (lease, bool) {
 	return l, is
 }
 
+// own returns the rooms whose leases this process has, unless it is alone.
+func (o *owners) own() (rooms []string) {
+	able := o.electorate()
+	if able.alone(o.self) {
+		return nil
+	}
+	self := able.of(o.self)
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for room, l := range o.leases {
+		if l.Node == self.Node && l.Incarnation == self.Incarnation {
+			rooms = append(rooms, room)
+		}
+	}
+	return rooms
+}
+
+// deleted notes that this node has deleted a lease.
+func (o *owners) deleted(room string, epoch uint64) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.leases[room].epoch == epoch {
+		delete(o.leases, room)
+	}
+}
+
 // hear takes over what the store tells of a room.
 func (o *owners) hear(e bus.Entry, deleted bool, now time.Time) {
 	var l lease

@@ -188,6 +188,9 @@ func (k *keeper) hear(e bus.Entry, deleted bool) {
 // tend writes the leases that are due, and lets go of rooms that nobody uses.
 func (k *keeper) tend(ctx context.Context, now time.Time) {
 	s := k.svc
+	for _, room := range s.owners.own() { // also leases that were written while this node was alone
+		s.keep(room, grant.Settings{})
+	}
 	k.findHomes(ctx, now)
 	errands := s.owners.due(now, s.cfg.DigestEvery, func(room string) bool { return s.room(room) != nil })
 	errands = append(errands, k.idle(now)...)
@@ -276,6 +279,7 @@ func (k *keeper) write(ctx context.Context, e errand) {
 		return
 	}
 	if e.holder == (lease{}) {
+		k.svc.owners.deleted(e.room, e.epoch)
 		k.letGo(e.room)
 	}
 }

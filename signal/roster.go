@@ -54,6 +54,7 @@ type update struct {
 	Lock        *lock           `json:"lock,omitempty"`
 	Settings    *grant.Settings `json:"settings,omitempty"`
 	Ended       bool            `json:"ended,omitempty"`
+	Closed      bool            `json:"closed,omitempty"` // the node has nobody in the room any more; its part is void
 }
 
 // part is one node's part of a room's roster.
@@ -166,11 +167,11 @@ func (r *roster) apply(u update, now time.Time) (changes []change, chats []wire.
 	p.heard = now
 	switch {
 	case !u.Step:
-		return nil, nil, u.Version < p.Version || u.Version == p.Version && u.Digest == p.digest()
+		return changes, nil, u.Version < p.Version || u.Version == p.Version && u.Digest == p.digest()
 	case u.Version <= p.Version:
-		return nil, nil, true
+		return changes, nil, true
 	case u.Version > p.Version+1:
-		return nil, nil, false
+		return changes, nil, false
 	}
 	p.Version = u.Version
 	more, chats := r.take(p, u)
@@ -227,6 +228,14 @@ func (r *roster) forget(node string) []change {
 	}
 	delete(r.parts, node)
 	return r.mergeAll(p.Entries)
+}
+
+// closed drops another node's part of which the node says that it is void.
+func (r *roster) closed(u update) []change {
+	if p := r.parts[u.Node]; p == nil || p.Incarnation > u.Incarnation {
+		return nil
+	}
+	return r.forget(u.Node)
 }
 
 // silent returns the nodes that were not heard since.

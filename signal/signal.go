@@ -282,6 +282,9 @@ func (s *Service) sweep(r *room) {
 	closed := r.closed
 	r.mu.Unlock()
 	s.mu.Unlock()
+	if empty {
+		s.fabric.closed(r)
+	}
 	if closed && unfollow != nil {
 		unfollow()
 	}
