@@ -233,7 +233,9 @@ func TestLeasesOfADeadClusterStopNobody(t *testing.T) {
 				r.svc.owners.mu.Unlock()
 			}
 			c.rigs[0].join("pt_a", grant.Attendee)
-			c.awaitLease(t, "a home that lives", func(l lease) bool { return l != old && l.epoch > epoch && l.Incarnation < 10 && l.Node < "n4" && l.Node != "" })
+			c.awaitLease(t, "a home that lives", func(l lease) bool {
+				return l != old && l.epoch > epoch && l.Incarnation < 10 && l.Node < "n4" && l.Node != ""
+			})
 		})
 	}
 }
