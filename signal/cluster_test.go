@@ -21,6 +21,13 @@ import (
 // startBus runs a bus until the test ends.
 func startBus(t *testing.T, change func(*bus.Config)) *bus.Bus {
 	t.Helper()
+	b, _ := runBus(t, change)
+	return b
+}
+
+// runBus runs a bus until it is told to stop, or the test ends.
+func runBus(t *testing.T, change func(*bus.Config)) (b *bus.Bus, stop func()) {
+	t.Helper()
 	cfg := bus.Defaults()
 	change(&cfg)
 	b, err := bus.New(cfg, slog.New(slog.DiscardHandler))
@@ -30,18 +37,19 @@ func startBus(t *testing.T, change func(*bus.Config)) *bus.Bus {
 	ctx, cancel := context.WithCancel(context.Background())
 	stopped := make(chan error, 1)
 	go func() { stopped <- b.Run(ctx) }()
-	t.Cleanup(func() {
+	stop = sync.OnceFunc(func() {
 		cancel()
 		if err := <-stopped; err != nil {
 			t.Errorf("bus: %v", err)
 		}
 	})
+	t.Cleanup(stop)
 	select {
 	case <-b.Ready():
 	case <-time.After(patience):
 		t.Fatal("the bus does not start")
 	}
-	return b
+	return b, stop
 }
 
 // freeAddress is one of loopback on which nobody listens just now.
@@ -105,8 +113,7 @@ func clusterNode(i int) placement.Node {
 	return placement.Node{ID: fmt.Sprint("n", i+1), Region: "r", Incarnation: uint64(i + 1)}
 }
 
-// testCluster is nodes on one NATS that know each other: the first runs it, the others connect to it. They share keys and
-// revocations.
+// testCluster is nodes on one NATS that know each other. They share keys and revocations.
 type testCluster struct {
 	rigs   []*rig
 	buses  []*bus.Bus
@@ -117,19 +124,19 @@ type testCluster struct {
 func newNodes(t *testing.T, n int, change func(*Config)) *testCluster {
 	t.Helper()
 	address := freeAddress(t)
+	startBus(t, func(c *bus.Config) { c.DataDir, c.Listen = t.TempDir(), address })
+	return newNodesAt(t, n, "nats://"+address, change)
+}
+
+func newNodesAt(t *testing.T, n int, url string, change func(*Config)) *testCluster {
+	t.Helper()
 	c := &testCluster{}
 	var nodes []placement.Node
 	for i := range n {
 		nodes = append(nodes, clusterNode(i))
 	}
 	for i := range n {
-		b := startBus(t, func(c *bus.Config) {
-			if i == 0 {
-				c.DataDir, c.Listen = t.TempDir(), address
-			} else {
-				c.URL = "nats://" + address
-			}
-		})
+		b := startBus(t, func(c *bus.Config) { c.URL = url })
 		leases, err := b.Bucket(t.Context(), bus.BucketConfig{Name: "leases"})
 		if err != nil {
 			t.Fatal(err)

@@ -322,15 +322,11 @@ func retell(m *member, snapshot map[string]bool, view map[string]entry, other st
 		if e.typ != wire.TypeParticipantJoined && e.typ != wire.TypeParticipantLeft {
 			continue
 		}
-		var news wire.ParticipantEvent
+		var news participantEvent
 		if err := json.Unmarshal(body, &news); err != nil {
 			return err
 		}
-		who := news.Participants
-		if len(who) == 0 {
-			who = []wire.Identity{news.Participant}
-		}
-		for _, one := range who {
+		for _, one := range news.everybody() {
 			if there[one.ID] == (e.typ == wire.TypeParticipantJoined) {
 				return fmt.Errorf("%s of %s came twice", e.typ, one.ID)
 			}

@@ -380,3 +380,43 @@ func TestModerationThroughAnyNode(t *testing.T) {
 	}
 	a.closedWith(wire.CloseRemoved)
 }
+
+// A real NATS goes away and comes back: calls go on, nobody is forgotten, and two seconds later all know what happened.
+func TestAllIsKnownSoonAfterNATSIsBack(t *testing.T) {
+	address, dir := freeAddress(t), t.TempDir()
+	serve := func() (stop func()) {
+		_, stop = runBus(t, func(c *bus.Config) { c.DataDir, c.Listen = dir, address })
+		return stop
+	}
+	stop := serve()
+	c := newNodesAt(t, 3, "nats://"+address, func(c *Config) { c.DigestEvery, c.NodeSilence = time.Minute, time.Hour })
+	var clients []*client
+	for i, r := range c.rigs {
+		clients = append(clients, r.join(fmt.Sprint("pt_", i), grant.Attendee))
+	}
+	everywhere := func(n int) func() bool {
+		return func() bool {
+			return !slices.ContainsFunc(c.rigs, func(r *rig) bool { return len(r.svc.Participants("mtg_1")) != n })
+		}
+	}
+	eventually(t, "all know all", everywhere(3))
+	stop()
+	for _, b := range c.buses {
+		eventually(t, "it is noticed", func() bool { return !b.Connected() })
+	}
+	for i, r := range c.rigs {
+		clients[i].ok(wire.TypePresenceUpdate, wire.PresenceUpdate{HandRaised: new(true)})
+		r.join(fmt.Sprint("pt_late", i), grant.Attendee) // without the home
+		if n := len(r.svc.Participants("mtg_1")); n != 4 {
+			t.Errorf("%s knows %d participants", r.svc.deps.NodeID, n)
+		}
+	}
+	serve()
+	back := time.Now()
+	eventually(t, "all know all again", everywhere(6))
+	if took := time.Since(back); took > 2*time.Second {
+		t.Errorf("it took %v", took)
+	} else {
+		t.Logf("one roster after %v", took)
+	}
+}

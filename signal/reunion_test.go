@@ -46,6 +46,16 @@ func (p *play) converges(t *testing.T, within time.Duration) {
 	t.Logf("one roster after %v", time.Since(start))
 }
 
+// participantEvent is one that may stand for several.
+type participantEvent wire.ParticipantEvent
+
+func (e participantEvent) everybody() []wire.Identity {
+	if len(e.Participants) == 0 {
+		return []wire.Identity{e.Participant}
+	}
+	return e.Participants
+}
+
 // news returns the joins and leaves that somebody was told of, as "+id" and "-id".
 func (a *actor) news(id string) (news string) {
 	time.Sleep(2 * burst)
@@ -54,9 +64,12 @@ func (a *actor) news(id string) (news string) {
 		for _, e := range events {
 			sign := map[string]string{wire.TypeParticipantJoined: "+", wire.TypeParticipantLeft: "-"}[e.typ]
 			body, _ := json.Marshal(e.body)
-			var about wire.ParticipantEvent
-			if sign != "" && json.Unmarshal(body, &about) == nil {
-				news += sign + strings.TrimPrefix(about.Participant.ID, "mtg_a_")
+			var about participantEvent
+			if sign == "" || json.Unmarshal(body, &about) != nil {
+				continue
+			}
+			for _, who := range about.everybody() {
+				news += sign + strings.TrimPrefix(who.ID, "mtg_a_")
 			}
 		}
 	})

@@ -1,6 +1,7 @@
 package bus
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -26,7 +27,7 @@ type BucketConfig struct {
 	TTL      time.Duration // a key disappears this long after it was last written; 0: never
 	History  int           // values kept of each key; 0 means 1, 64 is the most
 	MaxBytes int64         // of all keys and values; 0 means no limit of its own
-	Replicas int           // servers of an external cluster that keep a copy; 0 means 1
+	Replicas int           // servers of an external cluster that keep a copy; 0 means what the bus is configured with
 }
 
 // Entry is one value of a key.
@@ -60,7 +61,7 @@ func (b *Bus) Bucket(ctx context.Context, cfg BucketConfig) (*Bucket, error) {
 		TTL:            cfg.TTL,
 		History:        uint8(max(cfg.History, 1)),
 		MaxBytes:       cfg.MaxBytes,
-		Replicas:       max(cfg.Replicas, 1),
+		Replicas:       max(cmp.Or(cfg.Replicas, b.cfg.Replicas), 1),
 		Storage:        jetstream.FileStorage,
 		LimitMarkerTTL: tombstoneAge,
 	}}

@@ -152,6 +152,9 @@ func TestConfig(t *testing.T) {
 		"external that listens": {func(c *Config) { c.URL, c.Listen = "nats://h", "127.0.0.1:1" }, []string{"listen"}},
 		"wrong scheme":          {func(c *Config) { c.URL = "http://h:4222" }, []string{`"http"`}},
 		"no host":               {func(c *Config) { c.URL = "nats://" }, []string{"host"}},
+		"copies":                {func(c *Config) { c.URL, c.Replicas = "nats://h", 3 }, nil},
+		"copies of nothing":     {func(c *Config) { c.DataDir, c.Replicas = "d", 3 }, []string{"replicas"}},
+		"too many copies":       {func(c *Config) { c.URL, c.Replicas = "nats://h", 6 }, []string{"replicas"}},
 		"secrets stay secret":   {func(c *Config) { c.URL = "nats://u:hunter2@h\x00" }, []string{"not a URL"}},
 	}
 	for name, tc := range tests {

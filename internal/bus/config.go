@@ -23,13 +23,15 @@ type Config struct {
 	Listen string
 	// StoreMaxBytes limits the embedded server's files, over all buckets.
 	StoreMaxBytes int64
+	// Replicas is how many servers of an external cluster keep a copy of each bucket that does not say so itself.
+	Replicas int
 	// OutboxBytes limits what Publish keeps while NATS is slow or away; beyond it the oldest is dropped.
 	OutboxBytes int
 }
 
 // Defaults is an embedded server that no other process can reach. DataDir has no default.
 func Defaults() Config {
-	return Config{StoreMaxBytes: 1 << 30, OutboxBytes: 8 << 20}
+	return Config{StoreMaxBytes: 1 << 30, Replicas: 1, OutboxBytes: 8 << 20}
 }
 
 // Validate names every fault at once, each by its key.
@@ -38,6 +40,9 @@ func (c Config) Validate() error {
 	fault := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
 	if c.OutboxBytes <= 0 {
 		fault("outbox_bytes: must be positive")
+	}
+	if c.Replicas < 0 || c.Replicas > 5 || c.Replicas > 1 && c.URL == "" {
+		fault("replicas: 1 to 5, and only 1 without an external NATS (url)")
 	}
 	if c.URL != "" {
 		if c.Listen != "" {
