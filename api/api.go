@@ -41,8 +41,8 @@ type Deps struct {
 // mistake when nobody is in the room. Errors are *node.Error.
 type Signal interface {
 	http.Handler
-	Participants(meetingID string) []signal.Participant
-	Locked(meetingID string) bool
+	Presence(ctx context.Context, meetingID string) (all []signal.Participant, locked bool, err error)
+	Locked(meetingID string) bool // as far as this node knows
 	Occupancy() map[string]int // who is seated through this node, by meeting
 	Admit(ctx context.Context, meetingID, participantID string) error
 	Deny(ctx context.Context, meetingID, participantID string) error

@@ -36,8 +36,13 @@ func (s *Server) listParticipants(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	present := s.deps.Signal.Participants(m.ID)
-	view := participantsView{Participants: make([]participantView, 0, len(present)), Locked: s.deps.Signal.Locked(m.ID)}
+	ctx, cancel := s.bounded(c)
+	defer cancel()
+	present, locked, err := s.deps.Signal.Presence(ctx, m.ID)
+	if err != nil {
+		return err
+	}
+	view := participantsView{Participants: make([]participantView, 0, len(present)), Locked: locked}
 	for _, p := range present {
 		view.Participants = append(view.Participants, participantView{
 			ID: p.ID, DisplayName: p.DisplayName, Role: p.Role, State: p.State, AudioMuted: p.AudioMuted, VideoMuted: p.VideoMuted,

@@ -365,10 +365,10 @@ func (f *fakeSignal) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-func (f *fakeSignal) Participants(string) []signal.Participant {
+func (f *fakeSignal) Presence(context.Context, string) ([]signal.Participant, bool, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.present
+	return f.present, f.locked, nil
 }
 
 func (f *fakeSignal) Locked(string) bool {

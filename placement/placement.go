@@ -1,5 +1,5 @@
 // Package placement says who is there and who carries what. Cluster gossips with the other nodes and knows those that
-// live; Rank, Home, Gateway, Balancer and Locator choose among nodes, and touch neither network nor clock, so that every
+// live; Rank, Home, Elect, Gateway and Locator choose among nodes, and touch neither network nor clock, so that every
 // node that knows the same chooses the same. It knows nodes, regions and the names of rooms; of what happens in rooms, of
 // tokens and of HTTP it knows nothing.
 //

@@ -3,19 +3,30 @@ package signal
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
+	"slices"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/parley-sfu/parley/internal/bus"
 	"github.com/parley-sfu/parley/node"
 	"github.com/parley-sfu/parley/node/grant"
+	"github.com/parley-sfu/parley/placement"
 	"github.com/parley-sfu/parley/signal/wire"
 )
 
 // startBus runs a bus until the test ends.
 func startBus(t *testing.T, change func(*bus.Config)) *bus.Bus {
+	t.Helper()
+	b, _ := runBus(t, change)
+	return b
+}
+
+// runBus runs a bus until it is told to stop, or the test ends.
+func runBus(t *testing.T, change func(*bus.Config)) (b *bus.Bus, stop func()) {
 	t.Helper()
 	cfg := bus.Defaults()
 	change(&cfg)
@@ -26,18 +37,19 @@ func startBus(t *testing.T, change func(*bus.Config)) *bus.Bus {
 	ctx, cancel := context.WithCancel(context.Background())
 	stopped := make(chan error, 1)
 	go func() { stopped <- b.Run(ctx) }()
-	t.Cleanup(func() {
+	stop = sync.OnceFunc(func() {
 		cancel()
 		if err := <-stopped; err != nil {
 			t.Errorf("bus: %v", err)
 		}
 	})
+	t.Cleanup(stop)
 	select {
 	case <-b.Ready():
 	case <-time.After(patience):
 		t.Fatal("the bus does not start")
 	}
-	return b
+	return b, stop
 }
 
 // freeAddress is one of loopback on which nobody listens just now.
@@ -51,21 +63,105 @@ func freeAddress(t *testing.T) string {
 	return l.Addr().String()
 }
 
-// newCluster is two nodes on one NATS: the first runs it, the second connects to it. They share keys and revocations.
-func newCluster(t *testing.T, change func(*Config)) (one, two *rig) {
+// gossip is one node's view of the cluster, as the test wants it. It implements Cluster.
+type gossip struct {
+	mu       sync.Mutex
+	nodes    []placement.Node
+	watchers []func(joined, left []string)
+}
+
+func (g *gossip) Nodes() []placement.Node {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return slices.Clone(g.nodes)
+}
+
+func (g *gossip) Watch(f func(joined, left []string)) (stop func()) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.watchers = append(g.watchers, f)
+	return func() {}
+}
+
+// see changes the view and tells of it.
+func (g *gossip) see(nodes ...placement.Node) {
+	g.mu.Lock()
+	known := func(in []placement.Node, n placement.Node) bool {
+		return slices.ContainsFunc(in, func(o placement.Node) bool { return o.ID == n.ID && o.Incarnation == n.Incarnation })
+	}
+	var joined, left []string
+	for _, n := range nodes {
+		if !known(g.nodes, n) {
+			joined = append(joined, n.ID)
+		}
+	}
+	for _, n := range g.nodes {
+		if !known(nodes, n) {
+			left = append(left, n.ID)
+		}
+	}
+	g.nodes = slices.Clone(nodes)
+	watchers := slices.Clone(g.watchers)
+	g.mu.Unlock()
+	for _, f := range watchers {
+		f(joined, left)
+	}
+}
+
+// member of a cluster that a test plays.
+func clusterNode(i int) placement.Node {
+	return placement.Node{ID: fmt.Sprint("n", i+1), Region: "r", Incarnation: uint64(i + 1)}
+}
+
+// testCluster is nodes on one NATS that know each other. They share keys and revocations.
+type testCluster struct {
+	rigs   []*rig
+	buses  []*bus.Bus
+	gossip []*gossip
+	leases *bus.Bucket
+}
+
+func newNodes(t *testing.T, n int, change func(*Config)) *testCluster {
 	t.Helper()
 	address := freeAddress(t)
-	first := startBus(t, func(c *bus.Config) { c.DataDir, c.Listen = t.TempDir(), address })
-	second := startBus(t, func(c *bus.Config) { c.URL = "nats://" + address })
-	brisk := withConfig(func(c *Config) {
-		c.DigestEvery, c.NodeSilence = 50*time.Millisecond, 300*time.Millisecond
-		change(c)
-	})
-	one = newRig(t, brisk, func(_ *Config, d *Deps) { d.Bus = first })
-	two = newRig(t, brisk, func(_ *Config, d *Deps) {
-		d.Bus, d.NodeID, d.Keys, d.Revoked = second, "n2", one.keys, one.revoked
-	})
-	return one, two
+	startBus(t, func(c *bus.Config) { c.DataDir, c.Listen = t.TempDir(), address })
+	return newNodesAt(t, n, "nats://"+address, change)
+}
+
+func newNodesAt(t *testing.T, n int, url string, change func(*Config)) *testCluster {
+	t.Helper()
+	c := &testCluster{}
+	var nodes []placement.Node
+	for i := range n {
+		nodes = append(nodes, clusterNode(i))
+	}
+	for i := range n {
+		b := startBus(t, func(c *bus.Config) { c.URL = url })
+		leases, err := b.Bucket(t.Context(), bus.BucketConfig{Name: "leases"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		g := &gossip{nodes: nodes}
+		brisk := withConfig(func(c *Config) {
+			c.DigestEvery, c.NodeSilence, c.NodeGrace = 50*time.Millisecond, 300*time.Millisecond, 100*time.Millisecond
+			change(c)
+		})
+		r := newRig(t, brisk, func(_ *Config, d *Deps) {
+			d.Bus, d.Cluster, d.Leases, d.NodeID = b, g, leases, nodes[i].ID
+			if i > 0 {
+				d.Keys, d.Revoked = c.rigs[0].keys, c.rigs[0].revoked
+			}
+		})
+		c.rigs, c.buses, c.gossip, c.leases = append(c.rigs, r), append(c.buses, b), append(c.gossip, g), leases
+	}
+	return c
+}
+
+// newCluster is newNodes of two.
+func newCluster(t *testing.T, change func(*Config)) (one, two *rig) {
+	t.Helper()
+	c := newNodes(t, 2, change)
+	return c.rigs[0], c.rigs[1]
 }
 
 func TestPresenceCrossesNodes(t *testing.T) {

@@ -25,6 +25,7 @@ type Config struct {
 	Grace           time.Duration // that a lost participant's place is kept
 	DigestEvery     time.Duration // between comparisons of the roster with other nodes
 	NodeSilence     time.Duration // after which a node that says nothing has left the room
+	NodeGrace       time.Duration // that participants of a node that has gone have to come back through another
 }
 
 // Defaults returns the configuration that serves no browser yet: Origins is empty.
@@ -44,6 +45,7 @@ func Defaults() Config {
 		Grace:           20 * time.Second,
 		DigestEvery:     2 * time.Second,
 		NodeSilence:     10 * time.Second,
+		NodeGrace:       3 * time.Second,
 	}
 }
 
@@ -77,6 +79,7 @@ func (c Config) Validate() error {
 		{"ping_timeout", c.PingTimeout > 0},
 		{"grace", c.Grace > 0},
 		{"digest_every", c.DigestEvery > 0},
+		{"node_grace", c.NodeGrace > 0},
 		{"node_silence", c.NodeSilence > c.DigestEvery},
 	} {
 		if !limit.ok {

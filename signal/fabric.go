@@ -3,6 +3,7 @@ package signal
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -19,8 +20,9 @@ import (
 const (
 	fabricInbox    = 4096 // updates received, but not yet applied; beyond it they are lost, noticed and pulled
 	commandTimeout = 2 * time.Second
-	roomSubject    = "parley.room."   // + meeting + "." + node: that node's updates of the room
-	nodeSubject    = "parley.signal." // + node: commands to the node
+	pullTimeout    = 700 * time.Millisecond // of one try
+	roomSubject    = "parley.room."         // + meeting + "." + node: that node's updates of the room
+	nodeSubject    = "parley.signal."       // + node: commands to the node
 )
 
 // fabric exchanges rosters with the other nodes over the bus. Updates may get lost: whoever sees a hole in the versions,
@@ -31,6 +33,8 @@ type fabric struct {
 	node  string
 	log   *slog.Logger
 	inbox chan delivery
+	nodes *census
+	gone  farewells
 }
 
 // delivery is an update as it came from the bus.
@@ -51,17 +55,33 @@ func (f *fabric) run(ctx context.Context) error {
 	tick := time.NewTicker(f.svc.cfg.DigestEvery)
 	defer tick.Stop()
 	heardSince := time.Now() // from when on the bus has been there without a break, as far as is known
+	relinked, together, gone := f.bus.Relinked(), newReunion(), newObituary(f.svc.cfg.NodeGrace)
+	defer together.timer.Stop()
+	defer gone.timer.Stop()
 	for {
 		select {
 		case d := <-f.inbox:
 			if r, from := f.apply(d); r != nil {
 				pulls.Go(func() { f.pull(ctx, r, from) })
 			}
+		case <-relinked:
+			relinked, heardSince = f.bus.Relinked(), time.Now()
+			together.begin(heardSince)
+		case <-f.nodes.news:
+			joined, left := f.nodes.take()
+			gone.note(joined, left, time.Now())
+			if len(joined) > 0 {
+				together.begin(time.Now())
+			}
+		case now := <-together.timer.C:
+			f.compare(now, heardSince, together.next(now))
+		case now := <-gone.timer.C:
+			f.bury(gone.due(now))
 		case now := <-tick.C:
 			if !f.bus.Connected() {
 				heardSince = now
 			}
-			f.compare(now, heardSince)
+			f.compare(now, heardSince, false)
 		case <-ctx.Done():
 			return nil
 		}
@@ -131,15 +151,29 @@ func (f *fabric) apply(d delivery) (r *room, from string) {
 	return r, u.Node
 }
 
-// pull fetches another node's part of a room. When that fails, the next digest brings it up again.
+// pull fetches another node's part of a room. It tries again soon, so that one loss does not cost a digest period, until the
+// node counts as silent. When all fails, the next digest brings it up again.
 func (f *fabric) pull(ctx context.Context, r *room, from string) {
 	f.svc.metrics.pulls.Inc()
-	answer, err := f.ask(ctx, from, command{Op: opRoster, Meeting: r.meeting})
+	var answer reply
+	var err error
+	for start := time.Now(); time.Since(start) < f.svc.cfg.NodeSilence; {
+		answer, err = f.pullOnce(ctx, r, from)
+		if !errors.Is(err, context.DeadlineExceeded) {
+			break
+		}
+	}
 	if err != nil {
 		f.log.Warn("a part of a roster could not be pulled", "meeting_id", r.meeting, "from", from, "error", err)
 	}
 	closeAll(r.pulled(from, answer.Part, err))
 	f.svc.sweep(r)
+}
+
+func (f *fabric) pullOnce(ctx context.Context, r *room, from string) (reply, error) {
+	ctx, cancel := context.WithTimeout(ctx, pullTimeout)
+	defer cancel()
+	return f.ask(ctx, from, command{Op: opRoster, Meeting: r.meeting})
 }
 
 // command has another node carry a command out.
@@ -152,6 +186,17 @@ func (f *fabric) command(ctx context.Context, to string, c command) error {
 		return &node.Error{Kind: e.Kind, Code: e.Code, Say: e.Say}
 	}
 	return nil
+}
+
+// send has another node obey a command, without waiting for an answer.
+func (f *fabric) send(to string, c command) {
+	data, err := json.Marshal(c)
+	if err == nil {
+		err = f.bus.Publish(nodeSubject+to, data)
+	}
+	if err != nil {
+		f.log.Warn("a command did not go out", "to", to, "op", c.Op, "error", err)
+	}
 }
 
 func (f *fabric) ask(ctx context.Context, to string, c command) (reply, error) {
@@ -169,14 +214,15 @@ func (f *fabric) ask(ctx context.Context, to string, c command) (reply, error) {
 	return answer, json.Unmarshal(data, &answer)
 }
 
-// compare tells the other nodes where this one stands, forgets nodes that have been silent, and sends those away whose
+// compare tells the other nodes where this one stands and, when asked to, asks them where they do; it forgets nodes that have been silent, and sends those away whose
 // tokens were revoked elsewhere. While the bus is away nobody is forgotten: silence says nothing then.
-func (f *fabric) compare(now, heardSince time.Time) {
+func (f *fabric) compare(now, heardSince time.Time, ask bool) {
 	silentSince := now.Add(-f.svc.cfg.NodeSilence)
 	for _, r := range f.svc.allRooms() {
 		r.mu.Lock()
 		following := r.follow != nil
-		r.tellLocked(update{})
+		r.tellLocked(update{Ask: ask})
+		r.home.Expire(now)
 		if heardSince.Before(silentSince) {
 			r.forgetLocked(silentSince)
 		}
@@ -185,6 +231,9 @@ func (f *fabric) compare(now, heardSince time.Time) {
 			f.follow(r)
 		}
 		f.enforce(r)
+	}
+	for meetingID, word := range f.gone.due(now) {
+		f.tell(meetingID, word)
 	}
 }
 
@@ -225,6 +274,9 @@ func (r *room) receive(u update) (inStep bool, peers []Peer) {
 	r.adoptLocked(u.Lock, u.Settings)
 	if u.Incarnation == 0 { // news from a node that has nobody in the room
 		return true, nil
+	}
+	if u.Closed {
+		return true, r.mergedLocked(r.roster.closed(u), nil)
 	}
 	changes, chats, inStep := r.roster.apply(u, time.Now())
 	peers = r.mergedLocked(changes, chats)
@@ -285,14 +337,17 @@ func (r *room) forgetLocked(since time.Time) {
 	}
 }
 
-// part is this node's part of the roster, for another node that missed something.
-func (r *room) part() *part {
+// state is what this node knows of the room, for another node that missed something.
+func (r *room) state() (answer reply) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	p := *r.roster.self
 	p.Entries = maps.Clone(p.Entries)
 	p.Chats = slices.Clone(p.Chats)
-	return &p
+	settings, l := r.home.Meeting(), r.lock
+	answer.Part, answer.Settings, answer.Lock = &p, &settings, &l
+	r.promisedLocked(&answer)
+	return answer
 }
 
 // refresh takes over what a newcomer's token knows of the meeting's settings.

@@ -8,34 +8,43 @@ import (
 	"github.com/parley-sfu/parley/signal/wire"
 )
 
-// knock asks for a seat for a newcomer. Hold is true when it has to wait in the lobby, which it was told already.
-func (r *room) knock(m *member, name string, trusted bool) (hold bool, err error) {
+// name gives a newcomer its name. Sits says that it has a seat already.
+func (r *room) name(m *member, name string) (sits bool, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	switch m.stage {
+	case gone:
+		return false, errGone
+	case seated:
+		return true, nil
+	}
+	name, err = displayName(m.claims, name)
+	if err != nil {
+		return false, err
+	}
+	m.entry.Participant = wire.Participant{ID: m.id, DisplayName: name, Role: string(m.claims.Role)}
+	return false, nil
+}
+
+// knocked notes what the home said to a newcomer. Hold is true when it has to wait in the lobby, which it was told now.
+func (r *room) knocked(m *member, reason string) (hold bool, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if m.stage == gone {
+		r.home.Leave(m.id)
+		r.releaseLocked(m, false)
 		return false, errGone
-	}
-	if m.stage != seated {
-		name, err = displayName(m.claims, name)
-		if err != nil {
-			return false, err
-		}
-		m.entry.Participant = wire.Participant{ID: m.id, DisplayName: name, Role: string(m.claims.Role)}
-	}
-	reason, err := r.home.Knock(m.id, m.claims.Role, trusted)
-	if err != nil {
-		return false, err
 	}
 	if reason == "" {
 		if m.stage < admitted {
 			m.stage = admitted
 		}
-		m.entry.Since = r.newSinceLocked(m.id)
+		m.entry.Since = r.newSinceLocked(m)
 		return false, nil
 	}
 	m.emitLocked(event{wire.TypeWaiting, wire.Waiting{Reason: reason}})
 	if m.stage != waiting {
-		m.stage, m.entry.State, m.entry.Since = waiting, Waiting, r.newSinceLocked(m.id)
+		m.stage, m.entry.State, m.entry.Since = waiting, Waiting, r.newSinceLocked(m)
 		m.entry.JoinedAt = time.Now().UTC()
 		r.putLocked(m)
 	}
@@ -60,19 +69,6 @@ func (r *room) replay(s *session, last uint64) bool {
 		m.sendLocked(last, e)
 	}
 	return true
-}
-
-// mayResume says whether a snapshot may go to the member without a hello: it sits here, or its resume token says that it
-// sat somewhere.
-func (r *room) mayResume(m *member, trusted bool) (bool, error) {
-	r.mu.Lock()
-	stage, name := m.stage, m.claims.DisplayName
-	r.mu.Unlock()
-	if stage == seated || !trusted {
-		return stage == seated, nil
-	}
-	hold, err := r.knock(m, name, true)
-	return !hold, err
 }
 
 // present changes a member's presence, tells everybody, and lets the SFU know what is muted.
@@ -151,25 +147,40 @@ func (r *room) deliverLocked(chat wire.Chat) {
 	}
 }
 
-// admit lets a member in from the lobby.
-func (r *room) admit(id string) error {
+// admit lets a member in from the lobby, for whom there is a seat now.
+func (r *room) admit(m *member) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	m := r.members[id]
-	if m == nil || m.stage != waiting {
+	switch {
+	case m.stage == gone:
+		r.home.Leave(m.id)
+		r.releaseLocked(m, false)
 		return notFound("Nobody with that id is waiting.")
+	case m.stage == waiting:
+		r.admittedLocked(m)
 	}
-	if err := r.home.Admit(id); err != nil {
-		return err
-	}
-	r.admittedLocked(m)
 	return nil
+}
+
+// waits returns a member who waits in the lobby.
+func (r *room) waits(id string) (*member, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if m := r.members[id]; m != nil && m.stage == waiting {
+		return m, nil
+	}
+	return nil, notFound("Nobody with that id is waiting.")
 }
 
 // admittedLocked tells a member that it is in and wakes its session, which goes on with the held hello.
 func (r *room) admittedLocked(m *member) {
 	m.stage = admitted
 	m.emitLocked(event{wire.TypeAdmitted, wire.Empty{}})
+	m.wakeLocked()
+}
+
+// wakeLocked makes the session look again at the hello that it holds.
+func (m *member) wakeLocked() {
 	if m.session != nil {
 		select {
 		case m.session.wake <- struct{}{}:
@@ -245,8 +256,7 @@ func (r *room) setSettings(settings grant.Settings) {
 	}
 }
 
-// adoptLocked takes over what is newer than what is known, tells the members, and lets those in whom nothing holds any
-// longer.
+// adoptLocked takes over what is newer than what is known, tells the members, and makes those who wait knock again.
 func (r *room) adoptLocked(l *lock, settings *grant.Settings) bool {
 	changed := settings != nil && r.home.SetSettings(*settings)
 	if l != nil && l.newer(r.lock) {
@@ -257,9 +267,9 @@ func (r *room) adoptLocked(l *lock, settings *grant.Settings) bool {
 		return false
 	}
 	r.toAllLocked(wire.TypeSettingsChanged, wire.SettingsChanged{Settings: r.home.Settings()})
-	for _, id := range r.home.Reconsider() {
-		if m := r.members[id]; m != nil && m.stage == waiting {
-			r.admittedLocked(m)
+	for _, m := range r.members {
+		if m.stage == waiting {
+			m.wakeLocked()
 		}
 	}
 	return true

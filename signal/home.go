@@ -4,6 +4,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/parley-sfu/parley/node"
 	"github.com/parley-sfu/parley/node/grant"
@@ -16,8 +17,9 @@ const (
 	heldByLock = "locked"
 )
 
-// Home decides who gets in: max_participants, the lobby, the lock, max_cameras. It is pure book-keeping without time,
-// network or sockets. All methods are safe for concurrent use.
+// Home decides who gets in: max_participants, the lobby, the lock, max_cameras. It is pure book-keeping without clock,
+// network or sockets. Every node keeps the book of a room that it has, from the roster; the book of the room's home is the
+// one that is asked. All methods are safe for concurrent use.
 //
 // Rules: hosts are never held in the lobby; everybody counts against max_participants, hosts too; who sits already is
 // never asked to leave because a limit shrank.
@@ -26,120 +28,199 @@ type Home struct {
 
 	mu       sync.Mutex
 	settings grant.Settings
+	known    bool // the settings are those of the meeting
 	locked   bool
-	seats    map[string]bool   // who is in
-	lobby    map[string]string // who waits, and why
-	cameras  map[string]bool   // who publishes a camera, or was just allowed to
+	seats    map[string]place // who is in
+	lobby    map[string]place // who waits
+	cameras  map[string]place // who publishes a camera, or was just allowed to
 }
 
-// NewHome returns the Home of an empty room.
+// place is a seat, or a place in the lobby or for a camera, that somebody has.
+type place struct {
+	shown   bool // the roster shows it, or it is a participant's of this node
+	promise promise
+}
+
+// promise is a place that was given to a participant of another node, whose roster does not show it yet.
+type promise struct {
+	node    string    // empty: no promise
+	version uint64    // of that node's part when it asked: only a later one can show the place
+	until   time.Time // then it is forgotten
+}
+
+// NewHome returns the Home of an empty room. Settings of revision 0 are none: the first that come are taken over.
 func NewHome(settings grant.Settings, maxWaiting int) *Home {
 	return &Home{
 		maxWaiting: maxWaiting,
 		settings:   settings,
-		seats:      map[string]bool{},
-		lobby:      map[string]string{},
-		cameras:    map[string]bool{},
+		known:      settings != grant.Settings{},
+		seats:      map[string]place{},
+		lobby:      map[string]place{},
+		cameras:    map[string]place{},
 	}
 }
 
 // Knock asks for a seat. It returns the reason to wait in the lobby, or the empty string with the seat taken. Whoever
-// sits already keeps the seat. Somebody who was let in before (trusted) is not held again.
-func (h *Home) Knock(id string, role grant.Role, trusted bool) (wait string, err error) {
+// sits already keeps the seat. Somebody who was let in before, or is now by a host (trusted), is not held. The place of a
+// participant of another node is promised; the empty promise is for those of this node.
+func (h *Home) Knock(id string, role grant.Role, trusted bool, p promise) (wait string, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.seats[id] {
-		return "", nil
-	}
-	if reason := h.holdLocked(role); reason != "" && !trusted {
+	_, sits := h.seats[id]
+	if reason := h.holdLocked(role); reason != "" && !trusted && !sits {
 		if _, waits := h.lobby[id]; !waits && len(h.lobby) >= h.maxWaiting {
 			return "", fullError("Too many people are waiting already.")
 		}
-		h.lobby[id] = reason
+		give(h.lobby, id, p)
 		return reason, nil
 	}
-	return "", h.sitLocked(id)
+	if limit := h.settings.MaxParticipants; !sits && limit > 0 && len(h.seats) >= limit {
+		return "", fullError("The room is full.")
+	}
+	delete(h.lobby, id)
+	give(h.seats, id, p)
+	return "", nil
 }
 
-// Admit moves somebody from the lobby to a seat.
-func (h *Home) Admit(id string) error {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if _, waits := h.lobby[id]; !waits {
-		return notFound("Nobody with that id is waiting.")
+// give gives somebody a place, at once or by a promise.
+func give(places map[string]place, id string, p promise) {
+	now := places[id]
+	if p.node == "" {
+		now.shown = true
+	} else {
+		now.promise = p
 	}
-	return h.sitLocked(id)
+	places[id] = now
 }
 
-// Reconsider seats those in the lobby whom no rule holds any longer, as far as there are seats, and returns their ids.
-func (h *Home) Reconsider() []string {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.holdLocked(grant.Attendee) != "" {
-		return nil
+// show notes that a node's part of the roster, at a version, shows who has a place. It keeps the promise.
+func show(places map[string]place, id, node string, version uint64) {
+	now := places[id]
+	now.shown = true
+	if now.promise.node == node && version > now.promise.version {
+		now.promise = promise{}
 	}
-	var seated []string
-	for _, id := range slices.Sorted(maps.Keys(h.lobby)) {
-		if h.sitLocked(id) == nil {
-			seated = append(seated, id)
-		}
-	}
-	return seated
+	places[id] = now
 }
 
-// Seat notes somebody who was let in elsewhere. It is never refused.
-func (h *Home) Seat(id string) {
+// hide notes that no roster shows it any more. What is promised stays.
+func hide(places map[string]place, id string) {
+	now, has := places[id]
+	now.shown = false
+	switch {
+	case !has:
+	case now.promise.node == "":
+		delete(places, id)
+	default:
+		places[id] = now
+	}
+}
+
+// Seat notes somebody who was let in, as a node's part of the roster shows it. It is never refused.
+func (h *Home) Seat(id, node string, version uint64) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	delete(h.lobby, id)
-	h.seats[id] = true
+	show(h.seats, id, node, version)
 }
 
-// Leave frees whatever id has: seat, place in the lobby, camera.
+// Waits notes somebody in the lobby, as a node's part of the roster shows it.
+func (h *Home) Waits(id, node string, version uint64) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if _, sits := h.seats[id]; sits {
+		return // let in, and not yet shown
+	}
+	show(h.lobby, id, node, version)
+}
+
+// Leave frees whatever id has and no promise holds: seat, place in the lobby, camera.
 func (h *Home) Leave(id string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	delete(h.seats, id)
-	delete(h.lobby, id)
-	delete(h.cameras, id)
+	for _, places := range []map[string]place{h.seats, h.lobby, h.cameras} {
+		hide(places, id)
+	}
+	if _, waits := h.lobby[id]; !waits {
+	}
 }
 
-// Camera takes a camera place for id, and says whether there was one. Fresh is false when id had it already.
-func (h *Home) Camera(id string) (granted, fresh bool) {
+// Camera takes a camera place for id, and says whether there was one. Fresh is false when id had it already. The promise
+// is as in Knock.
+func (h *Home) Camera(id string, p promise) (granted, fresh bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.cameras[id] {
-		return true, false
-	}
-	if limit := h.settings.MaxCameras; limit > 0 && len(h.cameras) >= limit {
+	_, has := h.cameras[id]
+	if limit := h.settings.MaxCameras; !has && limit > 0 && len(h.cameras) >= limit {
 		return false, false
 	}
-	h.cameras[id] = true
-	return true, true
+	give(h.cameras, id, p)
+	return true, !has
 }
 
-// CameraOn notes a camera that was allowed elsewhere. It is never refused.
-func (h *Home) CameraOn(id string) {
+// CameraOn notes a camera that a node's part of the roster shows. It is never refused.
+func (h *Home) CameraOn(id, node string, version uint64) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.cameras[id] = true
+	show(h.cameras, id, node, version)
 }
 
-// CameraOff frees the camera place of id.
+// CameraOff frees the camera place of id, unless a promise holds it.
 func (h *Home) CameraOff(id string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	delete(h.cameras, id)
+	hide(h.cameras, id)
+}
+
+// Cameras returns who has a camera place.
+func (h *Home) Cameras() []string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return slices.Collect(maps.Keys(h.cameras))
+}
+
+// Release takes back what was promised to id on a node: it did not come of it.
+func (h *Home) Release(id, node string, camera bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.releaseLocked(func(who string, p promise) bool { return who == id && p.node == node }, camera)
+}
+
+// Expire forgets the promises that are over. It says whether anybody has a seat, or a promise of one.
+func (h *Home) Expire(now time.Time) (inUse bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.releaseLocked(func(_ string, p promise) bool { return now.After(p.until) }, false)
+	return len(h.seats) > 0 || len(h.lobby) > 0
+}
+
+func (h *Home) releaseLocked(which func(id string, p promise) bool, onlyCamera bool) {
+	all := []map[string]place{h.cameras, h.seats, h.lobby}
+	if onlyCamera {
+		all = all[:1]
+	}
+	for _, places := range all {
+		for id, now := range places {
+			if now.promise.node == "" || !which(id, now.promise) {
+				continue
+			}
+			now.promise = promise{}
+			places[id] = now
+			if !now.shown {
+				delete(places, id)
+			}
+		}
+	}
 }
 
 // SetSettings takes settings over if they are newer than those known, and says whether they were.
 func (h *Home) SetSettings(settings grant.Settings) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if settings.Revision <= h.settings.Revision {
+	if h.known && settings.Revision <= h.settings.Revision || settings == (grant.Settings{}) {
 		return false
 	}
-	h.settings = settings
+	h.settings, h.known = settings, true
 	return true
 }
 
@@ -189,15 +270,6 @@ func (h *Home) holdLocked(role grant.Role) string {
 		return heldByHost
 	}
 	return ""
-}
-
-func (h *Home) sitLocked(id string) error {
-	if limit := h.settings.MaxParticipants; limit > 0 && len(h.seats) >= limit {
-		return fullError("The room is full.")
-	}
-	delete(h.lobby, id)
-	h.seats[id] = true
-	return nil
 }
 
 func fullError(say string) error {

@@ -79,19 +79,23 @@ func (r *room) attach(s *session, claims grant.Claims) (m *member, older *sessio
 		m.events, m.synced = newEventLog(r.cfg.KeptEvents), false
 	}
 	if m.stage == seated {
-		m.entry.State, m.entry.Since = Joined, r.newSinceLocked(m.id)
+		m.entry.State, m.entry.Since = Joined, r.newSinceLocked(m)
 		r.putLocked(m)
 	}
 	return m, older, true
 }
 
-// newSinceLocked is a time after every session of the participant that is known.
-func (r *room) newSinceLocked(id string) int64 {
-	now := time.Now().UnixNano()
-	if e, known := r.roster.view[id]; known && e.Since >= now {
-		return e.Since + 1
+// newSinceLocked is a time after every session of the participant that is known, and after the one that gave it its resume
+// token, also where that node's clock is ahead and its part of the roster not here yet.
+func (r *room) newSinceLocked(m *member) int64 {
+	since := time.Now().UnixNano()
+	if m.session != nil && m.session.resumed {
+		since = max(since, m.claims.IssuedAt.Add(time.Second).UnixNano()) // tokens have whole seconds
 	}
-	return now
+	if e, known := r.roster.view[m.id]; known {
+		since = max(since, e.Since+1)
+	}
+	return since
 }
 
 // detach ends the session's hold on its member. When the participant may come back its place is kept for the grace
@@ -131,6 +135,9 @@ func (r *room) giveUp(m *member, sweep func(*room)) {
 func (r *room) leaveLocked(m *member) Peer {
 	if m.stage == gone {
 		return nil
+	}
+	if m.stage == admitted {
+		r.releaseLocked(m, false)
 	}
 	m.stage = gone
 	if m.grace != nil {

@@ -11,17 +11,19 @@ import (
 type metrics struct {
 	connections atomic.Int64
 
-	drops    *telemetry.CounterMetric // slow readers
-	pulls    *telemetry.CounterMetric // parts of rosters fetched from other nodes
+	drops    *telemetry.CounterMetric   // slow readers
+	pulls    *telemetry.CounterMetric   // parts of rosters fetched from other nodes
+	knocks   *telemetry.HistogramMetric // time that a home on another node took to answer
 	messages map[string]*telemetry.CounterMetric
 	latency  map[string]*telemetry.HistogramMetric
 }
 
 // newMetrics has one counter and one histogram a message type. The functions are called when somebody looks.
-func newMetrics(types []string, rooms, participants, queued func() int) *metrics {
+func newMetrics(types []string, rooms, participants, queued, homes func() int) *metrics {
 	m := &metrics{
 		drops:    telemetry.Counter("parley_signal_slow_readers_total"),
 		pulls:    telemetry.Counter("parley_signal_roster_pulls_total"),
+		knocks:   telemetry.Histogram("parley_signal_knock_seconds"),
 		messages: map[string]*telemetry.CounterMetric{},
 		latency:  map[string]*telemetry.HistogramMetric{},
 	}
@@ -32,6 +34,7 @@ func newMetrics(types []string, rooms, participants, queued func() int) *metrics
 	telemetry.Gauge("parley_signal_connections", func() float64 { return float64(m.connections.Load()) })
 	telemetry.Gauge("parley_signal_queue_messages", func() float64 { return float64(queued()) })
 	telemetry.Gauge("parley_rooms", func() float64 { return float64(rooms()) })
+	telemetry.Gauge("parley_homes", func() float64 { return float64(homes()) })
 	telemetry.Gauge("parley_participants", func() float64 { return float64(participants()) })
 	return m
 }
@@ -45,4 +48,10 @@ func (m *metrics) handled(typ string, start time.Time) {
 // rejected counts a refused upgrade.
 func (m *metrics) rejected(reason string) {
 	telemetry.Counter(telemetry.Name("parley_signal_rejected_total", "reason", reason)).Inc()
+}
+
+// admitted counts a question who may have a seat or a camera by who decided it: "home", this node being the home, "remote",
+// the home being another, or "fallback", the home being out of reach.
+func (m *metrics) admitted(by string) {
+	telemetry.Counter(telemetry.Name("parley_signal_admissions_total", "by", by)).Inc()
 }

@@ -2,7 +2,6 @@ package signal
 
 import (
 	"context"
-	"encoding/json"
 	"time"
 
 	"github.com/parley-sfu/parley/node"
@@ -27,17 +26,19 @@ const (
 	Reconnecting State = "reconnecting" // its socket is lost, its place is kept for a while
 )
 
-// Participants lists everybody in the meeting's room, also those who wait, longest there first. It knows the whole room
-// as soon as anybody of it is connected to this node.
+// Participants lists everybody in the meeting's room, also those who wait, longest there first, as far as this node knows.
+// It knows the whole room as soon as anybody of it is connected to this node; see Presence.
 func (s *Service) Participants(meetingID string) []Participant {
 	r := s.room(meetingID)
 	if r == nil {
 		return nil
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
+	return participants(r.everybody())
+}
+
+func participants(entries []entry) []Participant {
 	var all []Participant
-	for _, e := range r.roster.everybody() {
+	for _, e := range entries {
 		all = append(all, Participant{Participant: e.Participant, State: e.State, JoinedAt: e.JoinedAt})
 	}
 	return all
@@ -65,16 +66,15 @@ func (s *Service) Mute(ctx context.Context, meetingID, participantID, source str
 
 // SetLocked locks or unlocks the room: a locked one holds newcomers who are no hosts in the lobby. Unlocking lets those
 // in whom nothing else holds. The lock goes with the room, when the last participant leaves.
-func (s *Service) SetLocked(_ context.Context, meetingID string, locked bool) error {
-	r := s.room(meetingID)
-	if r == nil {
-		return roomGone()
+func (s *Service) SetLocked(ctx context.Context, meetingID string, locked bool) error {
+	op := opUnlock
+	if locked {
+		op = opLock
 	}
-	r.setLocked(locked, s.deps.NodeID)
-	return nil
+	return s.moderate(ctx, command{Op: op, Meeting: meetingID})
 }
 
-// Locked says whether the room is locked.
+// Locked says whether the room is locked, as far as this node knows.
 func (s *Service) Locked(meetingID string) bool {
 	r := s.room(meetingID)
 	return r != nil && r.home.Locked()
@@ -112,29 +112,11 @@ func (s *Service) endHere(meetingID string) {
 	}
 }
 
-// moderate has a command carried out by the node that the participant is connected to.
-func (s *Service) moderate(ctx context.Context, c command) error {
-	r := s.room(c.Meeting)
-	if r == nil {
-		return roomGone()
-	}
-	r.mu.Lock()
-	owner, known := r.roster.ownerOf(c.Participant)
-	r.mu.Unlock()
-	switch {
-	case !known:
-		return notFound("Nobody with that id is in the room.")
-	case owner != s.deps.NodeID:
-		return s.fabric.command(ctx, owner, c)
-	}
-	return s.carryOut(ctx, r, c)
-}
-
 // carryOut does what a host or the REST plane wants with a participant of this node.
 func (s *Service) carryOut(ctx context.Context, r *room, c command) error {
 	switch c.Op {
 	case opAdmit:
-		return r.admit(c.Participant)
+		return s.letIn(ctx, r, c.Participant)
 	case opMute:
 		return r.mute(c.Participant, c.Source)
 	case opDeny:
@@ -143,6 +125,18 @@ func (s *Service) carryOut(ctx context.Context, r *room, c command) error {
 		return s.expel(ctx, r, c.Participant, "removed")
 	}
 	return invalid("There is no such command.")
+}
+
+// letIn lets somebody in from the lobby, if there is a seat.
+func (s *Service) letIn(ctx context.Context, r *room, id string) error {
+	m, err := r.waits(id)
+	if err != nil {
+		return err
+	}
+	if _, err := s.askSeat(ctx, r, m, true); err != nil {
+		return err
+	}
+	return r.admit(m)
 }
 
 // expel bars a participant, then sends it away: in this order, so that it cannot slip back in between.
@@ -175,62 +169,5 @@ func stored(err error) error {
 	}
 	return &node.Error{
 		Kind: node.Internal, Code: wire.CodeInternal, Say: "It is done on this node; the others will hear of it later.", Err: err,
-	}
-}
-
-// The operations of a command.
-const (
-	opRoster = "roster" // asks for the node's part of the room's roster
-	opAdmit  = "admit"
-	opDeny   = "deny"
-	opMute   = "mute"
-	opRemove = "remove"
-)
-
-// command is what one node asks of another.
-type command struct {
-	Op          string `json:"op"`
-	Meeting     string `json:"meeting"`
-	Participant string `json:"participant,omitempty"`
-	Source      string `json:"source,omitempty"`
-}
-
-// reply answers a command.
-type reply struct {
-	Error *replyError `json:"error,omitempty"`
-	Part  *part       `json:"part,omitempty"` // nil: the node has no such room
-}
-
-// replyError is a node.Error on its way between nodes.
-type replyError struct {
-	Kind node.ErrorKind `json:"kind"`
-	Code string         `json:"code"`
-	Say  string         `json:"say"`
-}
-
-// obey answers another node's command.
-func (s *Service) obey(ctx context.Context, data []byte) ([]byte, error) {
-	var c command
-	if err := json.Unmarshal(data, &c); err != nil {
-		return nil, err
-	}
-	var answer reply
-	r := s.room(c.Meeting)
-	switch {
-	case c.Op == opRoster && r != nil:
-		answer.Part = r.part()
-	case c.Op == opRoster:
-	case r == nil:
-		answer.refuse(roomGone())
-	default:
-		answer.refuse(s.carryOut(ctx, r, c))
-	}
-	return json.Marshal(answer)
-}
-
-func (a *reply) refuse(err error) {
-	if err != nil {
-		e := asError(err)
-		a.Error = &replyError{e.Kind, e.Code, e.Say}
 	}
 }

@@ -39,7 +39,8 @@ func (s *session) negotiate(ctx context.Context, q *request, sdp string, hints [
 		return err
 	}
 	asked := &publishing{session: s}
-	offer := node.Offer{SDP: sdp, Tracks: tracks, Allow: asked.allow}
+	allow := func(source node.Source) bool { return asked.allow(ctx, source) }
+	offer := node.Offer{SDP: sdp, Tracks: tracks, Allow: allow}
 	if made {
 		offer.Former = s.room.former(s.member)
 	}
@@ -128,23 +129,20 @@ type publishing struct {
 	viewer bool // a viewer tried to publish
 }
 
-func (p *publishing) allow(source node.Source) bool {
+func (p *publishing) allow(ctx context.Context, source node.Source) bool {
 	m := p.session.member
 	p.session.room.mu.Lock()
 	viewer := m.claims.Role == grant.Viewer
 	p.session.room.mu.Unlock()
+	granted, fresh := !viewer, false
+	if granted && source == node.Camera {
+		granted, fresh = p.session.svc.askCamera(ctx, p.session.room, m.id)
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if viewer {
-		p.viewer = true
-		return false
-	}
-	if source != node.Camera {
-		return true
-	}
-	granted, fresh := p.session.room.home.Camera(m.id)
+	p.viewer = p.viewer || viewer
 	p.camera = p.camera || fresh
-	p.full = p.full || !granted
+	p.full = p.full || !granted && !viewer
 	return granted
 }
 
@@ -153,7 +151,11 @@ func (p *publishing) undo() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.camera {
-		p.session.room.home.CameraOff(p.session.member.id)
+		r := p.session.room
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.home.CameraOff(p.session.member.id)
+		r.releaseLocked(p.session.member, true)
 	}
 }
 

@@ -1,12 +1,14 @@
 package signal
 
 // Occupancy counts who is seated in each open room through this node, by meeting. A room whose only people here wait in
-// the lobby counts 0.
+// the lobby counts 0; one that this node is only the home of is not there.
 func (s *Service) Occupancy() map[string]int {
 	rooms := map[string]int{}
 	for _, r := range s.allRooms() {
 		r.mu.Lock()
-		rooms[r.meeting] = 0
+		if len(r.members) > 0 {
+			rooms[r.meeting] = 0
+		}
 		for _, m := range r.members {
 			if m.stage == seated {
 				rooms[r.meeting]++

@@ -358,6 +358,8 @@ func (loneBus) Serve(string, func(context.Context, []byte) ([]byte, error)) (fun
 
 func (loneBus) Connected() bool { return true }
 
+func (loneBus) Relinked() <-chan struct{} { return nil }
+
 // fakeMedia is an SFU that keeps what it is told. Its peers publish at once whatever an offer names.
 type fakeMedia struct {
 	remote map[string]string // nodes of the remote tracks it was told of, guarded by mu

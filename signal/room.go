@@ -26,7 +26,8 @@ type room struct {
 	log     *slog.Logger
 	tell    func(meeting string, u update) // hands an update to the fabric; never blocks
 	media   Media
-	errands mailbox.Mailbox // calls of media that are made without the lock
+	errands mailbox.Mailbox                       // calls of media that are made without the lock
+	release func(meeting, id string, camera bool) // tells the home that a place is free again; nil: there is no other node. Never blocks
 
 	mu       sync.Mutex
 	closed   bool               // nobody is here any more, and nobody may come
@@ -38,6 +39,7 @@ type room struct {
 	follow   func() // ends the subscription to other nodes' updates; nil until there is one
 	pulling  map[string]bool
 	away     map[string]awayTrack // tracks of other nodes that the SFU was told of, by id
+	keeping                       // as the room's home
 }
 
 func newRoom(meeting, nodeName string, settings grant.Settings, cfg Config, media Media, tell func(string, update), log *slog.Logger) *room {
@@ -94,6 +96,7 @@ func (r *room) changedLocked(changes []change) {
 			r.toHostsLocked(wire.TypeParticipantLeft, wire.ParticipantEvent{Participant: c.before.identity()})
 		}
 	}
+	r.unlockEmptyLocked()
 }
 
 // bookLocked keeps seats and camera places in step with the roster, for participants of other nodes too.
@@ -104,12 +107,15 @@ func (r *room) bookLocked(c change) {
 		}
 		return
 	}
+	writer, version := r.roster.writer(c.after.ID)
 	if c.after.seated() {
-		r.home.Seat(c.after.ID)
+		r.home.Seat(c.after.ID, writer, version)
+	} else {
+		r.home.Waits(c.after.ID, writer, version)
 	}
 	switch {
 	case hasCamera(c.after):
-		r.home.CameraOn(c.after.ID)
+		r.home.CameraOn(c.after.ID, writer, version)
 	case hasCamera(c.before):
 		r.home.CameraOff(c.after.ID)
 	}

@@ -54,6 +54,7 @@ type update struct {
 	Lock        *lock           `json:"lock,omitempty"`
 	Settings    *grant.Settings `json:"settings,omitempty"`
 	Ended       bool            `json:"ended,omitempty"`
+	Closed      bool            `json:"closed,omitempty"` // the node has nobody in the room any more; its part is void
 }
 
 // part is one node's part of a room's roster.
@@ -64,7 +65,9 @@ type part struct {
 	Entries     map[string]entry `json:"entries"`
 	Chats       []numberedChat   `json:"chats,omitempty"` // the newest, for readers who missed their steps
 
-	heard time.Time
+	heard  time.Time
+	sum    uint64 // the digest, while summed
+	summed bool
 }
 
 // numberedChat is a chat message with the version of its step.
@@ -107,6 +110,7 @@ func newRoster(node string, incarnation int64) *roster {
 // put writes one of this node's own participants.
 func (r *roster) put(e entry) (update, []change) {
 	r.self.Entries[e.ID] = e
+	r.self.summed = false
 	step := r.step()
 	step.Set = &e
 	return step, r.merge(e.ID)
@@ -115,6 +119,7 @@ func (r *roster) put(e entry) (update, []change) {
 // drop forgets one of this node's own participants.
 func (r *roster) drop(id string) (update, []change) {
 	delete(r.self.Entries, id)
+	r.self.summed = false
 	step := r.step()
 	step.Gone = id
 	return step, r.merge(id)
@@ -174,6 +179,7 @@ func (r *roster) apply(u update, now time.Time) (changes []change, chats []wire.
 }
 
 func (r *roster) take(p *part, u update) ([]change, []wire.Chat) {
+	p.summed = p.summed && u.Set == nil && u.Gone == ""
 	switch {
 	case u.Set != nil:
 		p.Entries[u.Set.ID] = *u.Set
@@ -224,6 +230,14 @@ func (r *roster) forget(node string) []change {
 	return r.mergeAll(p.Entries)
 }
 
+// closed drops another node's part of which the node says that it is void.
+func (r *roster) closed(u update) []change {
+	if p := r.parts[u.Node]; p == nil || p.Incarnation > u.Incarnation {
+		return nil
+	}
+	return r.forget(u.Node)
+}
+
 // silent returns the nodes that were not heard since.
 func (r *roster) silent(since time.Time) []string {
 	var nodes []string
@@ -246,6 +260,15 @@ func (r *roster) ownerOf(id string) (node string, ok bool) {
 		}
 	}
 	return node, found
+}
+
+// writer returns the node of which the view of a participant is, and the version of its part.
+func (r *roster) writer(id string) (node string, version uint64) {
+	node, _ = r.ownerOf(id)
+	if p := r.parts[node]; p != nil {
+		return node, p.Version
+	}
+	return node, r.self.Version
 }
 
 func (r *roster) mergeAll(ids map[string]entry) []change {
@@ -286,8 +309,15 @@ func (r *roster) everybody() []entry {
 	})
 }
 
-// digest is a short fingerprint of the part's entries.
+// digest is a short fingerprint of the part's entries. It is worked out once for each change: at rest digests cost nothing.
 func (p *part) digest() uint64 {
+	if !p.summed {
+		p.sum, p.summed = p.fingerprint(), true
+	}
+	return p.sum
+}
+
+func (p *part) fingerprint() uint64 {
 	sum := fnv.New64a()
 	for _, id := range slices.Sorted(maps.Keys(p.Entries)) {
 		line, err := json.Marshal(p.Entries[id])

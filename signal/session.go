@@ -163,15 +163,18 @@ func (s *session) fail(request *request, err error) {
 	}
 }
 
-// admitted goes on with the hello that was held in the lobby.
+// admitted goes on with the hello that was held in the lobby, if nothing holds the member any longer.
 func (s *session) admitted(ctx context.Context) {
 	held := s.held
 	if held == nil {
 		return
 	}
-	s.held = nil
 	ctx, cancel := context.WithTimeout(ctx, handlerTimeout)
 	defer cancel()
+	if !s.letIn(ctx) {
+		return
+	}
+	s.held = nil
 	if err := s.enter(ctx, &held.request, held.hello); err != nil {
 		s.fail(&held.request, err)
 	}

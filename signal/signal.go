@@ -46,6 +46,7 @@ type Bus interface {
 	Request(ctx context.Context, subject string, data []byte) ([]byte, error)
 	Serve(subject string, f func(ctx context.Context, data []byte) ([]byte, error)) (stop func(), err error)
 	Connected() bool
+	Relinked() <-chan struct{}
 }
 
 // Cluster knows the nodes. *placement.Cluster is one, and says what the methods promise; *placement.Single is another.
@@ -69,12 +70,13 @@ type Revocations interface {
 	Revoked(grant.Claims) bool
 }
 
-// Deps is what a Service works with. All are needed.
+// Deps is what a Service works with. All are needed, but Leases in a cluster only.
 type Deps struct {
 	Media    Media
 	Speakers *Speakers // that the SFU was given as its RoomEvents
 	Bus      Bus
 	Cluster  Cluster
+	Leases   Leases
 	Keys     Keys
 	Revoked  Revocations
 	NodeID   string
@@ -107,6 +109,8 @@ type Service struct {
 	decoder *wire.Decoder
 	routes  map[string]route
 	fabric  *fabric
+	owners  *owners
+	keeper  *keeper
 
 	mu       sync.Mutex
 	stopping bool
@@ -131,8 +135,12 @@ func New(cfg Config, d Deps) (*Service, error) {
 	for typ := range s.routes {
 		types = append(types, typ)
 	}
-	s.metrics = newMetrics(types, func() int { return len(s.allRooms()) }, s.seated, s.queued)
-	s.fabric = &fabric{svc: s, bus: d.Bus, node: d.NodeID, log: d.Log, inbox: make(chan delivery, fabricInbox)}
+	s.metrics = newMetrics(types, func() int { return len(s.Occupancy()) }, s.seated, s.queued, s.homes)
+	s.fabric = &fabric{
+		svc: s, bus: d.Bus, node: d.NodeID, log: d.Log, inbox: make(chan delivery, fabricInbox), nodes: newCensus(),
+	}
+	s.keeper = &keeper{svc: s, store: d.Leases, poke: make(chan struct{}, 1)}
+	s.owners = newOwners(d.NodeID, d.Cluster.Nodes, s.keeper.hurry)
 	d.Speakers.listen(func(room string, speakers []node.Speaker) {
 		if r := s.room(room); r != nil {
 			r.speakersChanged(speakers)
@@ -143,7 +151,7 @@ func New(cfg Config, d Deps) (*Service, error) {
 
 // Run serves until ctx ends; then it closes every socket so that clients go elsewhere, and returns nil.
 func (s *Service) Run(ctx context.Context) error {
-	err := s.fabric.run(ctx)
+	err := s.serve(ctx)
 	s.mu.Lock()
 	s.stopping = true
 	for session := range s.live {
@@ -155,10 +163,32 @@ func (s *Service) Run(ctx context.Context) error {
 	return err
 }
 
+// serve runs what ties this node to the others until ctx ends or a part of it breaks.
+func (s *Service) serve(ctx context.Context) error {
+	own, stop := context.WithCancel(ctx)
+	defer stop()
+	unwatch := s.deps.Cluster.Watch(func(joined, left []string) {
+		s.fabric.nodes.hear(joined, left)
+		s.keeper.hurry()
+	})
+	defer unwatch()
+	var errs [2]error
+	var wg sync.WaitGroup
+	for i, run := range []func(context.Context) error{s.fabric.run, s.keeper.run} {
+		wg.Go(func() {
+			defer stop()
+			errs[i] = run(own)
+		})
+	}
+	wg.Wait()
+	return errors.Join(errs[:]...)
+}
+
 // abandon lets go of those whose sockets were lost.
 func (s *Service) abandon() {
 	for _, r := range s.allRooms() {
 		r.mu.Lock()
+		r.keeping = keeping{}
 		var peers []Peer
 		for _, m := range r.members {
 			if peer := r.leaveLocked(m); peer != nil {
@@ -177,7 +207,7 @@ func closeAll(peers []Peer) {
 	}
 }
 
-// room returns the meeting's room, or nil when nobody is in it on this node.
+// room returns the meeting's room, or nil when nobody is in it on this node, which is not its home either.
 func (s *Service) room(meetingID string) *room {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -224,6 +254,7 @@ func (s *Service) open(claims grant.Claims) *room {
 	r, is := s.rooms[claims.MeetingID]
 	if !is {
 		r = newRoom(claims.MeetingID, s.deps.NodeID, claims.Settings, s.cfg, s.deps.Media, s.fabric.tell, s.log)
+		r.release = s.release
 		s.rooms[r.meeting] = r
 	}
 	s.mu.Unlock()
@@ -233,11 +264,11 @@ func (s *Service) open(claims grant.Claims) *room {
 	return r
 }
 
-// sweep closes the room if nobody of this node is in it any more.
+// sweep closes the room if nobody of this node is in it any more, and this node is not its home.
 func (s *Service) sweep(r *room) {
 	s.mu.Lock()
 	r.mu.Lock()
-	empty := len(r.members) == 0 && !r.closed
+	empty := len(r.members) == 0 && !r.kept && !r.closed
 	if empty {
 		r.closed = true
 		delete(s.rooms, r.meeting)
@@ -251,6 +282,9 @@ func (s *Service) sweep(r *room) {
 	closed := r.closed
 	r.mu.Unlock()
 	s.mu.Unlock()
+	if empty {
+		s.fabric.closed(r)
+	}
 	if closed && unfollow != nil {
 		unfollow()
 	}

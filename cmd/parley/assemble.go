@@ -65,10 +65,15 @@ func assemble(ctx context.Context, cfg Config, http net.Listener, log *slog.Logg
 		return nil, err
 	}
 
-	p.signal, err = signal.New(cfg.Signal, signal.Deps{
+	calls := signal.Deps{
 		Media: signal.OnNode(p.node), Speakers: speakers, Bus: p.bus, Cluster: nodes, Keys: p.keys, Revoked: p.revoked, NodeID: id, Log: log,
-	})
-	if err != nil {
+	}
+	if p.cluster != nil { // a node on its own is the home of all its rooms
+		if calls.Leases, err = p.bus.Bucket(ctx, bus.BucketConfig{Name: "leases"}); err != nil {
+			return nil, err
+		}
+	}
+	if p.signal, err = signal.New(cfg.Signal, calls); err != nil {
 		return nil, err
 	}
 

@@ -122,6 +122,13 @@ func (k *Bucket) Delete(ctx context.Context, key string) error {
 	})
 }
 
+// DeleteAt removes a key whose latest revision is the given one, and its history. ErrConflict: it is another.
+func (k *Bucket) DeleteAt(ctx context.Context, key string, revision uint64) error {
+	return k.do(ctx, "delete "+key, func(ctx context.Context, kv jetstream.KeyValue) error {
+		return kv.Purge(ctx, key, jetstream.PurgeTTL(tombstoneAge), jetstream.LastRevision(revision))
+	})
+}
+
 // List returns, sorted by key, up to limit (at most MaxList) entries whose keys come after the given one. The key of
 // the last entry is the cursor of the next page. It reads every key of the bucket, and the values of one page.
 func (k *Bucket) List(ctx context.Context, after string, limit int) ([]Entry, error) {

@@ -189,3 +189,21 @@ func TestOldKeysDisappearAndWatchersHearIt(t *testing.T) {
 		t.Errorf("Create = %v", err)
 	}
 }
+
+func TestDeleteAtTakesWhatItKnowsOnly(t *testing.T) {
+	k := bucket(t, startEmbeddedBus(t), BucketConfig{Name: "d"})
+	old := put(t, k, "a", "1")
+	now := put(t, k, "a", "2")
+	if err := k.DeleteAt(t.Context(), "a", old); !errors.Is(err, ErrConflict) {
+		t.Errorf("DeleteAt an old revision = %v, want ErrConflict", err)
+	}
+	if e, err := k.Get(t.Context(), "a"); err != nil || string(e.Value) != "2" {
+		t.Errorf("Get = %q, %v", e.Value, err)
+	}
+	if err := k.DeleteAt(t.Context(), "a", now); err != nil {
+		t.Fatal(err)
+	}
+	if again, err := k.Create(t.Context(), "a", nil); err != nil || again <= now {
+		t.Errorf("Create = %d, %v: revisions must grow", again, err)
+	}
+}

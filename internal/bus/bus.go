@@ -142,7 +142,7 @@ func (b *Bus) detach(l *link) {
 // awaitReady closes Ready when JetStream answers.
 func (b *Bus) awaitReady(ctx context.Context, l *link) {
 	for {
-		again := b.awaitRelink()
+		again := b.Relinked()
 		call, cancel := context.WithTimeout(ctx, callTimeout)
 		_, err := l.js.AccountInfo(call)
 		cancel()
@@ -170,8 +170,8 @@ func (b *Bus) current() (*link, error) {
 	return b.link, nil
 }
 
-// awaitRelink returns a channel that is closed when the connection is next made.
-func (b *Bus) awaitRelink() <-chan struct{} {
+// Relinked returns a channel that is closed when the connection is next made, or made again.
+func (b *Bus) Relinked() <-chan struct{} {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.relinked

@@ -29,7 +29,7 @@ func (b *Bus) Publish(subject string, data []byte) error {
 // pump sends what Publish was given.
 func (b *Bus) pump(ctx context.Context, conn *nats.Conn) {
 	for {
-		again := b.awaitRelink()
+		again := b.Relinked()
 		b.send(conn)
 		select {
 		case <-ctx.Done():

@@ -106,7 +106,7 @@ func TestAFrozenNetworkHoldsNobodyUp(t *testing.T) {
 			t.Fatal("the bus did not recover")
 		}
 		select {
-		case <-b.awaitRelink():
+		case <-b.Relinked():
 		case <-time.After(50 * time.Millisecond):
 		}
 	}

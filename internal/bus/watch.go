@@ -18,7 +18,7 @@ import (
 func (k *Bucket) Watch(ctx context.Context, f func(e Entry, deleted bool), caughtUp func()) error {
 	v := &view{known: make(map[string]version), tell: f, caughtUp: caughtUp}
 	for ctx.Err() == nil {
-		again := k.bus.awaitRelink()
+		again := k.bus.Relinked()
 		err := k.watch(ctx, again, v)
 		if ctx.Err() != nil {
 			break

@@ -1,0 +1,203 @@
+package signal
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/parley-sfu/parley/node/grant"
+	"github.com/parley-sfu/parley/signal/wire"
+)
+
+// stagePlay runs a play of three nodes with 80 ms between them, on each of which somebody is in the meeting.
+func stagePlay(t *testing.T, act func(t *testing.T, p *play)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		p := newPlay(3, 1)
+		defer p.end()
+		p.ether.delay, p.ether.exact = 40*time.Millisecond, true
+		for i, a := range p.cast {
+			a.join("mtg_a", fmt.Sprint("mtg_a_", i))
+		}
+		time.Sleep(5 * time.Second)
+		if err := p.differ("mtg_a"); err != nil {
+			t.Fatal(err)
+		}
+		act(t, p)
+		if err := p.told("mtg_a", "mtg_b"); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// converges waits until all see one roster, and fails after a limit.
+func (p *play) converges(t *testing.T, within time.Duration) {
+	t.Helper()
+	start := time.Now()
+	for p.differ("mtg_a") != nil {
+		if time.Since(start) > within {
+			t.Fatalf("after %v: %v", within, p.differ("mtg_a"))
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	t.Logf("one roster after %v", time.Since(start))
+}
+
+// participantEvent is one that may stand for several.
+type participantEvent wire.ParticipantEvent
+
+func (e participantEvent) everybody() []wire.Identity {
+	if len(e.Participants) == 0 {
+		return []wire.Identity{e.Participant}
+	}
+	return e.Participants
+}
+
+// news returns the joins and leaves that somebody was told of, as "+id" and "-id".
+func (a *actor) news(id string) (news string) {
+	time.Sleep(2 * burst)
+	a.with("mtg_a", id, func(_ *room, m *member) {
+		events, _ := m.events.after(1)
+		for _, e := range events {
+			sign := map[string]string{wire.TypeParticipantJoined: "+", wire.TypeParticipantLeft: "-"}[e.typ]
+			body, _ := json.Marshal(e.body)
+			var about participantEvent
+			if sign == "" || json.Unmarshal(body, &about) != nil {
+				continue
+			}
+			for _, who := range about.everybody() {
+				news += sign + strings.TrimPrefix(who.ID, "mtg_a_")
+			}
+		}
+	})
+	return news
+}
+
+func TestOneRosterTwoSecondsAfterNATSIsBack(t *testing.T) {
+	stagePlay(t, func(t *testing.T, p *play) {
+		before := p.cast[0].news("mtg_a_0")
+		p.ether.mu.Lock()
+		p.ether.down = true
+		p.ether.mu.Unlock()
+		time.Sleep(30 * time.Second)
+		for _, a := range p.cast {
+			a.join("mtg_a", "mtg_a_late"+a.node.ID)
+		}
+		p.cast[1].with("mtg_a", "mtg_a_1", func(r *room, m *member) { r.leaveLocked(m) })
+		time.Sleep(29 * time.Second)
+		if n := len(p.cast[0].svc.Participants("mtg_a")); n != 4 {
+			t.Errorf("n1 knows %d participants while NATS is away: somebody was forgotten", n)
+		}
+		p.ether.restore()
+		p.converges(t, time.Second)
+		if got := strings.TrimPrefix(p.cast[0].news("mtg_a_0"), before); len(got) != len("+laten1+laten2+laten3-1") {
+			t.Errorf("told %q", got)
+		}
+	})
+}
+
+func TestOneRosterTwoSecondsAfterAPartitionHeals(t *testing.T) {
+	stagePlay(t, func(t *testing.T, p *play) {
+		p.ether.mu.Lock()
+		p.ether.side["n3"] = 1
+		p.ether.mu.Unlock()
+		time.AfterFunc(gossipDelay, p.gossipNow)
+		time.Sleep(60 * time.Second)
+		if here, there := p.cast[0].svc.Participants("mtg_a"), p.cast[2].svc.Participants("mtg_a"); len(here) != 2 || len(there) != 1 {
+			t.Errorf("%d on one side, %d on the other", len(here), len(there))
+		}
+		if homes := p.homesOf("mtg_a"); len(homes) == 0 || len(homes) > 2 {
+			t.Errorf("homes are %v", homes)
+		}
+		p.cast[2].join("mtg_a", "mtg_a_3")
+		p.cast[1].join("mtg_a", "mtg_a_4")
+		p.heal()
+		p.converges(t, 2*time.Second)
+		time.Sleep(10 * time.Second)
+		if homes := p.homesOf("mtg_a"); len(homes) != 1 {
+			t.Errorf("homes are %v", homes)
+		}
+	})
+}
+
+func TestThePeopleOfADeadNodeLeaveOnceUnlessTheyComeBack(t *testing.T) {
+	stagePlay(t, func(t *testing.T, p *play) {
+		p.cast[2].join("mtg_a", "mtg_a_9")
+		time.Sleep(time.Second)
+		before := p.cast[0].news("mtg_a_0")
+		p.kill(p.cast[2])
+		time.AfterFunc(gossipDelay, p.gossipNow)
+		time.Sleep(gossipDelay + 2*time.Second)
+		p.cast[1].join("mtg_a", "mtg_a_9")
+		time.Sleep(20 * time.Second)
+		if got := strings.TrimPrefix(p.cast[0].news("mtg_a_0"), before); got != "-2" {
+			t.Errorf("told %q, want that only 2 left, once", got)
+		}
+	})
+}
+
+func TestNobodyLeavesBecauseGossipIsCut(t *testing.T) {
+	stagePlay(t, func(t *testing.T, p *play) {
+		before := p.cast[0].news("mtg_a_0")
+		p.cast[0].gossip.see(p.cast[0].node, p.cast[1].node)
+		time.Sleep(30 * time.Second)
+		if got := p.cast[0].news("mtg_a_0"); got != before {
+			t.Errorf("told %q", strings.TrimPrefix(got, before))
+		}
+	})
+}
+
+func TestANodeThatStartedAnewHasLostItsPeople(t *testing.T) {
+	stagePlay(t, func(t *testing.T, p *play) {
+		before := p.cast[0].news("mtg_a_0")
+		p.kill(p.cast[2])
+		p.start(p.cast[2])
+		p.gossipNow()
+		time.Sleep(Defaults().NodeGrace + 100*time.Millisecond)
+		if got := strings.TrimPrefix(p.cast[0].news("mtg_a_0"), before); got != "-2" {
+			t.Errorf("told %q", got)
+		}
+	})
+}
+
+func TestAResumedSessionWinsOverAClockAhead(t *testing.T) {
+	r := newRoom("mtg_1", "n1", grant.Settings{}, Defaults(), nil, func(string, update) {}, silence())
+	issued := time.Now().Add(time.Minute) // by a node whose clock is ahead
+	m := &member{id: "pt", claims: grant.Claims{IssuedAt: issued}, session: &session{resumed: true}}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if since := r.newSinceLocked(m); since <= issued.UnixNano() {
+		t.Errorf("the session is of %v", time.Unix(0, since))
+	}
+	m.session.resumed = false
+	if since := r.newSinceLocked(m); since >= issued.UnixNano() {
+		t.Error("a join token makes a session of the future")
+	}
+}
+
+// A room of 500 on nine nodes at rest: what a node hears of it.
+func TestDigestsOfABigRoomAreCheap(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPlay(9, 1)
+		defer p.end()
+		for i := range 500 {
+			p.cast[i%9].join("mtg_a", fmt.Sprintf("mtg_a_%03d", i))
+		}
+		time.Sleep(10 * time.Second)
+		bytes := func() int64 {
+			p.ether.mu.Lock()
+			defer p.ether.mu.Unlock()
+			return p.ether.bytes
+		}
+		before := bytes()
+		time.Sleep(time.Minute)
+		perNode := float64(bytes()-before) / 60 / 9
+		t.Logf("%.0f bytes/s for each node", perNode)
+		if perNode > 2000 {
+			t.Errorf("%.0f bytes/s for each node", perNode)
+		}
+	})
+}
