@@ -52,7 +52,7 @@ func freeAddress(t *testing.T) string {
 }
 
 // newCluster is two nodes on one NATS: the first runs it, the second connects to it. They share keys and revocations.
-func newCluster(t *testing.T, change func(*Config)) (one, two *rig) {
+func newCluster(t *testing.T, change func(*Config), more ...rigOption) (one, two *rig) {
 	t.Helper()
 	address := freeAddress(t)
 	first := startBus(t, func(c *bus.Config) { c.DataDir, c.Listen = t.TempDir(), address })
@@ -61,10 +61,10 @@ func newCluster(t *testing.T, change func(*Config)) (one, two *rig) {
 		c.DigestEvery, c.NodeSilence = 50*time.Millisecond, 300*time.Millisecond
 		change(c)
 	})
-	one = newRig(t, brisk, func(_ *Config, d *Deps) { d.Bus = first })
-	two = newRig(t, brisk, func(_ *Config, d *Deps) {
+	one = newRig(t, append([]rigOption{brisk, func(_ *Config, d *Deps) { d.Bus = first }}, more...)...)
+	two = newRig(t, append([]rigOption{brisk, func(_ *Config, d *Deps) {
 		d.Bus, d.NodeID, d.Keys, d.Revoked = second, "n2", one.keys, one.revoked
-	})
+	}}, more...)...)
 	return one, two
 }
 

@@ -25,6 +25,9 @@ type Config struct {
 	Grace           time.Duration // that a lost participant's place is kept
 	DigestEvery     time.Duration // between comparisons of the roster with other nodes
 	NodeSilence     time.Duration // after which a node that says nothing has left the room
+	DrainDeadline   time.Duration // for a participant to move away from a node that drains, before its socket is closed
+
+	migration migration
 }
 
 // Defaults returns the configuration that serves no browser yet: Origins is empty.
@@ -44,6 +47,8 @@ func Defaults() Config {
 		Grace:           20 * time.Second,
 		DigestEvery:     2 * time.Second,
 		NodeSilence:     10 * time.Second,
+		DrainDeadline:   time.Minute,
+		migration:       defaultMigration(),
 	}
 }
 
@@ -78,6 +83,7 @@ func (c Config) Validate() error {
 		{"grace", c.Grace > 0},
 		{"digest_every", c.DigestEvery > 0},
 		{"node_silence", c.NodeSilence > c.DigestEvery},
+		{"drain_deadline", c.DrainDeadline > 0},
 	} {
 		if !limit.ok {
 			faults = append(faults, fmt.Errorf("%s: must be positive, and node_silence longer than digest_every", limit.key))

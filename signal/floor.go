@@ -21,6 +21,7 @@ func (r *room) knock(m *member, name string, trusted bool) (hold bool, err error
 			return false, err
 		}
 		m.entry.Participant = wire.Participant{ID: m.id, DisplayName: name, Role: string(m.claims.Role)}
+		r.inheritLocked(m)
 	}
 	reason, err := r.home.Knock(m.id, m.claims.Role, trusted)
 	if err != nil {

@@ -24,7 +24,7 @@ func hello(ctx context.Context, s *session, q *request, h *wire.Hello) error {
 	if s.greeted {
 		return offer(ctx, s, q, &wire.Offer{SDPOffer: h.SDPOffer, Tracks: h.Tracks})
 	}
-	hold, err := s.room.knock(s.member, h.DisplayName, s.resumed)
+	hold, err := s.room.knock(s.member, h.DisplayName, s.trusted)
 	if err != nil {
 		return turnedAway(err)
 	}
@@ -50,7 +50,7 @@ func resume(ctx context.Context, s *session, _ *request, m *wire.Resume) error {
 		s.greeted = true
 		return nil
 	}
-	known, err := s.room.mayResume(s.member, s.resumed)
+	known, err := s.room.mayResume(s.member, s.trusted)
 	if err != nil {
 		return turnedAway(err)
 	}

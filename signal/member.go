@@ -104,7 +104,7 @@ func (r *room) detach(s *session, mayReturn bool) Peer {
 		return nil // replaced, or removed
 	}
 	m.session = nil
-	if !mayReturn || m.stage != seated {
+	if !mayReturn || m.stage != seated || r.elsewhereLocked(m.id) {
 		return r.leaveLocked(m)
 	}
 	m.entry.State = Reconnecting
@@ -241,21 +241,6 @@ func (r *room) publishes(m *member, peer Peer, tracks []node.Track) {
 		m.entry.Tracks = now
 		r.retrackedLocked(m)
 	}
-}
-
-// former returns what a newcomer publishes on another node, if it comes from there: it goes on under the same ids.
-func (r *room) former(m *member) []node.Track {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	owner, known := r.roster.ownerOf(m.id)
-	if !known || owner == r.roster.self.Node {
-		return nil
-	}
-	var tracks []node.Track
-	for _, t := range r.roster.view[m.id].Tracks {
-		tracks = append(tracks, nodeTrack(t))
-	}
-	return tracks
 }
 
 func wireTrack(t node.Track) wire.Track {

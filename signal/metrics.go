@@ -11,8 +11,11 @@ import (
 type metrics struct {
 	connections atomic.Int64
 
-	drops    *telemetry.CounterMetric // slow readers
-	pulls    *telemetry.CounterMetric // parts of rosters fetched from other nodes
+	drops *telemetry.CounterMetric // slow readers
+	pulls *telemetry.CounterMetric // parts of rosters fetched from other nodes
+
+	migrations struct{ moved, cut *telemetry.CounterMetric } // participants of a draining node
+
 	messages map[string]*telemetry.CounterMetric
 	latency  map[string]*telemetry.HistogramMetric
 }
@@ -25,6 +28,8 @@ func newMetrics(types []string, rooms, participants, queued func() int) *metrics
 		messages: map[string]*telemetry.CounterMetric{},
 		latency:  map[string]*telemetry.HistogramMetric{},
 	}
+	m.migrations.moved = telemetry.Counter(telemetry.Name("parley_migrations_total", "result", "moved"))
+	m.migrations.cut = telemetry.Counter(telemetry.Name("parley_migrations_total", "result", "cut"))
 	for _, typ := range types {
 		m.messages[typ] = telemetry.Counter(telemetry.Name("parley_signal_messages_total", "type", typ))
 		m.latency[typ] = telemetry.Histogram(telemetry.Name("parley_signal_handler_seconds", "type", typ))

@@ -54,10 +54,16 @@ type Cluster interface {
 	Watch(f func(joined, left []string)) (stop func())
 }
 
+// Locator chooses nodes. *placement.Locator is one, and says what the method promises; *placement.Single is another.
+type Locator interface {
+	Candidates(ctx context.Context, hint placement.Hint) ([]placement.Node, error)
+}
+
 // Keys verifies what clients show and issues what they resume with. *grant.Keyring is one.
 type Keys interface {
 	VerifyJoin(token string) (grant.Claims, error)
 	VerifyResume(token string) (grant.Claims, error)
+	IssueJoin(grant.Claims) (token string, expires time.Time, err error)
 	IssueResume(grant.Claims) (token string, expires time.Time, err error)
 }
 
@@ -75,6 +81,7 @@ type Deps struct {
 	Speakers *Speakers // that the SFU was given as its RoomEvents
 	Bus      Bus
 	Cluster  Cluster
+	Locator  Locator
 	Keys     Keys
 	Revoked  Revocations
 	NodeID   string
@@ -82,7 +89,7 @@ type Deps struct {
 }
 
 func (d Deps) validate() error {
-	if d.Media == nil || d.Speakers == nil || d.Bus == nil || d.Cluster == nil || d.Keys == nil || d.Revoked == nil || d.Log == nil {
+	if d.Media == nil || d.Speakers == nil || d.Bus == nil || d.Cluster == nil || d.Locator == nil || d.Keys == nil || d.Revoked == nil || d.Log == nil {
 		return errors.New("a dependency is missing")
 	}
 	if !isName(d.NodeID) {
@@ -143,7 +150,12 @@ func New(cfg Config, d Deps) (*Service, error) {
 
 // Run serves until ctx ends; then it closes every socket so that clients go elsewhere, and returns nil.
 func (s *Service) Run(ctx context.Context) error {
+	own, stop := context.WithCancel(ctx)
+	var moving sync.WaitGroup
+	moving.Go(func() { s.migrate(own) })
 	err := s.fabric.run(ctx)
+	stop()
+	moving.Wait()
 	s.mu.Lock()
 	s.stopping = true
 	for session := range s.live {

@@ -66,7 +66,7 @@ func assemble(ctx context.Context, cfg Config, http net.Listener, log *slog.Logg
 	}
 
 	p.signal, err = signal.New(cfg.Signal, signal.Deps{
-		Media: signal.OnNode(p.node), Speakers: speakers, Bus: p.bus, Cluster: nodes, Keys: p.keys, Revoked: p.revoked, NodeID: id, Log: log,
+		Media: signal.OnNode(p.node), Speakers: speakers, Bus: p.bus, Cluster: nodes, Locator: place, Keys: p.keys, Revoked: p.revoked, NodeID: id, Log: log,
 	})
 	if err != nil {
 		return nil, err
@@ -92,7 +92,7 @@ func assemble(ctx context.Context, cfg Config, http net.Listener, log *slog.Logg
 func (p *process) place(id string, cfg Config, log *slog.Logger) (places, signal.Cluster, error) {
 	self := placement.Node{
 		ID: id, Region: cfg.Region, SFUEndpoint: p.node.Endpoint(), SignalEndpoint: signalURL(cfg.API.PublicURL),
-		ProbeURL: cfg.API.PublicURL + "/livez", Version: version,
+		ProbeURL: cfg.API.PublicURL + "/livez", Version: version, Protocol: placement.CurrentProtocol,
 	}
 	if p.cluster == nil {
 		single, err := placement.NewSingle(self)
