@@ -44,6 +44,7 @@ type Signal interface {
 	Participants(meetingID string) []signal.Participant
 	Locked(meetingID string) bool
 	Occupancy() map[string]int // who is seated through this node, by meeting
+	People() int               // everybody who is on this node
 	Admit(ctx context.Context, meetingID, participantID string) error
 	Deny(ctx context.Context, meetingID, participantID string) error
 	Remove(ctx context.Context, meetingID, participantID string) error

@@ -77,7 +77,7 @@ func assemble(ctx context.Context, cfg Config, http net.Listener, log *slog.Logg
 		Web: web.Handler(), Metrics: telemetry.Handler(), Ready: p.missing,
 	}
 	if p.cluster != nil { // a nil *cluster must not become a Cluster
-		p.cluster.occupancy = p.signal.Occupancy
+		p.cluster.occupancy, p.cluster.people = p.signal.Occupancy, p.signal.People
 		deps.Cluster = p.cluster
 	}
 	if p.api, err = api.New(cfg.API, deps); err != nil {

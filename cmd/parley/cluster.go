@@ -29,6 +29,7 @@ type cluster struct {
 	gossip    *placement.Cluster
 	node      *node.Node
 	occupancy func() map[string]int // people by meeting on this node; set before run
+	people    func() int            // everybody on this node; likewise
 }
 
 func newCluster(id string, b *bus.Bus) *cluster { return &cluster{id: id, bus: b} }

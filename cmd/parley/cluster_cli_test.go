@@ -136,6 +136,7 @@ func TestClusterCommandFaults(t *testing.T) {
 		{"nobody asks", []string{"nodes"}, exitFailed, "--token"},
 		{"two ask", []string{"nodes", "--dev", "--token", "x"}, exitFailed, "--token"},
 		{"no node named", []string{"drain", "--dev"}, exitUsage, "<node>"},
+		{"a drain without an answer", []string{"drain", "n1", "--dev", "--url", broken.URL}, exitFailed, "502 Bad Gateway"},
 		{"no URL", []string{"rooms", "--dev", "--url", "::"}, exitFailed, "--url"},
 		{"nobody there", []string{"links", "--dev", "--url", closed.URL}, exitFailed, "no node answers"},
 		{"no node", []string{"nodes", "--dev", "--url", broken.URL}, exitFailed, "does not answer as a node"},

@@ -443,7 +443,7 @@ func (mv *move) receive(ctx context.Context, e wire.Envelope, raw []byte) error 
 	c.turn.Lock()
 	defer c.turn.Unlock()
 	if mv.moved {
-		return c.receiveLocked(ctx, mv.sock, &mv.session, e, raw)
+		return c.receiveFromLocked(ctx, mv.sock, &mv.session, e, raw)
 	}
 	if e.ReplyTo != "" {
 		return c.receiveReply(e, raw)

@@ -55,6 +55,10 @@ func (s *sequence) restart(seq uint64) (anew bool) {
 func (c *Client) receive(ctx context.Context, sock *socket, s *session, e wire.Envelope, raw []byte) error {
 	c.turn.Lock()
 	defer c.turn.Unlock()
+	return c.receiveFromLocked(ctx, sock, s, e, raw)
+}
+
+func (c *Client) receiveFromLocked(ctx context.Context, sock *socket, s *session, e wire.Envelope, raw []byte) error {
 	if e.ReplyTo == "" && !c.isCurrent(sock) {
 		return nil
 	}
