@@ -168,6 +168,7 @@ type gaps struct {
 	mu      sync.Mutex
 	last    map[string]time.Time
 	longest map[string]time.Duration
+	sent    map[string][]time.Time // when what came was sent, by the stamps of its frames
 }
 
 func (g *gaps) packet(p Packet) {
@@ -178,13 +179,36 @@ func (g *gaps) packet(p Packet) {
 		g.longest[key] = max(g.longest[key], p.Arrived.Sub(at))
 	}
 	g.last[key] = p.Arrived
+	if !p.SentAt.IsZero() {
+		g.sent[key] = append(g.sent[key], p.SentAt)
+	}
 }
+
+// missing estimates how many frames never came, over whichever connection: by the holes between the times of sending.
+func (g *gaps) missing(participantID, source string) (frames int) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	sent := slices.SortedFunc(slices.Values(g.sent[participantID+" "+source]), time.Time.Compare)
+	var steps []time.Duration
+	for i := 1; i < len(sent); i++ {
+		if step := sent[i].Sub(sent[i-1]); step > frameTime/2 { // not the same frame again, nor its other layers
+			steps = append(steps, step)
+		}
+	}
+	for _, step := range steps {
+		frames += max(0, int((step+frameTime/2)/frameTime)-1)
+	}
+	return frames
+}
+
+// frameTime is between two frames of the camera clips.
+const frameTime = time.Second / 15
 
 // reset begins to count, and take ends.
 func (g *gaps) reset() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.last, g.longest = map[string]time.Time{}, map[string]time.Duration{}
+	g.last, g.longest, g.sent = map[string]time.Time{}, map[string]time.Duration{}, map[string][]time.Time{}
 }
 
 func (g *gaps) take(participantID, source string) time.Duration {
@@ -270,6 +294,7 @@ func TestMovesWithTheCallGoingOn(t *testing.T) {
 				t.Errorf("%s: no %s for %s", name, source, gap)
 			}
 		}
+		t.Logf("%s: %d video frames missing", name, c.gaps.missing(c.of.ticket.ParticipantID, SourceCamera))
 	}
 }
 
