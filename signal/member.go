@@ -38,6 +38,7 @@ type member struct {
 	media  int  // counts peers: what an older one still tells is not listened to
 	slots  []wire.Slot
 	wanted map[string][]string // layers of its tracks that are wanted
+	former []node.Track        // what it published on another node, for when it has media here
 }
 
 func (m *member) host() bool { return m.claims.Role == grant.Host }

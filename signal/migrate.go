@@ -276,15 +276,21 @@ func grantTracks(tracks []wire.Track) []grant.Track {
 	return short
 }
 
-// former returns what a newcomer has published elsewhere: it goes on under the same ids. The roster knows best; a node that
-// has opened the room just now goes by the newcomer's token.
+// former returns what a newcomer has published elsewhere: it goes on under the same ids.
 func (r *room) former(m *member) []node.Track {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	owner, known := r.roster.ownerOf(m.id)
-	if known && owner == r.roster.self.Node {
-		return nil
+	if !r.hereLocked(m.id) {
+		return r.formerLocked(m)
 	}
+	tracks := m.former
+	m.former = nil
+	return tracks
+}
+
+// formerLocked is what a newcomer has published elsewhere. The roster knows best; a node that has opened the room just now
+// goes by the newcomer's token.
+func (r *room) formerLocked(m *member) []node.Track {
 	var tracks []node.Track
 	for _, t := range r.roster.view[m.id].Tracks {
 		tracks = append(tracks, nodeTrack(t))
@@ -297,4 +303,10 @@ func (r *room) former(m *member) []node.Track {
 		}
 	}
 	return tracks
+}
+
+// hereLocked says whether a participant's newest session is on this node.
+func (r *room) hereLocked(id string) bool {
+	owner, known := r.roster.ownerOf(id)
+	return known && owner == r.roster.self.Node
 }

@@ -303,3 +303,52 @@ func TestUndrainStopsMoving(t *testing.T) {
 	a.kept = nil
 	quiet(t, a, wire.TypeMigrate)
 }
+
+// A node dies, and who was on it resumes on one that knows nothing of the room: the resume token says what it published.
+func TestResumedElsewhereKeepsTheIDsOfItsTracks(t *testing.T) {
+	for name, media := range map[string]bool{"media come with the hello": false, "media come after the resume": true} {
+		t.Run(name, func(t *testing.T) {
+			one := newRig(t)
+			two := newRig(t, func(_ *Config, d *Deps) { d.NodeID, d.Keys, d.Revoked = "n2", one.keys, one.revoked })
+			a := one.connect(one.token(claims("pt_a", grant.Attendee, grant.Settings{})))
+			a.hello("pt_a", "offer", wire.TrackHint{MID: "0", Source: "camera"}, wire.TrackHint{MID: "1", Source: "microphone"})
+			again := two.connect(resumeToken(t, a.await(wire.TypeSnapshot)))
+			if media {
+				again.send(wire.TypeResume, wire.Resume{LastSeq: 7})
+				again.await(wire.TypeSnapshot)
+			}
+			again.hello("pt_a", "offer", wire.TrackHint{MID: "5", Source: "microphone"}, wire.TrackHint{MID: "6", Source: "camera"})
+			again.await(wire.TypeAnswer)
+			tracks := two.media.peer("pt_a").tracks
+			if len(tracks) != 2 || tracks[0].ID != "tr_pt_a_1" || tracks[1].ID != "tr_pt_a_0" {
+				t.Errorf("tracks are %+v", tracks)
+			}
+		})
+	}
+}
+
+// The release before says less: what it leaves out is as it was, and of what a later one adds nothing is refused.
+func TestOtherReleasesAreUnderstood(t *testing.T) {
+	r := newRig(t)
+	a := r.join("pt_a", grant.Attendee)
+	for _, data := range []string{
+		`{"node":"n0","incarnation":5,"version":1,"step":true,"set":{"id":"pt_b","display_name":"B","role":"attendee","audio_muted":false,` +
+			`"video_muted":false,"hand_raised":false,"screen_sharing":false,"state":"joined","joined_at":"2026-11-01T00:00:00Z","since":7,` +
+			`"tracks":[{"id":"tr_b","participant_id":"pt_b","kind":"audio","source":"microphone","layers":[]}]}}`,
+		`{"node":"n0","incarnation":5,"version":2,"step":true,"set":{"id":"pt_c","display_name":"C","role":"host","state":"joined","since":8,` +
+			`"a_later_field":{"x":[1]}},"another":true}`,
+	} {
+		r.svc.fabric.inbox <- delivery{roomSubject + "mtg_1.n0", []byte(data)}
+	}
+	a.await(wire.TypeTrackPublished)
+	eventually(t, "all are known", func() bool { return len(r.svc.Participants("mtg_1")) == 3 })
+	for _, data := range []string{`{"op":"roster","meeting":"mtg_1"}`, `{"op":"roster","meeting":"mtg_1","later":1}`} {
+		answer, err := r.svc.obey(t.Context(), []byte(data))
+		if err != nil || !strings.Contains(string(answer), `"pt_a"`) {
+			t.Errorf("%s: %s, %v", data, answer, err)
+		}
+	}
+	if answer, err := r.svc.obey(t.Context(), []byte(`{"op":"of_a_later_release","meeting":"mtg_1"}`)); err != nil || !strings.Contains(string(answer), "error") {
+		t.Errorf("an unknown command: %s, %v", answer, err)
+	}
+}

@@ -202,6 +202,9 @@ func (s *session) sit(_ context.Context) error {
 	}
 	if m.stage != seated {
 		m.entry.JoinedAt, m.stage = r.joinedAtLocked(m), seated
+		if m.peer == nil { // it resumes here: its media come later
+			m.former = r.formerLocked(m)
+		}
 	}
 	m.entry.State = Joined
 	r.putLocked(m)
