@@ -352,3 +352,14 @@ func TestOtherReleasesAreUnderstood(t *testing.T) {
 		t.Errorf("an unknown command: %s, %v", answer, err)
 	}
 }
+
+// Five hundred people do not arrive on another node all at once, nor does it take minutes.
+func TestDefaultPace(t *testing.T) {
+	pace := defaultMigration()
+	if took := 500 * pace.moveEvery; took < 5*time.Second || took > 15*time.Second {
+		t.Errorf("moving 500 takes %s", took)
+	}
+	if pace.askAgain <= 2*pace.lookEvery || pace.overlap < 5*time.Second || pace.askAgain >= Defaults().DrainDeadline/2 {
+		t.Errorf("the pace is %+v, the deadline %s", pace, Defaults().DrainDeadline)
+	}
+}

@@ -138,15 +138,17 @@ export class Media extends Emitter<MediaEvents> {
 
   /**
    * Takes the place of the media of another node: what is played goes on in the same streams. From now on it sends its
-   * requests with `request` and reads the room in `roster`.
+   * requests with `request` and reads the room in `roster`. Of which nothing was said, all layers are sent.
    */
   replace(former: Media, roster: Roster, request: Request): void {
     const [now, then] = [this.#connection, former.#connection]
     const before = former.#roster.slots
     const after = this.#roster.slots
+    const told = new Set([...this.#layers.keys()].map(id => this.#roster.tracks.find(one => one.id === id)?.source))
     this.#roster = roster
     this.request = request
     if (!now || !then) return
+    for (const outlet of now.outlets) if (!told.has(outlet.source)) outlet.setLayers(undefined).catch(() => undefined)
     for (const slot of after) {
       const mid = before.find(one => one.track_id && one.track_id === slot.track_id)?.mid
       const [inlet, old] = [this.#inletOf(slot.mid), former.#inletOf(mid ?? '')]
@@ -154,6 +156,14 @@ export class Media extends Emitter<MediaEvents> {
     }
     const heard = then.inlets('audio')
     for (const [i, inlet] of now.inlets('audio').entries()) if (heard[i]) now.continue(inlet, heard[i])
+  }
+
+  /** Sends no more layers than the media of another node do, until the own node says what it wants. */
+  carryOver(former: Media): void {
+    for (const outlet of this.#connection?.outlets ?? []) {
+      const wanted = former.#connection?.outlet(outlet.source)?.wanted
+      if (wanted) outlet.setLayers(wanted).catch(() => undefined)
+    }
   }
 
   /** Which tracks have been seen or heard through this connection. */

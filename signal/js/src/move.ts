@@ -112,6 +112,7 @@ export class Move {
     media.show(options.media.views)
     media.start(options.publish)
     media.setIceServers(options.iceServers)
+    media.carryOver(options.media)
     await this.session.open()
     this.#check()
     this.greeted = media.exchange(async (sdp_offer, tracks) => {

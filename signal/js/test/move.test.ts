@@ -168,6 +168,29 @@ describe('a move to another node', () => {
     }
   })
 
+  test('sends no layer that nobody wanted, until it is said or over', async () => {
+    const own = { id: 'tr_me', participant_id: 'me', kind: 'video', source: 'camera', layers: ['q', 'h', 'f'] }
+    const sent = (peer: FakePeer): string[] =>
+      (peer.transceivers.find(one => one.mid === peer.mid('video', 'sendonly'))?.sender.getParameters().encodings ?? [])
+        .filter(one => one.active)
+        .map(one => one.rid)
+    old.say({ type: 'room.track_published', seq: 2, track: own })
+    old.say({ type: 'media.layers', seq: 3, track_id: 'tr_me', wanted: ['q'] })
+    await tick()
+    const [first] = FakePeer.all as [FakePeer]
+    expect(sent(first)).toEqual(['q'])
+    const { socket, peer } = await begin()
+    expect(sent(peer)).toEqual(['q'])
+    socket.say({ type: 'room.track_published', seq: 2, track: own })
+    peer.become('connected')
+    await tick(100)
+    expect(log).toEqual(['migrated'])
+    expect(sent(peer)).toEqual(['q', 'h', 'f'])
+    socket.say({ type: 'media.layers', seq: 3, track_id: 'tr_me', wanted: ['h'] })
+    await tick()
+    expect(sent(peer)).toEqual(['h'])
+  })
+
   test('goes on at once when the old socket is lost, and takes the other candidates along', async () => {
     const { socket } = await begin()
     old.drop(4002)
