@@ -44,6 +44,9 @@ func (a *alone) Rooms(context.Context) (rooms []ClusterRoom, silent []string) {
 // Links implements Cluster: there is nobody to have one with.
 func (a *alone) Links(context.Context) (links []ClusterLink, silent []string) { return nil, nil }
 
+// People implements Cluster.
+func (a *alone) People(context.Context, string) (int, error) { return a.signal.People(), nil }
+
 // SetDraining implements Cluster. The joins that come all the same are let in: there is no other node for them.
 func (a *alone) SetDraining(_ context.Context, _ string, draining bool) error {
 	a.draining.Store(draining)

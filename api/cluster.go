@@ -24,6 +24,9 @@ type Cluster interface {
 	Rooms(ctx context.Context) (rooms []ClusterRoom, silent []string)
 	// Links returns all nodes' links, each link once from each of its ends. It asks as Rooms does.
 	Links(ctx context.Context) (links []ClusterLink, silent []string)
+	// People counts who is on a node now, by the node's own word: those in lobbies too, and those who may come back. Errors are
+	// those of SetDraining.
+	People(ctx context.Context, id string) (int, error)
 	// SetDraining lets a node, this or another, take no new joins, or take them again. Once it returns nil the node has
 	// done so; others hear of it by gossip. What the node is already is no mistake. A node that does not answer is
 	// bus.ErrUnavailable or a context's error.
@@ -38,7 +41,7 @@ type ClusterNode struct {
 	SignalEndpoint string      `json:"signal_endpoint"` // whole URL of its signalling socket
 	Roles          []string    `json:"roles"`           // what it does; empty: everything
 	Version        string      `json:"version"`
-	Draining       bool        `json:"draining"` // is sent no new joins
+	Draining       bool        `json:"draining"` // is sent no new joins, and moves its participants to other nodes
 	Load           ClusterLoad `json:"load"`
 	Self           bool        `json:"self"` // it is the one that answers
 }
@@ -107,6 +110,46 @@ func (s *Server) clusterNodes(c *gin.Context) error {
 	return nil
 }
 
+// nodeView is one node and who is left on it.
+type nodeView struct {
+	Node   ClusterNode `json:"node"`
+	People int         `json:"people"`
+}
+
+// clusterNode is GET /v1/cluster/nodes/{id}: how far a drain has come. Whoever may drain may look.
+func (s *Server) clusterNode(c *gin.Context) error {
+	if err := callerOf(c).need(rightCluster, rightDrain); err != nil {
+		return err
+	}
+	nodes := s.cluster.Nodes()
+	at := slices.IndexFunc(nodes, func(n ClusterNode) bool { return n.ID == c.Param("id") })
+	if at < 0 {
+		return errNoNode()
+	}
+	ctx, cancel := s.bounded(c)
+	defer cancel()
+	people, err := s.cluster.People(ctx, nodes[at].ID)
+	if err != nil {
+		return nodeFailure(err, "The node does not answer.")
+	}
+	view := nodeView{Node: nodes[at], People: people}
+	view.Node.Roles = append([]string{}, view.Node.Roles...)
+	c.JSON(http.StatusOK, view)
+	return nil
+}
+
+func errNoNode() *failure {
+	return fail(http.StatusNotFound, "node_not_found", "No node with this id is alive.")
+}
+
+// nodeFailure is what comes of a node that does not answer, or of another error.
+func nodeFailure(err error, say string) error {
+	if errors.Is(err, bus.ErrUnavailable) || errors.Is(err, context.DeadlineExceeded) {
+		return fail(http.StatusServiceUnavailable, "node_unreachable", "%s", say).after(time.Second).because(err)
+	}
+	return err
+}
+
 // clusterRoomsView is all rooms, but for those of silent nodes.
 type clusterRoomsView struct {
 	Rooms  []ClusterRoom `json:"rooms"`
@@ -172,17 +215,12 @@ func (s *Server) setDraining(draining bool) handler {
 			return err
 		}
 		if !slices.ContainsFunc(s.cluster.Nodes(), func(n ClusterNode) bool { return n.ID == id }) {
-			return fail(http.StatusNotFound, "node_not_found", "No node with this id is alive.")
+			return errNoNode()
 		}
 		ctx, cancel := s.bounded(c)
 		defer cancel()
-		err := s.cluster.SetDraining(ctx, id, draining)
-		if errors.Is(err, bus.ErrUnavailable) || errors.Is(err, context.DeadlineExceeded) {
-			return fail(http.StatusServiceUnavailable, "node_unreachable",
-				"The node does not answer; what was asked may have been done.").after(time.Second).because(err)
-		}
-		if err != nil {
-			return err
+		if err := s.cluster.SetDraining(ctx, id, draining); err != nil {
+			return nodeFailure(err, "The node does not answer; what was asked may have been done.")
 		}
 		s.deps.Log.Info("draining was set", "of_node", id, "draining", draining, "caller", who.id,
 			"request_id", telemetry.RequestID(c.Request.Context()))

@@ -43,6 +43,17 @@ func (f *fakeCluster) Links(context.Context) (links []ClusterLink, silent []stri
 	return slices.Clone(f.links), nil
 }
 
+func (f *fakeCluster) People(_ context.Context, id string) (int, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, n := range f.nodes {
+		if n.ID == id {
+			return n.Load.Participants + 1, f.err // one in the lobby
+		}
+	}
+	return 0, f.err
+}
+
 func (f *fakeCluster) SetDraining(_ context.Context, id string, draining bool) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -171,6 +182,12 @@ func TestDrainingFaults(t *testing.T) {
 	if got := cluster.took(); got != nil {
 		t.Errorf("cluster heard %q of what was refused", got)
 	}
+	r.get("/v1/cluster/nodes/n3", operator).wantProblem(http.StatusNotFound, "node_not_found")
+	var left nodeView
+	r.get("/v1/cluster/nodes/n2", operator).into(&left)
+	if left.People != 13 || left.Node.ID != "n2" || left.Node.Load.Participants != 12 {
+		t.Errorf("n2 is %+v", left)
+	}
 	for _, tc := range []struct {
 		err    error
 		status int
@@ -182,6 +199,7 @@ func TestDrainingFaults(t *testing.T) {
 	} {
 		cluster.breaks(tc.err)
 		r.post("/v1/cluster/nodes/n2/drain", nil, operator).wantProblem(tc.status, tc.code)
+		r.get("/v1/cluster/nodes/n2", operator).wantProblem(tc.status, tc.code)
 	}
 }
 

@@ -377,6 +377,13 @@ func (f *fakeSignal) Locked(string) bool {
 	return f.locked
 }
 
+func (f *fakeSignal) People() (n int) {
+	for _, people := range f.Occupancy() {
+		n += people
+	}
+	return n
+}
+
 func (f *fakeSignal) Occupancy() map[string]int {
 	f.mu.Lock()
 	defer f.mu.Unlock()

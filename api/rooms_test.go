@@ -43,7 +43,7 @@ func withRooms(t *testing.T) option {
 			t.Fatal(err)
 		}
 		rooms, err := signal.New(signal.Defaults(), signal.Deps{
-			Media: signal.OnNode(sfu), Speakers: speakers, Bus: d.Bus.(*bus.Bus), Cluster: alone, Keys: d.Keys.(*grant.Keyring),
+			Media: signal.OnNode(sfu), Speakers: speakers, Bus: d.Bus.(*bus.Bus), Cluster: alone, Locator: alone, Keys: d.Keys.(*grant.Keyring),
 			Revoked: d.Revoked.(*grant.Revocations), NodeID: "n1", Log: d.Log,
 		})
 		if err != nil {

@@ -58,6 +58,7 @@ func (s *Server) meetingRoutes(g *gin.RouterGroup) {
 
 func (s *Server) clusterRoutes(g *gin.RouterGroup) {
 	read(g, "/nodes", s.clusterNodes)
+	read(g, "/nodes/:id", s.clusterNode)
 	read(g, "/rooms", s.clusterRooms)
 	read(g, "/links", s.clusterLinks)
 	g.POST("/nodes/:id/drain", s.setDraining(true).gin())

@@ -121,7 +121,7 @@ func withSignal(room string, n Node, all []Node) Node {
 	if n.Has(RoleSignal) {
 		return n
 	}
-	edges := with(RoleSignal, all)
+	edges := serving(with(RoleSignal, all))
 	near, ok := first(room, in(n.Region, edges))
 	if !ok {
 		near, _ = first(room, edges)

@@ -60,6 +60,18 @@ func TestFactsOfALaterRelease(t *testing.T) {
 	}
 }
 
+// The release before told less: what is missing means what it meant then.
+func TestFactsOfAnEarlierRelease(t *testing.T) {
+	n, err := decodeFacts("nd_1", []byte(`{"r":"eu","m":"192.0.2.1:7881","s":"wss://eu/v1/signal","v":"0.1","i":7}`))
+	if err != nil || n.Protocol != 0 || n.Draining || len(n.Roles) != 0 {
+		t.Errorf("%+v, %v", n, err)
+	}
+	current := Node{ID: "nd_2", Region: "eu", Protocol: CurrentProtocol}
+	if got := Protocol([]Node{n, current}); got != 0 {
+		t.Errorf("together they speak %d", got)
+	}
+}
+
 func FuzzFacts(f *testing.F) {
 	f.Add([]byte(`{"r":"eu","i":7,"f":"AAAA","l":"192.0.2.1:1","c":-1,"n":3}`))
 	f.Fuzz(func(t *testing.T, meta []byte) {

@@ -44,7 +44,7 @@ func (s *session) knock(ctx context.Context, name string) (hold bool, err error)
 		}
 		return false, err
 	}
-	reason, err := s.svc.askSeat(ctx, s.room, s.member, s.resumed)
+	reason, err := s.svc.askSeat(ctx, s.room, s.member, s.trusted)
 	if err != nil {
 		return false, err
 	}
@@ -57,7 +57,7 @@ func (s *session) mayResume(ctx context.Context) (bool, error) {
 	s.room.mu.Lock()
 	stage, name := s.member.stage, s.member.claims.DisplayName
 	s.room.mu.Unlock()
-	if stage == seated || !s.resumed {
+	if stage == seated || !s.trusted {
 		return stage == seated, nil
 	}
 	hold, err := s.knock(ctx, name)
@@ -70,7 +70,7 @@ func (s *session) letIn(ctx context.Context) bool {
 	if _, err := r.waits(m.id); err != nil {
 		return true
 	}
-	reason, err := s.svc.askSeat(ctx, r, m, s.resumed)
+	reason, err := s.svc.askSeat(ctx, r, m, s.trusted)
 	if err != nil || reason != "" {
 		return false
 	}

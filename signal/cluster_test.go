@@ -121,14 +121,14 @@ type testCluster struct {
 	leases *bus.Bucket
 }
 
-func newNodes(t *testing.T, n int, change func(*Config)) *testCluster {
+func newNodes(t *testing.T, n int, change func(*Config), more ...rigOption) *testCluster {
 	t.Helper()
 	address := freeAddress(t)
 	startBus(t, func(c *bus.Config) { c.DataDir, c.Listen = t.TempDir(), address })
-	return newNodesAt(t, n, "nats://"+address, change)
+	return newNodesAt(t, n, "nats://"+address, change, more...)
 }
 
-func newNodesAt(t *testing.T, n int, url string, change func(*Config)) *testCluster {
+func newNodesAt(t *testing.T, n int, url string, change func(*Config), more ...rigOption) *testCluster {
 	t.Helper()
 	c := &testCluster{}
 	var nodes []placement.Node
@@ -146,21 +146,21 @@ func newNodesAt(t *testing.T, n int, url string, change func(*Config)) *testClus
 			c.DigestEvery, c.NodeSilence, c.NodeGrace = 50*time.Millisecond, 300*time.Millisecond, 100*time.Millisecond
 			change(c)
 		})
-		r := newRig(t, brisk, func(_ *Config, d *Deps) {
+		r := newRig(t, append([]rigOption{brisk, func(_ *Config, d *Deps) {
 			d.Bus, d.Cluster, d.Leases, d.NodeID = b, g, leases, nodes[i].ID
 			if i > 0 {
 				d.Keys, d.Revoked = c.rigs[0].keys, c.rigs[0].revoked
 			}
-		})
+		}}, more...)...)
 		c.rigs, c.buses, c.gossip, c.leases = append(c.rigs, r), append(c.buses, b), append(c.gossip, g), leases
 	}
 	return c
 }
 
 // newCluster is newNodes of two.
-func newCluster(t *testing.T, change func(*Config)) (one, two *rig) {
+func newCluster(t *testing.T, change func(*Config), more ...rigOption) (one, two *rig) {
 	t.Helper()
-	c := newNodes(t, 2, change)
+	c := newNodes(t, 2, change, more...)
 	return c.rigs[0], c.rigs[1]
 }
 

@@ -26,6 +26,9 @@ type Config struct {
 	DigestEvery     time.Duration // between comparisons of the roster with other nodes
 	NodeSilence     time.Duration // after which a node that says nothing has left the room
 	NodeGrace       time.Duration // that participants of a node that has gone have to come back through another
+	DrainDeadline   time.Duration // for a participant to move away from a node that drains, before its socket is closed
+
+	migration migration
 }
 
 // Defaults returns the configuration that serves no browser yet: Origins is empty.
@@ -46,6 +49,8 @@ func Defaults() Config {
 		DigestEvery:     2 * time.Second,
 		NodeSilence:     10 * time.Second,
 		NodeGrace:       3 * time.Second,
+		DrainDeadline:   time.Minute,
+		migration:       defaultMigration(),
 	}
 }
 
@@ -81,6 +86,7 @@ func (c Config) Validate() error {
 		{"digest_every", c.DigestEvery > 0},
 		{"node_grace", c.NodeGrace > 0},
 		{"node_silence", c.NodeSilence > c.DigestEvery},
+		{"drain_deadline", c.DrainDeadline > 0},
 	} {
 		if !limit.ok {
 			faults = append(faults, fmt.Errorf("%s: must be positive, and node_silence longer than digest_every", limit.key))

@@ -57,7 +57,7 @@ func (p *play) start(a *actor) {
 	a.node.Incarnation = p.birth
 	a.port, a.gossip, a.seen = p.ether.plug(a.node.ID), &gossip{nodes: []placement.Node{a.node}}, map[*member]map[string]bool{}
 	svc, err := New(Defaults(), Deps{
-		Media: &fakeMedia{peers: map[string]*fakePeer{}}, Speakers: NewSpeakers(), Bus: a.port, Cluster: a.gossip, Leases: a.port,
+		Media: &fakeMedia{peers: map[string]*fakePeer{}}, Speakers: NewSpeakers(), Bus: a.port, Cluster: a.gossip, Locator: lone(a.node.ID), Leases: a.port,
 		Keys: noKeys{}, Revoked: grant.NewRevocations(nil, silence()), NodeID: a.node.ID, Log: silence(),
 	})
 	if err != nil {

@@ -293,6 +293,9 @@ func (noKeys) VerifyJoin(string) (grant.Claims, error) { return grant.Claims{}, 
 func (noKeys) VerifyResume(string) (grant.Claims, error) {
 	return grant.Claims{}, grant.ErrTokenExpired
 }
+func (noKeys) IssueJoin(grant.Claims) (string, time.Time, error) {
+	return "", time.Time{}, grant.ErrTokenExpired
+}
 func (noKeys) IssueResume(grant.Claims) (string, time.Time, error) {
 	return "", time.Time{}, nil
 }

@@ -316,7 +316,7 @@ func (r *room) mergedLocked(changes []change, chats []wire.Chat) []Peer {
 			continue
 		}
 		m := r.members[c.after.ID]
-		if owner, _ := r.roster.ownerOf(m.id); owner == r.roster.self.Node || m.stage == arriving {
+		if _, told := r.roster.self.Entries[m.id]; !told || !r.elsewhereLocked(m.id) || r.overlapsLocked(m) {
 			continue
 		}
 		if m.session != nil {

@@ -23,6 +23,7 @@ func (r *room) name(m *member, name string) (sits bool, err error) {
 		return false, err
 	}
 	m.entry.Participant = wire.Participant{ID: m.id, DisplayName: name, Role: string(m.claims.Role)}
+	r.inheritLocked(m)
 	return false, nil
 }
 

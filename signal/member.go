@@ -38,6 +38,7 @@ type member struct {
 	media  int  // counts peers: what an older one still tells is not listened to
 	slots  []wire.Slot
 	wanted map[string][]string // layers of its tracks that are wanted
+	former []node.Track        // what it published on another node, for when it has media here
 }
 
 func (m *member) host() bool { return m.claims.Role == grant.Host }
@@ -108,7 +109,7 @@ func (r *room) detach(s *session, mayReturn bool) Peer {
 		return nil // replaced, or removed
 	}
 	m.session = nil
-	if !mayReturn || m.stage != seated {
+	if !mayReturn || m.stage != seated || r.elsewhereLocked(m.id) {
 		return r.leaveLocked(m)
 	}
 	m.entry.State = Reconnecting
@@ -248,21 +249,6 @@ func (r *room) publishes(m *member, peer Peer, tracks []node.Track) {
 		m.entry.Tracks = now
 		r.retrackedLocked(m)
 	}
-}
-
-// former returns what a newcomer publishes on another node, if it comes from there: it goes on under the same ids.
-func (r *room) former(m *member) []node.Track {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	owner, known := r.roster.ownerOf(m.id)
-	if !known || owner == r.roster.self.Node {
-		return nil
-	}
-	var tracks []node.Track
-	for _, t := range r.roster.view[m.id].Tracks {
-		tracks = append(tracks, nodeTrack(t))
-	}
-	return tracks
 }
 
 func wireTrack(t node.Track) wire.Track {

@@ -11,9 +11,12 @@ import (
 type metrics struct {
 	connections atomic.Int64
 
-	drops    *telemetry.CounterMetric   // slow readers
-	pulls    *telemetry.CounterMetric   // parts of rosters fetched from other nodes
-	knocks   *telemetry.HistogramMetric // time that a home on another node took to answer
+	drops  *telemetry.CounterMetric   // slow readers
+	pulls  *telemetry.CounterMetric   // parts of rosters fetched from other nodes
+	knocks *telemetry.HistogramMetric // time that a home on another node took to answer
+
+	migrations struct{ moved, cut *telemetry.CounterMetric } // participants of a draining node
+
 	messages map[string]*telemetry.CounterMetric
 	latency  map[string]*telemetry.HistogramMetric
 }
@@ -27,6 +30,8 @@ func newMetrics(types []string, rooms, participants, queued, homes func() int) *
 		messages: map[string]*telemetry.CounterMetric{},
 		latency:  map[string]*telemetry.HistogramMetric{},
 	}
+	m.migrations.moved = telemetry.Counter(telemetry.Name("parley_migrations_total", "result", "moved"))
+	m.migrations.cut = telemetry.Counter(telemetry.Name("parley_migrations_total", "result", "cut"))
 	for _, typ := range types {
 		m.messages[typ] = telemetry.Counter(telemetry.Name("parley_signal_messages_total", "type", typ))
 		m.latency[typ] = telemetry.Histogram(telemetry.Name("parley_signal_handler_seconds", "type", typ))

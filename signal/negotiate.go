@@ -108,7 +108,9 @@ func (s *session) dropMedia() {
 	peer := m.peer
 	m.peer, m.slots, m.wanted = nil, nil, nil
 	m.media++
-	r.home.CameraOff(m.id)
+	if peer != nil { // who comes from another node keeps its camera place
+		r.home.CameraOff(m.id)
+	}
 	if len(m.entry.Tracks) > 0 {
 		m.entry.Tracks = nil
 		r.retrackedLocked(m)

@@ -18,3 +18,17 @@ func (s *Service) Occupancy() map[string]int {
 	}
 	return rooms
 }
+
+// People counts everybody who is on this node: who sits, who waits in a lobby, and whose socket is lost for the moment.
+func (s *Service) People() (n int) {
+	for _, r := range s.allRooms() {
+		r.mu.Lock()
+		for _, m := range r.members {
+			if m.stage != arriving && m.stage != gone {
+				n++
+			}
+		}
+		r.mu.Unlock()
+	}
+	return n
+}

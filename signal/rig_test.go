@@ -63,7 +63,7 @@ func newRig(t *testing.T, opts ...rigOption) *rig {
 	cfg := Defaults()
 	cfg.Origins = LoopbackOrigins()
 	deps := Deps{
-		Media: r.media, Speakers: NewSpeakers(), Bus: loneBus{}, Cluster: lone("n1"), Keys: r.keys, Revoked: r.revoked, NodeID: "n1", Log: log,
+		Media: r.media, Speakers: NewSpeakers(), Bus: loneBus{}, Cluster: lone("n1"), Locator: lone("n1"), Keys: r.keys, Revoked: r.revoked, NodeID: "n1", Log: log,
 	}
 	for _, opt := range opts {
 		opt(&cfg, &deps)

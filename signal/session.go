@@ -30,6 +30,9 @@ type session struct {
 	member  *member
 	socket  *socket
 	resumed bool // opened with a resume token
+	trusted bool // the token says that the participant was let in before
+	began   time.Time
+	move    move
 	live    bool // gets events; guarded by the room's lock
 	offers  *rate.Limiter
 	log     *slog.Logger
@@ -201,7 +204,10 @@ func (s *session) sit(_ context.Context) error {
 		return errGone
 	}
 	if m.stage != seated {
-		m.stage, m.entry.JoinedAt = seated, time.Now().UTC()
+		m.entry.JoinedAt, m.stage = r.joinedAtLocked(m), seated
+		if m.peer == nil { // it resumes here: its media come later
+			m.former = r.formerLocked(m)
+		}
 	}
 	m.entry.State = Joined
 	r.putLocked(m)
@@ -213,9 +219,13 @@ func (s *session) sit(_ context.Context) error {
 func (s *session) resumeToken() (string, error) {
 	s.room.mu.Lock()
 	claims := s.member.claims
-	claims.DisplayName = s.member.entry.DisplayName
+	claims.DisplayName, claims.Tracks, claims.Seat = s.member.entry.DisplayName, grantTracks(s.member.entry.Tracks), nil
 	s.room.mu.Unlock()
 	token, _, err := s.svc.deps.Keys.IssueResume(claims)
+	if err != nil && claims.Tracks != nil { // it was too long with them
+		claims.Tracks = nil
+		token, _, err = s.svc.deps.Keys.IssueResume(claims)
+	}
 	return token, err
 }
 

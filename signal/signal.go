@@ -55,10 +55,16 @@ type Cluster interface {
 	Watch(f func(joined, left []string)) (stop func())
 }
 
+// Locator chooses nodes. *placement.Locator is one, and says what the method promises; *placement.Single is another.
+type Locator interface {
+	Candidates(ctx context.Context, hint placement.Hint) ([]placement.Node, error)
+}
+
 // Keys verifies what clients show and issues what they resume with. *grant.Keyring is one.
 type Keys interface {
 	VerifyJoin(token string) (grant.Claims, error)
 	VerifyResume(token string) (grant.Claims, error)
+	IssueJoin(grant.Claims) (token string, expires time.Time, err error)
 	IssueResume(grant.Claims) (token string, expires time.Time, err error)
 }
 
@@ -77,6 +83,7 @@ type Deps struct {
 	Bus      Bus
 	Cluster  Cluster
 	Leases   Leases
+	Locator  Locator
 	Keys     Keys
 	Revoked  Revocations
 	NodeID   string
@@ -84,7 +91,7 @@ type Deps struct {
 }
 
 func (d Deps) validate() error {
-	if d.Media == nil || d.Speakers == nil || d.Bus == nil || d.Cluster == nil || d.Keys == nil || d.Revoked == nil || d.Log == nil {
+	if d.Media == nil || d.Speakers == nil || d.Bus == nil || d.Cluster == nil || d.Locator == nil || d.Keys == nil || d.Revoked == nil || d.Log == nil {
 		return errors.New("a dependency is missing")
 	}
 	if !isName(d.NodeID) {
@@ -172,9 +179,9 @@ func (s *Service) serve(ctx context.Context) error {
 		s.keeper.hurry()
 	})
 	defer unwatch()
-	var errs [2]error
+	var errs [3]error
 	var wg sync.WaitGroup
-	for i, run := range []func(context.Context) error{s.fabric.run, s.keeper.run} {
+	for i, run := range []func(context.Context) error{s.fabric.run, s.keeper.run, s.migrate} {
 		wg.Go(func() {
 			defer stop()
 			errs[i] = run(own)

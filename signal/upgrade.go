@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/coder/websocket"
 	"golang.org/x/time/rate"
@@ -111,7 +112,7 @@ func (s *Service) barred(c grant.Claims) error {
 // converse serves the session on its socket, from the first message to the last.
 func (s *Service) converse(ctx context.Context, claims grant.Claims, resumed bool, socket *socket) {
 	session := &session{
-		svc: s, socket: socket, resumed: resumed,
+		svc: s, socket: socket, resumed: resumed, trusted: resumed || claims.Seat != nil, began: time.Now(),
 		offers: rate.NewLimiter(rate.Limit(s.cfg.OffersPerSec), max(1, int(s.cfg.OffersPerSec))),
 		log: s.log.With("meeting_id", claims.MeetingID, "participant_id", claims.ParticipantID,
 			"request_id", claims.RequestID),

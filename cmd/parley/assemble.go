@@ -66,7 +66,8 @@ func assemble(ctx context.Context, cfg Config, http net.Listener, log *slog.Logg
 	}
 
 	calls := signal.Deps{
-		Media: signal.OnNode(p.node), Speakers: speakers, Bus: p.bus, Cluster: nodes, Keys: p.keys, Revoked: p.revoked, NodeID: id, Log: log,
+		Media: signal.OnNode(p.node), Speakers: speakers, Bus: p.bus, Cluster: nodes, Locator: place,
+		Keys: p.keys, Revoked: p.revoked, NodeID: id, Log: log,
 	}
 	if p.cluster != nil { // a node on its own is the home of all its rooms
 		if calls.Leases, err = p.bus.Bucket(ctx, bus.BucketConfig{Name: "leases"}); err != nil {
@@ -82,7 +83,7 @@ func assemble(ctx context.Context, cfg Config, http net.Listener, log *slog.Logg
 		Web: web.Handler(), Metrics: telemetry.Handler(), Ready: p.missing,
 	}
 	if p.cluster != nil { // a nil *cluster must not become a Cluster
-		p.cluster.occupancy = p.signal.Occupancy
+		p.cluster.occupancy, p.cluster.people = p.signal.Occupancy, p.signal.People
 		deps.Cluster = p.cluster
 	}
 	if p.api, err = api.New(cfg.API, deps); err != nil {
@@ -97,7 +98,7 @@ func assemble(ctx context.Context, cfg Config, http net.Listener, log *slog.Logg
 func (p *process) place(id string, cfg Config, log *slog.Logger) (places, signal.Cluster, error) {
 	self := placement.Node{
 		ID: id, Region: cfg.Region, SFUEndpoint: p.node.Endpoint(), SignalEndpoint: signalURL(cfg.API.PublicURL),
-		ProbeURL: cfg.API.PublicURL + "/livez", Version: version,
+		ProbeURL: cfg.API.PublicURL + "/livez", Version: version, Protocol: placement.CurrentProtocol,
 	}
 	if p.cluster == nil {
 		single, err := placement.NewSingle(self)

@@ -26,8 +26,8 @@ type cli struct {
 	Nodes   nodesCmd   `cmd:"" help:"List the nodes of the cluster."`
 	Rooms   roomsCmd   `cmd:"" help:"List the rooms of the node that is asked."`
 	Links   linksCmd   `cmd:"" help:"List the links of the node that is asked to other nodes."`
-	Drain   drainCmd   `cmd:"" help:"Send a node no new joins."`
-	Undrain undrainCmd `cmd:"" help:"Send a node new joins again."`
+	Drain   drainCmd   `cmd:"" help:"Move everybody off a node, and send it no new joins."`
+	Undrain undrainCmd `cmd:"" help:"Stop draining a node."`
 
 	Version kong.VersionFlag `help:"Print the version."`
 }

@@ -31,6 +31,7 @@ type cluster struct {
 	node      *node.Node
 	log       *slog.Logger
 	occupancy func() map[string]int // people by meeting on this node; set before run
+	people    func() int            // everybody on this node; likewise
 }
 
 func newCluster(id string, b *bus.Bus, log *slog.Logger) *cluster {

@@ -104,21 +104,6 @@ func printSilent(out console, silent []string) {
 	}
 }
 
-// drainCmd makes the cluster send a node no new joins.
-type drainCmd struct {
-	restFlags
-	Node string `arg:"" help:"Id of the node; any node of the cluster can be asked."`
-}
-
-// Run implements the command.
-func (c *drainCmd) Run(ctx context.Context, out console) error {
-	if _, err := c.ask(ctx, http.MethodPost, nodePath(c.Node)+"/drain", "cluster:drain"); err != nil {
-		return err
-	}
-	_, err := fmt.Fprintf(out.stdout, "%s is draining: new joins go to other nodes. Whoever is on it stays.\n", c.Node)
-	return err
-}
-
 // undrainCmd makes the cluster send a node new joins again.
 type undrainCmd struct {
 	restFlags

@@ -116,6 +116,43 @@ func TestClusterTables(t *testing.T) {
 	}
 }
 
+// A drain waits until nobody is left, or for as long as it was told, and its exit code says which.
+func TestDrainWaits(t *testing.T) {
+	for _, tc := range []struct {
+		name   string
+		left   []int // as the node answers; the last one from then on
+		args   []string
+		code   int
+		stdout string
+	}{
+		{"nobody is on it", []int{0}, nil, exitOK, "n1 is draining: new joins go to other nodes, nobody is left on it after"},
+		{"it empties", []int{3, 3, 1, 0}, nil, exitOK, "3 left\n1 left\n0 left\nn1 is draining: new joins go to other nodes, nobody is left on it after"},
+		{"somebody stays", []int{2}, []string{"--timeout", "100ms"}, exitFailed,
+			"2 left\nn1 is draining: new joins go to other nodes, 2 people are left on it after"},
+		{"nobody waits", []int{2}, []string{"--no-wait"}, exitOK, "n1 is draining: new joins go to other nodes, 2 people are left on it after"},
+		{"as JSON", []int{0}, []string{"--json"}, exitOK, `{"node":"n1","left":0,"drained":true,`},
+		{"as JSON, with somebody left", []int{1}, []string{"--json", "--timeout", "1ms"}, exitFailed, `{"node":"n1","left":1,"drained":false,`},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			asked := 0
+			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if r.Method == http.MethodPost {
+					w.WriteHeader(http.StatusNoContent)
+					return
+				}
+				left := tc.left[min(asked, len(tc.left)-1)]
+				asked++
+				_ = json.NewEncoder(w).Encode(map[string]any{"node": map[string]any{"id": "n1"}, "people": left})
+			}))
+			defer server.Close()
+			code, out, err := parley(t, append([]string{"drain", "n1", "--url", server.URL, "--token", "x"}, tc.args...)...)
+			if code != tc.code || !strings.HasPrefix(out, tc.stdout) {
+				t.Errorf("exit code %d, want %d\n%s\nwant\n%s\n%s", code, tc.code, out, tc.stdout, err)
+			}
+		})
+	}
+}
+
 func TestClusterCommandFaults(t *testing.T) {
 	broken := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/v1/cluster/nodes" {
@@ -136,6 +173,7 @@ func TestClusterCommandFaults(t *testing.T) {
 		{"nobody asks", []string{"nodes"}, exitFailed, "--token"},
 		{"two ask", []string{"nodes", "--dev", "--token", "x"}, exitFailed, "--token"},
 		{"no node named", []string{"drain", "--dev"}, exitUsage, "<node>"},
+		{"a drain without an answer", []string{"drain", "n1", "--dev", "--url", broken.URL}, exitFailed, "502 Bad Gateway"},
 		{"no URL", []string{"rooms", "--dev", "--url", "::"}, exitFailed, "--url"},
 		{"nobody there", []string{"links", "--dev", "--url", closed.URL}, exitFailed, "no node answers"},
 		{"no node", []string{"nodes", "--dev", "--url", broken.URL}, exitFailed, "does not answer as a node"},

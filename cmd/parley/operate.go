@@ -41,8 +41,33 @@ func (c *cluster) SetDraining(ctx context.Context, id string, draining bool) err
 	return err
 }
 
-// drained is told by another node what SetDraining was called with there.
+// howMany asks a node how many people are on it. One of a release that does not know the question answers with an error.
+const howMany = "people"
+
+// People implements api.Cluster.
+func (c *cluster) People(ctx context.Context, id string) (int, error) {
+	if id == c.id {
+		return c.people(), nil
+	}
+	if n, known := c.gossip.Lookup(id); known && n.Protocol == 0 {
+		return n.Load.Participants, nil // as far as gossip knows
+	}
+	answer, err := c.bus.Request(ctx, drainSubject+id, []byte(howMany))
+	if err != nil {
+		return 0, err
+	}
+	people, err := strconv.Atoi(string(answer))
+	if err != nil {
+		return 0, fmt.Errorf("people on %s: %w", id, err)
+	}
+	return people, nil
+}
+
+// drained is told by another node what SetDraining was called with there, or asked what People wants to know.
 func (c *cluster) drained(_ context.Context, b []byte) ([]byte, error) {
+	if string(b) == howMany {
+		return strconv.AppendInt(nil, int64(c.people()), 10), nil
+	}
 	draining, err := strconv.ParseBool(string(b))
 	if err != nil {
 		return nil, fmt.Errorf("drain: %w", err)

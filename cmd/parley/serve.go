@@ -36,7 +36,7 @@ func (c *serveCmd) Run(ctx context.Context, out console) error {
 		return err
 	}
 	log.Info("starting", "version", version, "http", ln.Addr().String(), "media", p.node.Endpoint(), "public_url", cfg.API.PublicURL)
-	return p.run(ctx)
+	return p.runUntilEmpty(ctx, cfg.Signal.DrainDeadline)
 }
 
 // checkCmd says what is wrong with a configuration.

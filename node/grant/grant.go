@@ -80,14 +80,38 @@ type Claims struct {
 	Region        string
 	Nodes         []Candidate // best first, three at most
 	Settings      Settings
-	Subject       string // the user token's sub; empty for guests
-	RequestID     string // of the join call, to follow a join through the logs
+	Subject       string  // the user token's sub; empty for guests
+	RequestID     string  // of the join call, to follow a join through the logs
+	Tracks        []Track // what the participant publishes already, for a node that knows nothing of it; MaxTracks at most
+	Seat          *Seat   // the place it has in the room already; nil: it has none
 
 	// Set by Issue*, whatever the caller put there, and returned by Verify*.
 	ID        string // jti
 	IssuedAt  time.Time
 	ExpiresAt time.Time
 }
+
+// Track is a track that a participant publishes: on another node it goes on under the same id.
+type Track struct {
+	ID     string `json:"id"`
+	Source string `json:"source"`
+}
+
+// Seat is a participant's place in a room. The node that it moves away from writes it into the join token of the move: who
+// has a seat is not held in the lobby, and looks the same to everybody on the other side.
+type Seat struct {
+	JoinedAt      int64 `json:"joined_at"` // milliseconds since 1970
+	AudioMuted    bool  `json:"audio_muted,omitempty"`
+	VideoMuted    bool  `json:"video_muted,omitempty"`
+	HandRaised    bool  `json:"hand_raised,omitempty"`
+	ScreenSharing bool  `json:"screen_sharing,omitempty"`
+}
+
+// Bounds of what a token carries, so that it stays below maxToken.
+const (
+	MaxTracks  = 8 // of Claims.Tracks
+	maxTrackID = 64
+)
 
 // maxCandidates is how many nodes a token names at most.
 const maxCandidates = 3
@@ -103,6 +127,13 @@ func (c Claims) check() error {
 		return fmt.Errorf("role %q does not exist", c.Role)
 	case len(c.Nodes) > maxCandidates:
 		return fmt.Errorf("%d nodes are more than %d", len(c.Nodes), maxCandidates)
+	case len(c.Tracks) > MaxTracks:
+		return fmt.Errorf("%d tracks are more than %d", len(c.Tracks), MaxTracks)
+	}
+	for _, t := range c.Tracks {
+		if t.ID == "" || len(t.ID) > maxTrackID || len(t.Source) > maxTrackID {
+			return fmt.Errorf("track %.80q of %.80q: an id and a source have at most %d bytes", t.ID, t.Source, maxTrackID)
+		}
 	}
 	return nil
 }

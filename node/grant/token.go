@@ -42,12 +42,15 @@ type payload struct {
 	Nodes         []Candidate `json:"nodes,omitempty"`
 	Settings      Settings    `json:"settings"`
 	RequestID     string      `json:"rid,omitempty"`
+	Tracks        []Track     `json:"tracks,omitempty"`
+	Seat          *Seat       `json:"seat,omitempty"`
 }
 
 func (p payload) claims() Claims {
 	return Claims{
 		MeetingID: p.MeetingID, ParticipantID: p.ParticipantID, DisplayName: p.DisplayName, Role: p.Role,
 		Region: p.Region, Nodes: p.Nodes, Settings: p.Settings, Subject: p.Subject, RequestID: p.RequestID,
+		Tracks: p.Tracks, Seat: p.Seat,
 		ID: p.ID, IssuedAt: time.Unix(p.IssuedAt, 0), ExpiresAt: time.Unix(p.Expires, 0),
 	}
 }
@@ -73,6 +76,7 @@ func (k *Keyring) issue(typ string, c Claims, ttl time.Duration) (string, time.T
 		IssuedAt: now.Unix(), NotBefore: now.Unix(), Expires: expires.Unix(),
 		MeetingID: c.MeetingID, ParticipantID: c.ParticipantID, DisplayName: c.DisplayName, Role: c.Role,
 		Region: c.Region, Nodes: c.Nodes, Settings: c.Settings, RequestID: c.RequestID,
+		Tracks: c.Tracks, Seat: c.Seat,
 	})
 	if err != nil {
 		return "", time.Time{}, fmt.Errorf("grant: issue: %w", err)

@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"maps"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -20,6 +21,41 @@ import (
 
 	"github.com/lestrrat-go/jwx/v2/jwk"
 )
+
+// moving is somebody who is moved to another node.
+func moving() Claims {
+	c := anna()
+	c.Tracks = []Track{{ID: "tr_1", Source: "camera"}, {ID: "tr_2", Source: "microphone"}}
+	c.Seat = &Seat{JoinedAt: 1764000000000, AudioMuted: true, HandRaised: true}
+	return c
+}
+
+// What is carried of tracks is bounded, so that a token with all that it may carry is not too long.
+func TestTracksOfATokenAreBounded(t *testing.T) {
+	k := newKeyring(t, Defaults(), nil)
+	most := moving()
+	most.Tracks = nil
+	for range MaxTracks {
+		most.Tracks = append(most.Tracks, Track{ID: strings.Repeat("x", maxTrackID), Source: "screen_audio"})
+	}
+	token, _, err := k.IssueJoin(most)
+	if err != nil || len(token) > maxToken {
+		t.Errorf("a token of %d bytes: %v", len(token), err)
+	}
+	for name, change := range map[string]func(*Claims){
+		"too many":         func(c *Claims) { c.Tracks = append(c.Tracks, c.Tracks[0]) },
+		"a long id":        func(c *Claims) { c.Tracks[0].ID += "x" },
+		"no id":            func(c *Claims) { c.Tracks[0].ID = "" },
+		"a strange source": func(c *Claims) { c.Tracks[0].Source = strings.Repeat("x", maxTrackID+1) },
+	} {
+		c := most
+		c.Tracks = slices.Clone(most.Tracks)
+		change(&c)
+		if _, _, err := k.IssueJoin(c); err == nil {
+			t.Errorf("%s: issued", name)
+		}
+	}
+}
 
 func TestTokensSayWhatTheyWereGiven(t *testing.T) {
 	kinds := map[string]struct {
@@ -32,7 +68,7 @@ func TestTokensSayWhatTheyWereGiven(t *testing.T) {
 	}
 	guest := Claims{MeetingID: "mtg_1", ParticipantID: "pt_2", Role: Viewer}
 	for name, kind := range kinds {
-		for who, want := range map[string]Claims{"user": anna(), "guest": guest} {
+		for who, want := range map[string]Claims{"user": anna(), "guest": guest, "participant who moves": moving()} {
 			t.Run(name+" of a "+who, func(t *testing.T) {
 				k := newKeyring(t, Defaults(), nil)
 				token, expires, err := kind.issue(k, want)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/parley-sfu/parley/signal/wire"
@@ -17,6 +18,9 @@ func (c *Client) Presence(ctx context.Context, update wire.PresenceUpdate) error
 	if _, err := c.call(ctx, wire.TypePresenceUpdate, update); err != nil {
 		return fmt.Errorf("presence: %w", err)
 	}
+	c.rememberPresence(wire.PresenceChanged{
+		AudioMuted: update.AudioMuted, VideoMuted: update.VideoMuted, HandRaised: update.HandRaised, ScreenSharing: update.ScreenSharing,
+	})
 	c.muteLocally(update, false)
 	return nil
 }
@@ -53,12 +57,16 @@ func (c *Client) Subscribe(ctx context.Context, slots ...wire.SlotRequest) error
 }
 
 func (c *Client) subscribe(ctx context.Context, wish wire.SubscriptionUpdate) error {
-	if _, err := c.call(ctx, wire.TypeSubscriptionUpdate, wish); err != nil {
+	sock, err := c.liveSocket()
+	if err == nil {
+		_, err = c.callOn(ctx, sock, wire.TypeSubscriptionUpdate, wish)
+	}
+	if err != nil {
 		return fmt.Errorf("subscribe: %w", err)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.subscribed = &wish
+	c.subscribed, c.on = &wish, sock
 	return nil
 }
 
@@ -100,8 +108,23 @@ func (c *Client) moderate(ctx context.Context, kind string, body any) error {
 	return nil
 }
 
+// reshape keeps others from changing what is offered until release is called, which may be more than once.
+func (c *Client) reshape(ctx context.Context) (release func(), err error) {
+	select {
+	case c.shape <- struct{}{}:
+		return sync.OnceFunc(func() { <-c.shape }), nil
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+}
+
 // AddTracks publishes more, by another offer. When that fails nothing is published.
 func (c *Client) AddTracks(ctx context.Context, pubs ...*Publication) error {
+	release, err := c.reshape(ctx)
+	if err != nil {
+		return fmt.Errorf("add tracks: %w", err)
+	}
+	defer release()
 	m := c.currentMedia()
 	if m == nil {
 		return ErrNoMedia
@@ -139,6 +162,11 @@ func (c *Client) offerTracks(ctx context.Context, m *media, pubs []*Publication)
 
 // Unpublish takes a publication back, by another offer.
 func (c *Client) Unpublish(ctx context.Context, pub *Publication) error {
+	release, err := c.reshape(ctx)
+	if err != nil {
+		return fmt.Errorf("unpublish: %w", err)
+	}
+	defer release()
 	m := c.currentMedia()
 	if m == nil {
 		return ErrNoMedia
@@ -158,6 +186,11 @@ func (c *Client) Unpublish(ctx context.Context, pub *Publication) error {
 
 // AddSlots asks for more receiving slots, by another offer.
 func (c *Client) AddSlots(ctx context.Context, audio, video int) error {
+	release, err := c.reshape(ctx)
+	if err != nil {
+		return fmt.Errorf("add slots: %w", err)
+	}
+	defer release()
 	m := c.currentMedia()
 	if m == nil {
 		return ErrNoMedia

@@ -85,6 +85,8 @@ func (c *Client) liveSocket() (*socket, error) {
 }
 
 func (c *Client) callOn(ctx context.Context, sock *socket, kind string, body any) (reply, error) {
+	sock.begin()
+	defer sock.end()
 	id, answer := c.calls.begin()
 	defer c.calls.forget(id)
 	if err := sock.send(wire.Envelope{Type: kind, ID: id}, body); err != nil {

@@ -21,7 +21,6 @@ var errLeft = errors.New("left the meeting")
 // is being resumed such calls return ErrNotConnected.
 type Client struct {
 	ticket Ticket
-	door   int // counts candidates tried; serve alone uses it
 	opts   Options
 	log    *slog.Logger
 	events *eventQueue
@@ -34,6 +33,8 @@ type Client struct {
 	unwell chan struct{} // media needs looking after
 	flows  chan struct{} // closed when media can flow for the first time
 	once   sync.Once     // closes flows
+	shape  chan struct{} // held by whoever changes what is offered
+	turn   sync.Mutex    // held while a message of the server is handled; before mu
 
 	mu          sync.Mutex // protects following
 	started     bool
@@ -41,9 +42,13 @@ type Client struct {
 	state       State
 	err         error // what Run returned
 	sock        *socket
+	move        *move // to another node, or made and not followed yet
+	doors       doors
 	media       *media
+	connections int // made so far
 	published   []*Publication
 	subscribed  *wire.SubscriptionUpdate // the last wish that was granted
+	on          *socket                  // on which it was
 	presence    wire.PresenceUpdate      // what was changed of the client's own presence since it joined
 	layers      map[string][]string      // by track: what the server wants, for tracks not known yet
 	lastRefusal *Error
@@ -69,6 +74,7 @@ func New(ticket Ticket, opts Options) (*Client, error) {
 		ticket: ticket, opts: opts, log: opts.Log.With("participant_id", ticket.ParticipantID),
 		events: newEventQueue(opts.EventBuffer), roster: &roster{}, watch: newStopwatch(ticket.Took), clock: newWallClock(),
 		calls: newCalls(), settle: make(chan struct{}), done: make(chan struct{}), unwell: make(chan struct{}, 1), flows: make(chan struct{}),
+		shape: make(chan struct{}, 1), doors: ticket.doors(),
 		state: StateConnecting, published: slices.Clone(opts.Publish), layers: map[string][]string{},
 	}, nil
 }
@@ -150,12 +156,13 @@ func (c *Client) run(ctx context.Context) error {
 }
 
 // background starts a goroutine that Run waits for, unless Run is ending. Its context ends when the client leaves.
-func (c *Client) background(f func(context.Context)) {
+func (c *Client) background(f func(context.Context)) (started bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.spawn != nil {
 		c.spawn(f)
 	}
+	return c.spawn != nil
 }
 
 // Close leaves the meeting and waits until everything has stopped. It may be called more than once.

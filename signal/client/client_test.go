@@ -60,7 +60,7 @@ func TestReceiveInSlot(t *testing.T) {
 	<-server.up
 	own := newSender("x", Layer{From: loadClip(t, "vp8-q.ivf").Loop()}, PublicationOptions{Stamp: true})
 	out := &trackWriter{track: server.slots[0]}
-	own.out = &binding{write: out}
+	own.places = []*place{{sender: own, out: &binding{write: out}}}
 	own.startAt(time.Now())
 	for range 40 {
 		frame, err := own.from.Next()

@@ -111,7 +111,7 @@ func TestPacing(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				out := &paced{}
 				s := newSender("x", Layer{From: clip.Loop()}, PublicationOptions{Level: ConstantLevel(20)})
-				s.out = &binding{write: out}
+				s.places = []*place{{sender: s, out: &binding{write: out}}}
 				ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 				defer cancel()
 				epoch := time.Now()
@@ -140,7 +140,7 @@ func TestPictureLossBringsAKeyframe(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		out := &paced{}
 		s := newSender("x", Layer{From: clip.Loop()}, PublicationOptions{})
-		s.out = &binding{write: out}
+		s.places = []*place{{sender: s, out: &binding{write: out}}}
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan error, 1)
 		go func() { ended <- s.run(ctx, nil, time.Now()) }()
@@ -168,7 +168,7 @@ func TestPausedLayerStartsWithAKeyframe(t *testing.T) {
 		out := &paced{}
 		pub := NewCamera(clip.Loop())
 		s := pub.senders[0]
-		s.out = &binding{write: out}
+		s.places = []*place{{sender: s, out: &binding{write: out}}}
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan error, 1)
 		go func() { ended <- s.run(ctx, nil, time.Now()) }()

@@ -41,14 +41,17 @@ func (e *Error) Error() string {
 type closeVerdict int
 
 const (
-	closeResume  closeVerdict = iota // the session lives on: open another socket
-	closeReplace                     // somebody else has the session now
-	closeFinal                       // the server does not want this client any more
+	closeResume    closeVerdict = iota // the session lives on: open another socket
+	closeElsewhere                     // likewise, but to another node
+	closeReplace                       // somebody else has the session now
+	closeFinal                         // the server does not want this client any more
 )
 
 // judgeClose reads the close code of the error that ended a socket. Anything that is not a deliberate refusal is resumed.
 func judgeClose(err error) closeVerdict {
 	switch code := int(websocket.CloseStatus(err)); {
+	case code == wire.CloseGoingAway || code == int(websocket.StatusGoingAway):
+		return closeElsewhere
 	case code == wire.CloseReplaced:
 		return closeReplace
 	case code >= wire.CloseBadRequest && code < 5000:

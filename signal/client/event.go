@@ -63,6 +63,14 @@ type Unrecognized struct {
 	Raw  json.RawMessage
 }
 
+// Migrated says that the client has moved to another node, because the one that it was on drains. Nothing else has happened:
+// nobody saw it leave or come, and the state of the room, which Snapshot has, goes on. The slots are new ones, with other
+// mids; what was subscribed to by hand is in those that have taken their place.
+type Migrated struct {
+	SignalEndpoint string
+	Snapshot       wire.Snapshot // without a resume token
+}
+
 // StateChanged says how the client stands with its server.
 type StateChanged struct {
 	State State
@@ -98,6 +106,7 @@ func (ChatReceived) event()       {}
 func (Ended) event()              {}
 func (Refused) event()            {}
 func (Unrecognized) event()       {}
+func (Migrated) event()           {}
 func (StateChanged) event()       {}
 func (MediaStateChanged) event()  {}
 func (PublishEnded) event()       {}

@@ -2,7 +2,6 @@ package client
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"slices"
 	"time"
@@ -20,24 +19,37 @@ const (
 
 // renewMedia makes a peer connection with everything that is published, and closes the one before.
 func (c *Client) renewMedia() error {
-	c.mu.Lock()
-	pubs, opts, old := slices.Clone(c.published), c.opts, c.media
-	c.layers = map[string][]string{}
-	c.mu.Unlock()
-	for _, pub := range pubs {
+	for _, pub := range c.publications() {
 		pub.wantAll()
 	}
-	fresh, err := newMedia(c.ticket, opts, pubs, c.watch, c.onMediaState)
+	fresh, err := c.makeMedia(c.onMediaState)
 	if err != nil {
-		return fmt.Errorf("media: %w", err)
+		return err
 	}
 	c.mu.Lock()
+	old := c.media
+	c.layers = map[string][]string{}
 	c.media = fresh
 	c.mu.Unlock()
 	if old == nil {
 		return nil
 	}
 	return old.close()
+}
+
+// makeMedia makes a peer connection with everything that is published.
+func (c *Client) makeMedia(change func(MediaState)) (*media, error) {
+	c.mu.Lock()
+	pubs, opts := slices.Clone(c.published), c.opts
+	c.connections++
+	number := c.connections
+	c.mu.Unlock()
+	m, err := newMedia(c.ticket, opts, pubs, c.watch, change)
+	if err != nil {
+		return nil, fmt.Errorf("media: %w", err)
+	}
+	m.number = number
+	return m, nil
 }
 
 // beginAnew says hello again to a server that resumed the participant but knows nothing of its media any more, and then
@@ -74,18 +86,14 @@ func (c *Client) greetAgain(ctx context.Context, sock *socket) error {
 }
 
 func (c *Client) accept(m *media, raw []byte) error {
-	var answer wire.Answer
-	if err := json.Unmarshal(raw, &answer); err != nil {
-		m.abandon()
-		return fmt.Errorf("decode answer: %w", err)
-	}
-	if err := m.accept(answer); err != nil {
+	refused, err := m.take(raw)
+	if err != nil {
 		return err
 	}
 	m.assign(c.Slots())
-	if len(answer.Refused) > 0 {
+	if len(refused) > 0 {
 		c.events.push(Refused{&Error{
-			Code: wire.CodePublishDenied, Message: fmt.Sprintf("The server takes no media on lines %v.", answer.Refused),
+			Code: wire.CodePublishDenied, Message: fmt.Sprintf("The server takes no media on lines %v.", refused),
 		}})
 	}
 	return nil

@@ -2,10 +2,12 @@ package client
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/pion/rtcp"
@@ -16,10 +18,13 @@ import (
 
 // media is one peer connection with what it sends and receives. The client always offers, one offer at a time.
 type media struct {
+	number int // of the client's media connections, from 1
 	pc     *webrtc.PeerConnection
 	opts   Options
 	watch  *stopwatch
 	change func(MediaState)
+
+	retired atomic.Bool // nobody hears of it any more
 
 	offering chan struct{}             // held from an offer to its answer
 	offered  webrtc.SessionDescription // belongs to who holds offering
@@ -36,6 +41,7 @@ type media struct {
 // published is a publication with its m-line.
 type published struct {
 	pub         *Publication
+	places      []*place // of its layers
 	transceiver *webrtc.RTPTransceiver
 }
 
@@ -73,7 +79,8 @@ func (m *media) addAll(pubs []*Publication) error {
 
 // publish adds the m-line of a publication; the next offer carries it.
 func (m *media) publish(pub *Publication) error {
-	transceiver, err := m.pc.AddTransceiverFromTrack(pub.senders[0], webrtc.RTPTransceiverInit{
+	places := pub.places()
+	transceiver, err := m.pc.AddTransceiverFromTrack(places[0], webrtc.RTPTransceiverInit{
 		Direction: webrtc.RTPTransceiverDirectionSendonly,
 	})
 	if err != nil {
@@ -82,16 +89,16 @@ func (m *media) publish(pub *Publication) error {
 	if err := transceiver.SetCodecPreferences(pub.senders[0].codec.parameters()); err != nil {
 		return fmt.Errorf("publish %s: codec: %w", pub.source, err)
 	}
-	for _, s := range pub.senders[1:] {
-		if err := transceiver.Sender().AddEncoding(s); err != nil {
-			return fmt.Errorf("publish %s: layer %s: %w", pub.source, s.rid, err)
+	for _, p := range places[1:] {
+		if err := transceiver.Sender().AddEncoding(p); err != nil {
+			return fmt.Errorf("publish %s: layer %s: %w", pub.source, p.rid, err)
 		}
 	}
 	m.mu.Lock()
-	m.published = append(m.published, published{pub: pub, transceiver: transceiver})
+	m.published = append(m.published, published{pub: pub, places: places, transceiver: transceiver})
 	m.mu.Unlock()
-	for _, s := range pub.senders {
-		m.spawn(func() { readFeedback(transceiver.Sender(), s, len(pub.senders) > 1) })
+	for _, p := range places {
+		m.spawn(func() { readFeedback(transceiver.Sender(), p, len(places) > 1) })
 	}
 	return nil
 }
@@ -172,19 +179,54 @@ func (m *media) nameLines() []wire.TrackHint {
 	var hints []wire.TrackHint
 	for _, p := range m.published {
 		mid := p.transceiver.Mid()
-		for _, s := range p.pub.senders {
-			s.setMID(mid)
+		for _, at := range p.places {
+			at.setMID(mid)
 		}
 		hints = append(hints, wire.TrackHint{MID: mid, Source: p.pub.source})
 	}
 	for _, t := range m.pc.GetTransceivers() {
 		if t.Direction() == webrtc.RTPTransceiverDirectionRecvonly && m.slotLocked(t.Mid()) == nil {
-			s := newSlot(t.Mid(), t.Kind(), m.opts.OnPacket, m.watch)
+			s := newSlot(t.Mid(), t.Kind(), m.pass, m.watch)
 			s.write = m.pc.WriteRTCP
 			m.slots = append(m.slots, s)
 		}
 	}
 	return hints
+}
+
+// take applies the server's answer as it came, and returns the mids of the lines that it refuses.
+func (m *media) take(raw []byte) (refused []string, err error) {
+	var answer wire.Answer
+	if err := json.Unmarshal(raw, &answer); err != nil {
+		m.abandon()
+		return nil, fmt.Errorf("decode answer: %w", err)
+	}
+	return answer.Refused, m.accept(answer)
+}
+
+// namesIn pairs the mids of the slots with those of another connection of the client, which has as many.
+func (m *media) namesIn(other *media) map[string]string {
+	names := map[string]string{}
+	for _, kind := range []webrtc.RTPCodecType{webrtc.RTPCodecTypeAudio, webrtc.RTPCodecTypeVideo} {
+		theirs := other.mids(kind)
+		for i, mid := range m.mids(kind) {
+			if i < len(theirs) {
+				names[mid] = theirs[i]
+			}
+		}
+	}
+	return names
+}
+
+func (m *media) mids(kind webrtc.RTPCodecType) (mids []string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, s := range m.slots {
+		if s.kind == kind {
+			mids = append(mids, s.mid)
+		}
+	}
+	return mids
 }
 
 // accept applies the server's answer to the outstanding offer.
@@ -291,7 +333,18 @@ func (m *media) enter(state MediaState) {
 	}
 	m.state = state
 	m.mu.Unlock()
-	m.change(state)
+	if !m.retired.Load() {
+		m.change(state)
+	}
+}
+
+// pass hands a packet on to the client's user.
+func (m *media) pass(p Packet) {
+	if m.opts.OnPacket == nil || m.retired.Load() {
+		return
+	}
+	p.Connection = m.number
+	m.opts.OnPacket(p)
 }
 
 func (m *media) current() MediaState {
@@ -328,8 +381,8 @@ func (m *media) sendReports(clock wallClock, cname string) {
 	published := m.published
 	m.mu.Unlock()
 	for _, p := range published {
-		for _, s := range p.pub.senders {
-			if packets := s.report(clock, time.Now(), cname); packets != nil {
+		for _, at := range p.places {
+			if packets := at.report(clock, time.Now(), cname); packets != nil {
 				_ = m.pc.WriteRTCP(packets) // a connection that is going away
 			}
 		}
@@ -338,7 +391,7 @@ func (m *media) sendReports(clock wallClock, cname string) {
 
 // readFeedback passes the server's requests for keyframes on to a layer until the peer connection closes. Pion answers
 // NACKs meanwhile, and only while somebody reads.
-func readFeedback(from *webrtc.RTPSender, to *sender, simulcast bool) {
+func readFeedback(from *webrtc.RTPSender, to *place, simulcast bool) {
 	buf := make([]byte, maxDatagram)
 	for {
 		n, err := readSenderRTCP(from, to.rid, simulcast, buf)

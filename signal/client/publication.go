@@ -39,6 +39,7 @@ type Publication struct {
 	mu      sync.Mutex
 	muted   bool
 	wanted  []string // rids; nil: all
+	ahead   []string // rids that the node wants to which the client is moving
 	started bool
 	over    bool // ended is closed
 }
@@ -137,6 +138,15 @@ func (p *Publication) Sent() []SentStats {
 	return stats
 }
 
+// places makes a place for each layer, for one peer connection.
+func (p *Publication) places() []*place {
+	places := make([]*place, len(p.senders))
+	for i, s := range p.senders {
+		places[i] = &place{sender: s}
+	}
+	return places
+}
+
 // want applies a media.layers message. A track without simulcast is wanted as "f".
 func (p *Publication) want(rids []string) {
 	p.mu.Lock()
@@ -156,11 +166,23 @@ func (p *Publication) wantAll() {
 	p.apply()
 }
 
+// lookAhead sends beside what is wanted what the node wants to which the client is moving.
+func (p *Publication) lookAhead(rids []string) {
+	p.mu.Lock()
+	p.ahead = slices.Clone(rids)
+	p.mu.Unlock()
+	p.apply()
+}
+
+func wants(rids []string, rid string) bool {
+	return slices.Contains(rids, rid) || rid == "" && len(rids) > 0
+}
+
 func (p *Publication) apply() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, s := range p.senders {
-		asked := p.wanted == nil || slices.Contains(p.wanted, s.rid) || (s.rid == "" && len(p.wanted) > 0)
+		asked := p.wanted == nil || wants(p.wanted, s.rid) || wants(p.ahead, s.rid)
 		s.setPaused(p.muted || !asked)
 	}
 }

@@ -55,7 +55,7 @@ func newRealServer(t *testing.T) *realServer {
 	alone, err := placement.NewSingle(placement.Node{ID: "n1", Region: "local", SFUEndpoint: sfu.Endpoint(), SignalEndpoint: "ws://127.0.0.1"})
 	must(err)
 	svc, err := signal.New(signal.Defaults(), signal.Deps{
-		Media: signal.OnNode(sfu), Speakers: speakers, Bus: nats, Cluster: alone, Keys: keys, Revoked: revoked, NodeID: "n1", Log: log,
+		Media: signal.OnNode(sfu), Speakers: speakers, Bus: nats, Cluster: alone, Locator: alone, Keys: keys, Revoked: revoked, NodeID: "n1", Log: log,
 	})
 	must(err)
 	run(t, nats.Run)

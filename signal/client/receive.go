@@ -50,8 +50,28 @@ func (s *sequence) restart(seq uint64) (anew bool) {
 	return anew
 }
 
-// receive handles one message. An error ends the socket.
+// receive handles one message of a socket. From one that the client has moved away from only answers are taken. An error ends
+// the socket.
 func (c *Client) receive(ctx context.Context, sock *socket, s *session, e wire.Envelope, raw []byte) error {
+	c.turn.Lock()
+	defer c.turn.Unlock()
+	return c.receiveFromLocked(ctx, sock, s, e, raw)
+}
+
+func (c *Client) receiveFromLocked(ctx context.Context, sock *socket, s *session, e wire.Envelope, raw []byte) error {
+	if e.ReplyTo == "" && !c.isCurrent(sock) {
+		return nil
+	}
+	return c.receiveLocked(ctx, sock, s, e, raw)
+}
+
+func (c *Client) isCurrent(sock *socket) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.sock == sock
+}
+
+func (c *Client) receiveLocked(ctx context.Context, sock *socket, s *session, e wire.Envelope, raw []byte) error {
 	if e.ReplyTo != "" {
 		return c.receiveReply(e, raw)
 	}
@@ -67,9 +87,23 @@ func (c *Client) receive(ctx context.Context, sock *socket, s *session, e wire.E
 		case inOrder:
 		}
 	}
+	if e.Type == wire.TypeMigrate {
+		var to wire.Migrate
+		if err := json.Unmarshal(raw, &to); err != nil {
+			return fmt.Errorf("decode %s: %w", e.Type, err)
+		}
+		c.beginMove(to, sock)
+		return nil
+	}
 	event, err := c.roster.apply(e.Type, raw)
 	if err != nil {
 		return err
+	}
+	c.mu.Lock()
+	mv := c.move
+	c.mu.Unlock()
+	if mv.overheardLocked(sock, event) {
+		return nil
 	}
 	c.react(event)
 	c.events.push(event)

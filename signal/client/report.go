@@ -1,10 +1,6 @@
 package client
 
-import (
-	"time"
-
-	"github.com/pion/rtcp"
-)
+import "time"
 
 // ntpOffset is the seconds from the epoch of NTP, 1900, to that of Unix.
 const ntpOffset = 2208988800
@@ -31,29 +27,4 @@ func fromNTP(ntp uint64) time.Time {
 	seconds := int64(ntp>>32) - ntpOffset
 	nanos := (ntp & 0xffff_ffff) * uint64(time.Second) >> 32
 	return time.Unix(seconds, int64(nanos))
-}
-
-// report makes the sender report (RFC 3550, section 6.4.1) of a moment, and nil for a layer that has sent nothing. The
-// timestamp of a source's layer follows from the source's own clock, so it is exact; that of packets made elsewhere is
-// carried on from the last one.
-func (s *sender) report(clock wallClock, now time.Time, cname string) []rtcp.Packet {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.out == nil || s.out.packets == 0 {
-		return nil
-	}
-	timestamp := s.base + s.ticks(now.Sub(s.epoch))
-	if s.from == nil {
-		timestamp = s.last.rtp + s.ticks(now.Sub(s.last.at))
-	}
-	return []rtcp.Packet{
-		&rtcp.SenderReport{
-			SSRC: s.out.ssrc, NTPTime: clock.ntp(now), RTPTime: timestamp,
-			PacketCount: s.out.packets, OctetCount: s.out.octets,
-		},
-		&rtcp.SourceDescription{Chunks: []rtcp.SourceDescriptionChunk{{
-			Source: s.out.ssrc,
-			Items:  []rtcp.SourceDescriptionItem{{Type: rtcp.SDESCNAME, Text: cname}},
-		}}},
-	}
 }

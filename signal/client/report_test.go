@@ -52,7 +52,7 @@ func TestReportsAgree(t *testing.T) {
 		for _, clip := range []*Clip{video, audio} {
 			out := &paced{}
 			s := newSender("x", Layer{From: clip.Loop()}, PublicationOptions{Level: ConstantLevel(20)})
-			s.out = &binding{write: out, ssrc: 7}
+			s.places = []*place{{sender: s, out: &binding{write: out, ssrc: 7}}}
 			s.startAt(epoch)
 			frame, err := s.from.Next()
 			if err != nil {
@@ -63,7 +63,7 @@ func TestReportsAgree(t *testing.T) {
 				t.Fatal(err)
 			}
 			time.Sleep(1234567 * time.Microsecond)
-			packets := s.report(clock, time.Now(), "me")
+			packets := s.places[0].report(clock, time.Now(), "me")
 			sr, ok := packets[0].(*rtcp.SenderReport)
 			if !ok || sr.SSRC != 7 || sr.PacketCount != uint32(len(out.frames)) {
 				t.Fatalf("report = %+v", packets)

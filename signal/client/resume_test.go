@@ -308,3 +308,22 @@ func TestRefusedTracks(t *testing.T) {
 	}
 	readPacket(t, <-server.tracks)
 }
+
+// A node that goes away is left for the next candidate at once: it still listens, but it is being emptied.
+func TestGoingAwayLeadsToTheNextCandidate(t *testing.T) {
+	for name, code := range map[string]websocket.StatusCode{"the protocol's code": wire.CloseGoingAway, "the WebSocket's code": websocket.StatusGoingAway} {
+		t.Run(name, func(t *testing.T) {
+			leaving, next := newFakeServer(t), newFakeServer(t)
+			ticket := leaving.ticket()
+			ticket.Alternates = []Endpoints{{SignalEndpoint: next.ticket().SignalEndpoint}}
+			c := connect(t, ticket, withoutMedia())
+			if err := leaving.next(t).conn.Close(code, "the node drains"); err != nil {
+				t.Log(err) // the client need not finish the handshake
+			}
+			if s := next.next(t); s.token != "resume" {
+				t.Errorf("token = %q, want the resume token", s.token)
+			}
+			await(t, c, "resumption", func(e StateChanged) bool { return e.State == StateJoined })
+		})
+	}
+}

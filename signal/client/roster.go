@@ -167,6 +167,45 @@ func (r *roster) knocked(m wire.ParticipantEvent) Event {
 	return Knocked{who}
 }
 
+// carried is what the slots carry.
+func (r *roster) carried() []wire.Slot {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.slots)
+}
+
+// state is all of it, as a snapshot has it.
+func (r *roster) state() wire.Snapshot {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return wire.Snapshot{
+		Self: r.self, Settings: r.settings, Participants: slices.Clone(r.participants), Tracks: slices.Clone(r.tracks),
+		Slots: slices.Clone(r.slots), Speakers: slices.Clone(r.speakers), Waiting: slices.Clone(r.waiting),
+	}
+}
+
+// become takes the state of another roster over.
+func (r *roster) become(other *roster) {
+	s := other.state()
+	r.snapshot(s)
+}
+
+// covers says whether everybody in another roster, and every track, is in this one too.
+func (r *roster) covers(other *roster) bool {
+	mine, theirs := r.state(), other.state()
+	for _, p := range theirs.Participants {
+		if !slices.ContainsFunc(mine.Participants, func(q wire.Participant) bool { return q.ID == p.ID }) {
+			return false
+		}
+	}
+	for _, t := range theirs.Tracks {
+		if !slices.ContainsFunc(mine.Tracks, func(u wire.Track) bool { return u.ID == t.ID }) {
+			return false
+		}
+	}
+	return true
+}
+
 // ownTrack finds the client's own track by what it shows.
 func (r *roster) ownTrack(source string) (wire.Track, bool) {
 	r.mu.Lock()

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/pion/rtp"
-	"github.com/pion/sdp/v3"
 	"github.com/pion/webrtc/v4"
 )
 
@@ -27,11 +26,9 @@ type SentStats struct {
 	Paused    bool
 }
 
-// sender is one encoding of a publication: it cuts frames into packets and writes them through the peer connection that
-// it is bound to at the time. It outlives peer connections, so that a new session goes on where the old one stopped.
-//
-// It is a webrtc.TrackLocal of its own because it has to know the negotiated header extensions: pion leaves it to the
-// application to mark simulcast packets with mid and rid (RFC 8852).
+// sender is one encoding of a publication: it cuts frames into packets and writes them through every peer connection that
+// it has a place in: one, or two while the client moves to another node. It outlives peer connections, so that a new
+// session goes on where the old one stopped.
 type sender struct {
 	id, rid, mime string
 	from          Source
@@ -42,19 +39,17 @@ type sender struct {
 	wantKeyframe  atomic.Bool
 	paused        atomic.Bool
 
-	mu    sync.Mutex // protects following
-	mid   string
-	out   *binding
-	epoch time.Time // when the source's time zero was
-	base  uint32    // RTP timestamp at the epoch
-	seq   uint16
-	last  rtpInstant // the newest packet, for layers without a source
-	sent  SentStats
+	mu     sync.Mutex // protects following
+	places []*place   // those that are bound
+	epoch  time.Time  // when the source's time zero was
+	base   uint32     // RTP timestamp at the epoch
+	seq    uint16
+	last   rtpInstant // the newest packet, for layers without a source
+	sent   SentStats
 }
 
-// binding is a sender's place in one peer connection.
+// binding is what one peer connection has negotiated for a sender.
 type binding struct {
-	context  string
 	ssrc     uint32
 	payload  uint8
 	write    webrtc.TrackLocalWriter
@@ -87,62 +82,6 @@ func newSender(id string, layer Layer, opts PublicationOptions) *sender {
 	return s
 }
 
-// ID is the same for all layers of a publication.
-func (s *sender) ID() string { return s.id }
-
-// StreamID groups what belongs together in a session description.
-func (s *sender) StreamID() string { return s.id }
-
-// RID names the simulcast layer (RFC 8851).
-func (s *sender) RID() string { return s.rid }
-
-// Kind is audio or video.
-func (s *sender) Kind() webrtc.RTPCodecType { return s.codec.kind }
-
-// Bind takes a place in a peer connection.
-func (s *sender) Bind(ctx webrtc.TrackLocalContext) (webrtc.RTPCodecParameters, error) {
-	for _, params := range ctx.CodecParameters() {
-		if params.MimeType != s.mime {
-			continue
-		}
-		b := &binding{
-			context: ctx.ID(), ssrc: uint32(ctx.SSRC()), payload: uint8(params.PayloadType), write: ctx.WriteStream(),
-		}
-		for _, ext := range ctx.HeaderExtensions() {
-			switch ext.URI {
-			case sdp.SDESMidURI:
-				b.midExt = uint8(ext.ID)
-			case sdp.SDESRTPStreamIDURI:
-				b.ridExt = uint8(ext.ID)
-			case sdp.AudioLevelURI:
-				b.levelExt = uint8(ext.ID)
-			}
-		}
-		s.mu.Lock()
-		s.out = b
-		s.mu.Unlock()
-		s.wantKeyframe.Store(true)
-		return params, nil
-	}
-	return webrtc.RTPCodecParameters{}, fmt.Errorf("%w: %s", webrtc.ErrUnsupportedCodec, s.mime)
-}
-
-// Unbind gives the place up, unless a newer peer connection has taken over.
-func (s *sender) Unbind(ctx webrtc.TrackLocalContext) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.out != nil && s.out.context == ctx.ID() {
-		s.out = nil
-	}
-	return nil
-}
-
-func (s *sender) setMID(mid string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.mid = mid
-}
-
 func (s *sender) setPaused(paused bool) {
 	if s.paused.Swap(paused) && !paused {
 		s.wantKeyframe.Store(true)
@@ -157,16 +96,6 @@ func (s *sender) pictureLost() {
 	s.mu.Unlock()
 }
 
-// ssrc is the stream's name in the peer connection of the time; 0 without one.
-func (s *sender) ssrc() uint32 {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.out == nil {
-		return 0
-	}
-	return s.out.ssrc
-}
-
 // startAt sets the moment of the source's time zero.
 func (s *sender) startAt(epoch time.Time) {
 	s.mu.Lock()
@@ -178,7 +107,7 @@ func (s *sender) startAt(epoch time.Time) {
 func (s *sender) writeFrame(frame Frame) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.out == nil || s.paused.Load() {
+	if len(s.places) == 0 || s.paused.Load() {
 		return nil
 	}
 	payloads := s.payloader.Payload(maxPayload, frame.Data)
@@ -208,7 +137,7 @@ func (s *sender) writeFrame(frame Frame) error {
 func (s *sender) writeRTP(packet *rtp.Packet) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.out == nil {
+	if len(s.places) == 0 {
 		return errNotBound
 	}
 	if s.paused.Load() {
@@ -230,45 +159,28 @@ func (s *sender) writeRTP(packet *rtp.Packet) error {
 	return s.sendLocked(&header, packet.Payload, now.Sub(s.epoch))
 }
 
-// sendLocked adds what the negotiation decided, writes and counts. A packet that comes before the keys are agreed is
-// dropped by pion without an error, as a network would.
+// sendLocked writes a packet to every place, and counts it once. A packet that comes before the keys are agreed is dropped
+// by pion without an error, as a network would.
 func (s *sender) sendLocked(header *rtp.Header, payload []byte, at time.Duration) error {
-	header.SSRC, header.PayloadType = s.out.ssrc, s.out.payload
-	if err := s.markLocked(header, at); err != nil {
+	level, err := s.loudness(at)
+	if err != nil {
 		return fmt.Errorf("mark packet: %w", err)
 	}
-	if _, err := s.out.write.WriteRTP(header, payload); err != nil {
-		return fmt.Errorf("send packet: %w", err)
+	for _, p := range s.places {
+		err = errors.Join(err, p.sendLocked(*header, payload, level))
 	}
-	s.out.packets++
-	s.out.octets += uint32(len(payload))
 	s.sent.Packets++
 	s.sent.Bytes += uint64(len(payload))
-	return nil
+	return err
 }
 
-// markLocked sets the header extensions: mid and rid on every packet, so that the server can tell streams apart from any
-// packet on, and the loudness of audio.
-func (s *sender) markLocked(header *rtp.Header, at time.Duration) error {
-	if s.out.midExt != 0 && s.mid != "" {
-		if err := header.SetExtension(s.out.midExt, []byte(s.mid)); err != nil {
-			return err
-		}
-	}
-	if s.out.ridExt != 0 && s.rid != "" {
-		if err := header.SetExtension(s.out.ridExt, []byte(s.rid)); err != nil {
-			return err
-		}
-	}
-	if s.out.levelExt == 0 || s.codec.kind != webrtc.RTPCodecTypeAudio {
-		return nil
+// loudness is the header extension of audio (RFC 6464); nil for video.
+func (s *sender) loudness(at time.Duration) ([]byte, error) {
+	if s.codec.kind != webrtc.RTPCodecTypeAudio {
+		return nil, nil
 	}
 	level := s.level(at)
-	ext, err := rtp.AudioLevelExtension{Level: min(level.DBov, silence), Voice: level.Voice}.Marshal()
-	if err != nil {
-		return err
-	}
-	return header.SetExtension(s.out.levelExt, ext)
+	return rtp.AudioLevelExtension{Level: min(level.DBov, silence), Voice: level.Voice}.Marshal()
 }
 
 // ticks turns a time of the source into the codec's clock.

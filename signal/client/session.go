@@ -19,25 +19,27 @@ const (
 // alone uses it.
 type session struct {
 	seq         sequence
+	joinToken   string // shown until there is a resume token
 	resumeToken string
 	returning   atomic.Bool // the socket was opened to resume, and the server has not said that it knows no session
 }
 
 // serve opens sockets one after the other until the session is over.
 func (c *Client) serve(ctx context.Context) error {
-	var s session
-	sock, err := c.open(ctx, c.ticket.JoinToken)
+	s := &session{joinToken: c.ticket.JoinToken}
+	sock, err := c.open(ctx, s.joinToken)
 	for range c.ticket.Alternates {
 		if err == nil || isRefusal(err) || ctx.Err() != nil {
 			break
 		}
-		sock, err = c.open(ctx, c.ticket.JoinToken)
+		sock, err = c.open(ctx, s.joinToken)
 	}
 	if err != nil {
 		return err
 	}
 	for {
-		err := c.attend(ctx, sock, &s)
+		err := c.attend(ctx, sock, s)
+		s, err = c.follow(s, err)
 		if ctx.Err() != nil {
 			return nil
 		}
@@ -47,25 +49,34 @@ func (c *Client) serve(ctx context.Context) error {
 		if !c.isSettled() {
 			return fmt.Errorf("socket lost before joining: %w", err)
 		}
-		if sock, err = c.reopen(ctx, &s); err != nil || sock == nil {
+		if sock, err = c.reopen(ctx, s); err != nil || sock == nil {
 			return err
 		}
 	}
 }
 
 // open opens a socket to the node that was reached last. When that cannot be reached, the next call tries the next
-// candidate of the ticket.
+// candidate.
 func (c *Client) open(ctx context.Context, token string) (*socket, error) {
 	started := time.Now()
-	sock, err := dial(ctx, c.ticket.door(c.door), token, c.opts)
+	c.mu.Lock()
+	door := c.doors.current()
+	c.mu.Unlock()
+	sock, err := dial(ctx, door, token, c.opts)
 	if err != nil {
 		if !isRefusal(err) {
-			c.door++
+			c.nextDoor()
 		}
 		return nil, err
 	}
 	c.watch.socketOpen(time.Since(started))
 	return sock, nil
+}
+
+func (c *Client) nextDoor() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.doors.next()
 }
 
 // reopen tries until a socket is open, the server refuses, or the time for it is over.
@@ -74,7 +85,7 @@ func (c *Client) reopen(ctx context.Context, s *session) (*socket, error) {
 	defer cancel()
 	token := s.resumeToken
 	if token == "" { // lost in the lobby, where nobody has a resume token yet
-		token = c.ticket.JoinToken
+		token = s.joinToken
 	}
 	s.returning.Store(s.resumeToken != "")
 	pause := backoff{base: resumeBase, limit: resumeLimit}
@@ -108,6 +119,8 @@ func (c *Client) judge(err error) error {
 			return c.lastRefusal
 		}
 		return fmt.Errorf("server closed the session: %w", err)
+	case closeElsewhere:
+		c.nextDoor()
 	case closeResume:
 	}
 	c.setState(StateReconnecting, err)
@@ -117,15 +130,9 @@ func (c *Client) judge(err error) error {
 // attend uses one socket from its greeting to its end.
 func (c *Client) attend(ctx context.Context, sock *socket, s *session) error {
 	c.setSocket(sock)
-	defer c.setSocket(nil)
+	defer c.dropSocket(sock)
 	own, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
-	left := make(chan struct{})
-	stay := context.AfterFunc(ctx, func() {
-		defer close(left)
-		sock.leave()
-	})
-	c.background(func(context.Context) { sock.keepAlive() })
 	failed := make(chan error, 1)
 	greet := c.hello
 	if s.returning.Load() {
@@ -140,16 +147,37 @@ func (c *Client) attend(ctx context.Context, sock *socket, s *session) error {
 			sock.abort()
 		}
 	})
-	err := sock.read(func(e wire.Envelope, raw []byte) error { return c.receive(own, sock, s, e, raw) })
-	if !stay() {
-		<-left
-	}
-	sock.abort()
+	err := c.readOut(ctx, sock, func(e wire.Envelope, raw []byte) error { return c.receive(own, sock, s, e, raw) })
 	select {
 	case refusal := <-failed:
 		return refusal
 	default:
 		return err
+	}
+}
+
+// readOut hands on every message of a socket until it ends, or until ctx does and the client leaves with it.
+func (c *Client) readOut(ctx context.Context, sock *socket, handle func(wire.Envelope, []byte) error) error {
+	left := make(chan struct{})
+	stay := context.AfterFunc(ctx, func() {
+		defer close(left)
+		sock.leave()
+	})
+	c.background(func(context.Context) { sock.keepAlive() })
+	err := sock.read(handle)
+	if !stay() {
+		<-left
+	}
+	sock.abort()
+	return err
+}
+
+// dropSocket forgets a socket that has ended, unless the client has another one by now.
+func (c *Client) dropSocket(sock *socket) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.sock == sock {
+		c.sock = nil
 	}
 }
 

@@ -29,6 +29,10 @@ type Packet struct {
 	Keyframe bool      // starts a video keyframe
 	SentAt   time.Time // from the sender's stamp; zero without one
 	Captured time.Time // when it was captured by the publisher's clock, from sender reports; zero before the first
+
+	// Connection counts the media connections of the client, from 1. While it moves to another node packets of two come side
+	// by side, and each connection has slots and streams of its own.
+	Connection int
 }
 
 // SlotStats count what one slot has received since the media connection began.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/coder/websocket"
@@ -25,6 +26,10 @@ const (
 type socket struct {
 	conn *websocket.Conn
 	lost chan struct{} // closed when reading has ended
+
+	mu   sync.Mutex    // protects following
+	open int           // requests that wait for their answers
+	idle chan struct{} // closed when there are none any more; nil while nobody waits for that
 }
 
 // dial opens a socket with a token. A refusal by the server is an *Error.
@@ -60,6 +65,43 @@ func (s *socket) send(envelope wire.Envelope, body any) error {
 		return fmt.Errorf("%w: send %s: %w", ErrNotConnected, envelope.Type, err)
 	}
 	return nil
+}
+
+// begin counts a request that waits for its answer, until end.
+func (s *socket) begin() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.open++
+}
+
+func (s *socket) end() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.open--; s.open == 0 && s.idle != nil {
+		once(s.idle)
+	}
+}
+
+// settle waits until nobody waits for an answer any more, but not for ever.
+func (s *socket) settle(ctx context.Context, limit time.Duration) {
+	s.mu.Lock()
+	if s.open == 0 {
+		s.mu.Unlock()
+		return
+	}
+	if s.idle == nil {
+		s.idle = make(chan struct{})
+	}
+	idle := s.idle
+	s.mu.Unlock()
+	timer := time.NewTimer(limit)
+	defer timer.Stop()
+	select {
+	case <-idle:
+	case <-s.lost:
+	case <-timer.C:
+	case <-ctx.Done():
+	}
 }
 
 // read hands on every message until the socket ends, and returns why it did.

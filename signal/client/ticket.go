@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -149,12 +150,31 @@ func (t Ticket) validate() error {
 	return errors.Join(faults...)
 }
 
-// door returns the signalling endpoint of a candidate: the first, then the alternates, then the first again.
-func (t Ticket) door(i int) string {
-	if i %= 1 + len(t.Alternates); i > 0 {
-		return t.Alternates[i-1].SignalEndpoint
+// doors returns the signalling endpoints of all candidates.
+func (t Ticket) doors() doors {
+	d := doors{urls: []string{t.SignalEndpoint}}
+	for _, other := range t.Alternates {
+		d.urls = append(d.urls, other.SignalEndpoint)
 	}
-	return t.SignalEndpoint
+	return d
+}
+
+// doors are the signalling endpoints that a client can come back through, of which it uses one until that fails.
+type doors struct {
+	urls []string
+	at   int
+}
+
+func (d *doors) current() string { return d.urls[d.at] }
+
+// next turns to the next one; after the last comes the first.
+func (d *doors) next() { d.at = (d.at + 1) % len(d.urls) }
+
+// movedTo puts a new endpoint in the place of the one that was used.
+func (d *doors) movedTo(url string) {
+	left := d.current()
+	d.urls = append([]string{url}, slices.DeleteFunc(d.urls, func(u string) bool { return u == left || u == url })...)
+	d.at = 0
 }
 
 func (t Ticket) iceServers() []webrtc.ICEServer {

@@ -50,6 +50,7 @@ func ServerMessages() []Definition {
 		define[ParticipantEvent](TypeKnock),
 		define[Empty](TypeAdmitted),
 		define[Ended](TypeEnded),
+		define[Migrate](TypeMigrate),
 		define[Chat](TypeChat),
 		define[Error](TypeError),
 		define[Empty](TypeOK),

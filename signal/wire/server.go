@@ -17,6 +17,7 @@ const (
 	TypeKnock             = "room.knock"
 	TypeAdmitted          = "room.admitted"
 	TypeEnded             = "room.ended"
+	TypeMigrate           = "session.migrate"
 	TypeError             = "error"
 	TypeOK                = "ok"
 )
@@ -144,6 +145,16 @@ type Waiting struct {
 // Ended tells everyone that the meeting is over for them.
 type Ended struct {
 	Reason string `json:"reason" jsonschema:"enum=ended,enum=removed,enum=denied"`
+}
+
+// Migrate asks the receiver to move to another node, because this one drains. The client opens a second socket there with
+// the join token and says hello; the session here goes on until the client closes its socket, normally and without a
+// word, or until the server does. It has no Seq, and comes again to who has not moved after a while. A client that does
+// not know it is cut off with CloseGoingAway in the end, and resumes.
+type Migrate struct {
+	SignalEndpoint string `json:"signal_endpoint"` // the whole WebSocket URL
+	SFUEndpoint    string `json:"sfu_endpoint"`
+	JoinToken      string `json:"join_token"`
 }
 
 // Chat is a chat message as delivered, to its sender too. A private one has To and reaches nobody else.

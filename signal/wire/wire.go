@@ -25,7 +25,7 @@ type Envelope struct {
 const (
 	CloseSlow       = 4000 // the client read too slowly and was dropped
 	CloseReplaced   = 4001 // a newer socket resumed this session
-	CloseGoingAway  = 4002 // the node stops
+	CloseGoingAway  = 4002 // the node stops, or has drained for too long: resume elsewhere
 	CloseBadRequest = 4100 // the message before made no sense
 	CloseDenied     = 4101 // the token was refused
 	CloseFull       = 4102 // the room is full

@@ -25,7 +25,7 @@ func TestLabTwoHops(t *testing.T) {
 	viewers := map[*lab.Node]*scrutiny{}
 	for _, n := range w.Regions[1].Nodes {
 		viewers[n] = &scrutiny{packets: map[string][]packet{}}
-		watch(t, n, meeting, viewers[n])
+		look(t, n, meeting, viewers[n])
 	}
 	for n, v := range viewers {
 		lab.Until(t, 20*time.Second, "media at "+n.ID, func() bool { return v.enough() })
@@ -119,8 +119,8 @@ func publish(tb testing.TB, n *lab.Node, meeting string, log *frameLog) *client.
 	return c
 }
 
-// watch brings somebody into the meeting who looks closely at what comes.
-func watch(tb testing.TB, n *lab.Node, meeting string, v *scrutiny) {
+// look brings somebody into the meeting who looks closely at what comes.
+func look(tb testing.TB, n *lab.Node, meeting string, v *scrutiny) {
 	tb.Helper()
 	go drain(n.Region.Join(tb, n, meeting, client.JoinOptions{DisplayName: "Viewer", Role: "viewer"}, client.Options{OnPacket: v.packet}))
 }

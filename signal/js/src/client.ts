@@ -5,14 +5,15 @@ import { ParleyError } from './error.ts'
 import { LocalMedia } from './local.ts'
 import { Media, type SlotCounts } from './media.ts'
 import type { Message } from './message.ts'
+import { Move } from './move.ts'
 import type { Source } from './outlet.ts'
 import { Presence } from './presence.ts'
 import { type JoinRequest, type JoinTicket, Rest } from './rest.ts'
-import { type Part, type Participant, Roster } from './roster.ts'
+import { everything, type Part, type Participant, Roster } from './roster.ts'
 import { Session } from './session.ts'
 import type { StatsDigest } from './stats.ts'
 import type { View } from './subscription.ts'
-import type { Chat } from './wire.ts'
+import type { Chat, Migrate } from './wire.ts'
 
 /** Where a client stands. */
 export type ClientState = 'idle' | 'joining' | 'waiting' | 'joined' | 'reconnecting' | 'closed'
@@ -23,6 +24,8 @@ export type ClientEvents = { [P in Part]: undefined } & {
   /** The media path's state. */
   path: PathState
   chat: Chat
+  /** The client has moved to another node, because the one that it was on drains. Nobody else noticed. */
+  migrated: undefined
   /** The host muted this source of ours. */
   muted: Source
   /** Something that the person should know but that ends nothing. */
@@ -54,6 +57,8 @@ export interface JoinOptions {
 const keptMessages = 500
 const keptProblems = 20
 const helloTimeout = 15_000
+/** How long the old node's connection stays after a move, for the others to find what is published on the new one. */
+const farewell = 1_000
 
 /**
  * One participant in one meeting. It joins, stays through lost sockets and broken paths, tells by events what changed
@@ -70,22 +75,33 @@ export class Client extends Emitter<ClientEvents> {
   #waitingFor: 'waiting_room' | 'locked' = 'waiting_room'
   #session: Session | undefined
   #ticket: JoinTicket | undefined
+  #move: Move | undefined
+  /** The last one that was made. */
+  #moved: Move | undefined
+  #publishes = true
+  #departing: (() => void) | undefined
   #name = ''
   #greeting = false
   #messages: Chat[] = []
   #problems: ParleyError[] = []
   readonly #rest: Rest
-  readonly #media: Media
+  readonly #slots: SlotCounts
+  #media: Media
   readonly #presence: Presence
 
   constructor(options: ClientOptions) {
     super()
     this.local = options.local ?? new LocalMedia()
     this.#rest = new Rest(options.base, options.userToken)
-    const slots = { audio: 3, video: 6, maxVideo: 25, ...options.slots }
-    this.#media = new Media((type, body, wait) => this.#request(type, body, wait), this.roster, this.local, slots)
-    this.#media.on('state', state => this.emit('path', state))
-    this.#media.on('refused', source => this.#refused(source))
+    this.#slots = { audio: 3, video: 6, maxVideo: 25, ...options.slots }
+    const media: Media = new Media(
+      (...request) => this.#requestOf(media)(...request),
+      this.roster,
+      this.local,
+      this.#slots,
+    )
+    this.#media = media
+    this.#hear(media)
     this.#presence = new Presence(wish => this.#request('presence.update', wish), this.roster, this.local)
     this.#presence.on('muted', source => this.emit('muted', source))
     this.local.on('problem', problem => this.#problem(problem))
@@ -174,7 +190,8 @@ export class Client extends Emitter<ClientEvents> {
     this.#name = options.displayName
     this.#become('joining')
     try {
-      this.#media.start(options.role !== 'viewer')
+      this.#publishes = options.role !== 'viewer'
+      this.#media.start(this.#publishes)
       const ticket = await this.#rest.join(options.meetingId, joinRequest(options))
       if ((this.#state as ClientState) === 'closed') return
       this.#ticket = ticket
@@ -257,15 +274,117 @@ export class Client extends Emitter<ClientEvents> {
       urls: [ticket.signal_endpoint, ...(ticket.alternates ?? []).map(node => node.signal_endpoint)],
       token: ticket.join_token,
     })
-    this.#session = session
-    session.on('message', message => this.#receive(message))
-    session.on('lost', () => this.#become('reconnecting'))
-    session.on('restored', ({ known }) => this.#restored(known))
-    session.on('closed', ({ code }) => this.#close(reasonOf(code)))
+    this.#follow(session)
     await session.open()
     const settled = this.#settled()
     this.#hello().catch(error => this.#helloFailed(error))
     await settled
+  }
+
+  /** Makes a session the client's: from now on it hears this one alone. */
+  #follow(session: Session): void {
+    this.#session = session
+    const mine = <T>(hear: (event: T) => void) => {
+      return (event: T): void => {
+        if (this.#session === session) hear(event)
+      }
+    }
+    session.on(
+      'message',
+      mine(message => this.#receive(message)),
+    )
+    session.on(
+      'lost',
+      mine(() => this.#lost()),
+    )
+    session.on(
+      'restored',
+      mine(({ known }) => this.#restored(known)),
+    )
+    session.on(
+      'closed',
+      mine(({ code }) => this.#close(reasonOf(code))),
+    )
+  }
+
+  #hear(media: Media): void {
+    media.on('state', state => {
+      if (this.#media === media) this.emit('path', state)
+    })
+    media.on('refused', source => {
+      if (this.#media === media) this.#refused(source)
+    })
+  }
+
+  /** Goes to another node, as the server asks; where that does not work, everything stays as it is. */
+  #migrate(to: Migrate): void {
+    if (this.#move || this.#departing || !this.#ticket) return
+    const move = new Move({
+      to,
+      participantId: this.#ticket.participant_id,
+      displayName: this.#name,
+      publish: this.#publishes,
+      iceServers: this.#ticket.ice_servers ?? [],
+      local: this.local,
+      slots: this.#slots,
+      media: this.#media,
+      roster: this.roster,
+    })
+    this.#move = move
+    move
+      .arrive()
+      .then(
+        () => this.#switch(move),
+        () => undefined,
+      )
+      .finally(() => {
+        if (this.#move === move) this.#move = undefined
+      })
+  }
+
+  /** Goes on through the new node, in the middle of the call. */
+  #switch(move: Move): void {
+    const [session, media] = [this.#session, this.#media]
+    if (!session || this.#move !== move) {
+      move.abandon()
+      return
+    }
+    this.#move = undefined
+    move.session.also(session.others)
+    this.#moved = move
+    this.#follow(move.session)
+    move.media.replace(media, this.roster, this.#requestOf(move.media))
+    this.roster.become(move.roster)
+    this.#media = move.media
+    this.#hear(move.media)
+    if (move.waiting) this.#waitingFor = move.waiting
+    this.#become(move.waiting ? 'waiting' : 'joined')
+    move.greeted.catch(error => this.#helloFailed(error))
+    for (const chat of move.chats) this.#chat(chat)
+    this.#depart(session, media)
+    move.media.changed()
+    if (!move.waiting) this.#presence.repeat()
+    if (this.local.screenOn) move.media.publishScreen().catch(() => undefined)
+    this.emit('path', move.media.state)
+    for (const part of everything) this.emit(part, undefined)
+    this.emit('migrated', undefined)
+  }
+
+  /** Leaves the old node once the others have had time to take up the new one. */
+  #depart(session: Session, media: Media): void {
+    const depart = (): void => {
+      clearTimeout(timer)
+      this.#departing = undefined
+      session.close()
+      media.end()
+    }
+    const timer = setTimeout(depart, farewell)
+    this.#departing = depart
+  }
+
+  #lost(): void {
+    if (this.#move) this.#move.hurry()
+    this.#become('reconnecting')
   }
 
   /** Waits until the client is in the room, in its lobby, or out. */
@@ -305,6 +424,10 @@ export class Client extends Emitter<ClientEvents> {
 
   #receive(message: Message): void {
     if (message.type === 'room.snapshot') this.#snapshot(message.slots ?? [])
+    if (message.type === 'session.migrate') {
+      this.#migrate(message)
+      return
+    }
     const parts = this.roster.apply(message)
     switch (message.type) {
       case 'room.snapshot':
@@ -321,8 +444,8 @@ export class Client extends Emitter<ClientEvents> {
         this.#media.setLayers(message.track_id, message.wanted ?? [])
         break
       case 'chat.message':
-        this.#messages = [...this.#messages, message].slice(-keptMessages)
-        this.emit('chat', message)
+        this.#move?.heard(message)
+        if (!this.#moved?.repeats(message)) this.#chat(message)
         break
       case 'error':
         this.#problem(new ParleyError(message.code, message.message))
@@ -330,6 +453,11 @@ export class Client extends Emitter<ClientEvents> {
     if (parts.includes('tracks') || parts.includes('slots')) this.#media.changed()
     if (parts.includes('participants')) this.#presence.reconcile()
     for (const part of parts) this.emit(part, undefined)
+  }
+
+  #chat(message: Chat): void {
+    this.#messages = [...this.#messages, message].slice(-keptMessages)
+    this.emit('chat', message)
   }
 
   /** A room that knows none of our slots has lost our connection: it gets a new one, with a hello of its own. */
@@ -350,7 +478,8 @@ export class Client extends Emitter<ClientEvents> {
   }
 
   #anew(): void {
-    this.#media.start(this.self.role !== 'viewer')
+    this.#publishes = this.self.role !== 'viewer'
+    this.#media.start(this.#publishes)
     this.#media.setIceServers(this.#ticket?.ice_servers ?? [])
     this.#presence.repeat()
     this.#hello().catch(error => this.#helloFailed(error))
@@ -383,6 +512,14 @@ export class Client extends Emitter<ClientEvents> {
     return this.#session.request(type, body, wait)
   }
 
+  /** The requests of media: none any more once others have taken their place. */
+  #requestOf(media: Media): Session['request'] {
+    return (type, body, wait) =>
+      this.#media === media
+        ? this.#request(type, body, wait)
+        : Promise.reject(new ParleyError('closed', 'The client has moved.'))
+  }
+
   #become(state: ClientState): void {
     if (this.#state === state) return
     this.#state = state
@@ -396,6 +533,10 @@ export class Client extends Emitter<ClientEvents> {
     this.#error = error
     this.#session?.close()
     this.#session = undefined
+    this.#move?.abandon()
+    this.#move = undefined
+    this.#moved = undefined
+    this.#departing?.()
     this.#presence.reset()
     this.#media.close()
     this.#become('closed')

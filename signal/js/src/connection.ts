@@ -15,7 +15,7 @@ export interface ConnectionEvents {
 export interface Inlet {
   readonly kind: 'audio' | 'video'
   readonly transceiver: RTCRtpTransceiver
-  readonly stream: MediaStream
+  stream: MediaStream
 }
 
 /** What a connection is made with. */
@@ -90,6 +90,19 @@ export class Connection extends Emitter<ConnectionEvents> {
       if (kind === 'video') prefer(transceiver, forSlot(RTCRtpReceiver.getCapabilities('video')?.codecs ?? []))
       this.#inlets.push({ kind, transceiver, stream: new MediaStream([transceiver.receiver.track]) })
     }
+  }
+
+  /**
+   * Goes on in the stream of a slot of another connection: whoever plays it plays this slot from now on, and the other
+   * one is no longer heard or seen.
+   */
+  continue(inlet: Inlet, former: Inlet): void {
+    const stream = former.stream
+    const tracks = stream.getTracks()
+    stream.addTrack(inlet.transceiver.receiver.track)
+    for (const track of tracks) stream.removeTrack(track)
+    former.stream = inlet.stream
+    inlet.stream = stream
   }
 
   /** Does what takes long in the first offer ahead of time, so that it can run beside the join call. */

@@ -48,18 +48,26 @@ export class Media extends Emitter<MediaEvents> {
   readonly #restarts = new Backoff(1_000, 15_000)
   readonly #digester = new StatsDigester()
   readonly #subscriber: Subscriber
+  readonly #stop: () => void
+  #roster: Roster
 
   constructor(
-    private readonly request: Request,
-    private readonly roster: Roster,
+    private request: Request,
+    roster: Roster,
     private readonly local: LocalMedia,
     private readonly slots: SlotCounts,
   ) {
     super()
+    this.#roster = roster
     this.#subscriber = new Subscriber(requests => {
       this.request('subscription.update', { mode: 'manual', slots: requests }).catch(() => this.#subscriber.reset())
     })
-    local.on('change', () => this.#changedLocally())
+    this.#stop = local.on('change', () => this.#changedLocally())
+  }
+
+  /** The pictures that are shown. */
+  get views(): readonly View[] {
+    return this.#views
   }
 
   /** How many offers were made. */
@@ -87,6 +95,7 @@ export class Media extends Emitter<MediaEvents> {
     const video = Math.max(this.slots.video, Math.min(this.#views.length, this.slots.maxVideo))
     const connection = new Connection({ publish, audioSlots: this.slots.audio, videoSlots: video, tracks })
     this.#connection = connection
+    if (publish) this.#addScreen()
     connection.on('state', state => {
       if (this.#connection !== connection) return
       this.emit('state', state)
@@ -124,11 +133,52 @@ export class Media extends Emitter<MediaEvents> {
 
   /** Sends the captured screen, with m-lines of its own from the first time on. */
   async publishScreen(): Promise<void> {
-    const added = (['screen', 'screen_audio'] as const).filter(source => {
-      const track = this.local.track(source)
-      return track && this.#connection && !this.#connection.outlet(source) && this.#connection.addOutlet(source, track)
-    })
-    if (added.length > 0) await this.#renegotiate(false)
+    if (this.#addScreen()) await this.#renegotiate(false)
+  }
+
+  /**
+   * Takes the place of the media of another node: what is played goes on in the same streams. From now on it sends its
+   * requests with `request` and reads the room in `roster`. Of which nothing was said, all layers are sent.
+   */
+  replace(former: Media, roster: Roster, request: Request): void {
+    const [now, then] = [this.#connection, former.#connection]
+    const before = former.#roster.slots
+    const after = this.#roster.slots
+    const told = new Set([...this.#layers.keys()].map(id => this.#roster.tracks.find(one => one.id === id)?.source))
+    this.#roster = roster
+    this.request = request
+    if (!now || !then) return
+    for (const outlet of now.outlets) if (!told.has(outlet.source)) outlet.setLayers(undefined).catch(() => undefined)
+    for (const slot of after) {
+      const mid = before.find(one => one.track_id && one.track_id === slot.track_id)?.mid
+      const [inlet, old] = [this.#inletOf(slot.mid), former.#inletOf(mid ?? '')]
+      if (inlet?.kind === 'video' && old) now.continue(inlet, old)
+    }
+    const heard = then.inlets('audio')
+    for (const [i, inlet] of now.inlets('audio').entries()) if (heard[i]) now.continue(inlet, heard[i])
+  }
+
+  /** Sends no more layers than the media of another node do, until the own node says what it wants. */
+  carryOver(former: Media): void {
+    for (const outlet of this.#connection?.outlets ?? []) {
+      const wanted = former.#connection?.outlet(outlet.source)?.wanted
+      if (wanted) outlet.setLayers(wanted).catch(() => undefined)
+    }
+  }
+
+  /** Which tracks have been seen or heard through this connection. */
+  async received(): Promise<Set<string>> {
+    const mids = new Set<string>()
+    const reports: RTCStatsReport | [] = (await this.#connection?.getStats()) ?? []
+    for (const [, report] of reports) {
+      if (
+        report.type === 'inbound-rtp' &&
+        (report.kind === 'audio' ? report.packetsReceived : report.framesDecoded) > 0
+      )
+        mids.add(report.mid)
+    }
+    const slots = this.#roster.slots.filter(slot => slot.state === 'active' && mids.has(slot.mid))
+    return new Set(slots.flatMap(slot => slot.track_id ?? []))
   }
 
   /** Shows these tracks and no others. */
@@ -151,7 +201,7 @@ export class Media extends Emitter<MediaEvents> {
 
   /** The stream that carries a track now, if a slot does. */
   streamOf(trackId: string): MediaStream | undefined {
-    const slot = this.roster.slots.find(one => one.track_id === trackId)
+    const slot = this.#roster.slots.find(one => one.track_id === trackId)
     return slot && this.#inletOf(slot.mid)?.stream
   }
 
@@ -159,12 +209,27 @@ export class Media extends Emitter<MediaEvents> {
     const connection = this.#connection
     if (!connection) return undefined
     const mids = connection.outlets.map((outlet: Outlet): [string, Source] => [outlet.mid ?? '', outlet.source])
-    return this.#digester.digest([...(await connection.getStats())], this.roster.slots, new Map(mids))
+    return this.#digester.digest([...(await connection.getStats())], this.#roster.slots, new Map(mids))
   }
 
   close(): void {
     this.#drop()
     this.#views = []
+  }
+
+  /** Closes for good. */
+  end(): void {
+    this.#stop()
+    this.close()
+  }
+
+  /** Adds m-lines for what is captured of the screen, and says whether there are any new ones. */
+  #addScreen(): boolean {
+    const added = (['screen', 'screen_audio'] as const).filter(source => {
+      const track = this.local.track(source)
+      return track && this.#connection && !this.#connection.outlet(source) && this.#connection.addOutlet(source, track)
+    })
+    return added.length > 0
   }
 
   #drop(): void {
@@ -197,8 +262,8 @@ export class Media extends Emitter<MediaEvents> {
   }
 
   #applyLayers(trackId: string, wanted: readonly string[]): void {
-    const track = this.roster.tracks.find(one => one.id === trackId)
-    if (track?.participant_id !== this.roster.self.id) return
+    const track = this.#roster.tracks.find(one => one.id === trackId)
+    if (track?.participant_id !== this.#roster.self.id) return
     this.#connection
       ?.outlet(track.source)
       ?.setLayers(wanted)
@@ -207,10 +272,10 @@ export class Media extends Emitter<MediaEvents> {
 
   #subscribe(): void {
     const mids = this.#connection?.inlets('video').flatMap(one => one.transceiver.mid ?? []) ?? []
-    if (mids.length === 0 || this.roster.self.id === '') return
-    const known = new Set(this.roster.tracks.map(track => track.id))
+    if (mids.length === 0 || this.#roster.self.id === '') return
+    const known = new Set(this.#roster.tracks.map(track => track.id))
     const views = this.#views.filter(view => known.has(view.trackId))
-    const { requests, missing } = assign(mids, carriedBy(this.roster.slots, this.#subscriber.asked), views)
+    const { requests, missing } = assign(mids, carriedBy(this.#roster.slots, this.#subscriber.asked), views)
     this.#subscriber.update(requests)
     if (missing > 0) this.#grow(missing)
   }

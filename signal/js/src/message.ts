@@ -20,6 +20,11 @@ export function parse(text: string): Message | undefined {
   return typeof value.type === 'string' ? (value as Message) : undefined
 }
 
+/** Whether the code says that the node goes away: another one takes the session up. */
+export function goingAway(code: number): boolean {
+  return code === 1001 || code === closeCodes.going_away
+}
+
 /** Whether a session whose socket closed with the code may be resumed. */
 export function resumable(code: number): boolean {
   return code !== 1000 && code !== closeCodes.replaced && !(code >= 4100 && code < 5000)

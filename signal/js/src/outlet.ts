@@ -46,9 +46,14 @@ export class Outlet {
   }
 
   /** Sends only the layers that somebody watches. */
-  setLayers(wanted: readonly string[]): Promise<void> {
+  setLayers(wanted: readonly string[] | undefined): Promise<void> {
     this.#wanted = wanted
     return this.#changes.run(() => this.#applyLayers())
+  }
+
+  /** The layers that are sent; undefined: all. */
+  get wanted(): readonly string[] | undefined {
+    return this.#wanted
   }
 
   /** Says again what was said before; needed after negotiating, which resets the encodings in some browsers. */
@@ -60,10 +65,10 @@ export class Outlet {
     const wanted = this.#wanted
     const parameters = this.transceiver.sender.getParameters()
     // Without negotiated encodings there is nothing to switch yet.
-    if (!wanted || !parameters.encodings?.length) return
+    if (!parameters.encodings?.length) return
     let changed = false
     for (const encoding of parameters.encodings) {
-      const active = encoding.rid === undefined ? wanted.length > 0 : wanted.includes(encoding.rid)
+      const active = !wanted || (encoding.rid === undefined ? wanted.length > 0 : wanted.includes(encoding.rid))
       changed ||= encoding.active !== active
       encoding.active = active
     }

@@ -11,7 +11,8 @@ export type Slot = Readonly<wire.Slot>
 /** The parts of a room's state, as the events that tell of their change are called. */
 export type Part = 'participants' | 'tracks' | 'slots' | 'speakers' | 'waiting' | 'settings'
 
-const everything: readonly Part[] = ['participants', 'tracks', 'slots', 'speakers', 'waiting', 'settings']
+/** All parts of a room's state. */
+export const everything: readonly Part[] = ['participants', 'tracks', 'slots', 'speakers', 'waiting', 'settings']
 const nobody: Participant = {
   id: '',
   display_name: '',
@@ -63,6 +64,17 @@ export class Roster {
 
   get settings(): Readonly<wire.Settings> | undefined {
     return this.#settings
+  }
+
+  /** Takes over what another roster has. */
+  become(other: Roster): void {
+    this.#selfId = other.#selfId
+    this.#participants = new Map(other.#participants)
+    this.#tracks = new Map(other.#tracks)
+    this.#slots = other.#slots
+    this.#speakers = other.#speakers
+    this.#waiting = new Map(other.#waiting)
+    this.#settings = other.#settings
   }
 
   participant(id: string): Participant | undefined {

@@ -1,7 +1,7 @@
 import { Backoff } from './backoff.ts'
 import { Emitter } from './emitter.ts'
 import { ParleyError } from './error.ts'
-import { type Message, type Requests, resumable } from './message.ts'
+import { goingAway, type Message, type Requests, resumable } from './message.ts'
 import { Sequence } from './sequence.ts'
 import { Socket } from './socket.ts'
 
@@ -34,13 +34,14 @@ const fillTimeout = 3_000
  * and hands on every event once and in order.
  */
 export class Session extends Emitter<SessionEvents> {
-  readonly #urls: readonly string[]
+  #urls: readonly string[]
   readonly #patience: number
   readonly #backoff: Backoff
   readonly #sequence = new Sequence()
   readonly #end = new AbortController()
   #token: string
   #tried = 0
+  #reached = ''
   #resumeToken = ''
   #socket: Socket | undefined
   #filling: ReturnType<typeof setTimeout> | undefined
@@ -65,10 +66,24 @@ export class Session extends Emitter<SessionEvents> {
     }
   }
 
+  /** The candidates beside the one that was reached last. */
+  get others(): readonly string[] {
+    return this.#urls.filter(url => url !== this.#reached)
+  }
+
+  /** Adds candidates, for when the one that is used cannot be reached any more. */
+  also(urls: readonly string[]): void {
+    this.#urls = [...new Set([this.#reached, ...this.#urls, ...urls])]
+    this.#tried = 0
+  }
+
   /** Opens a socket to the node that was reached last; after a failure the next call tries the next one. */
   async #dial(token: string): Promise<Socket> {
     try {
-      return await Socket.open(this.#urls[this.#tried % this.#urls.length] ?? '', token)
+      const url = this.#urls[this.#tried % this.#urls.length] ?? ''
+      const socket = await Socket.open(url, token)
+      this.#reached = url
+      return socket
     } catch (error) {
       this.#tried++
       throw error
@@ -134,6 +149,7 @@ export class Session extends Emitter<SessionEvents> {
       this.#finish(code)
       return
     }
+    if (goingAway(code)) this.#tried++
     this.emit('lost', undefined)
     void this.#restore()
   }

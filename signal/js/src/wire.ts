@@ -138,6 +138,21 @@ export interface Layers {
 }
 
 /**
+ * Migrate asks the receiver to move to another node, because this one drains. The client opens a second socket there with
+ * the join token and says hello; the session here goes on until the client closes its socket, normally and without a
+ * word, or until the server does. It has no Seq, and comes again to who has not moved after a while. A client that does
+ * not know it is cut off with CloseGoingAway in the end, and resumes.
+ */
+export interface Migrate {
+  /**
+   * the whole WebSocket URL
+   */
+  signal_endpoint: string
+  sfu_endpoint: string
+  join_token: string
+}
+
+/**
  * Mute is the body of participant.mute: host only. It mutes; only the participant can unmute.
  */
 export interface Mute {
@@ -375,6 +390,7 @@ export interface ServerMessages {
   'room.track_published': TrackEvent
   'room.track_unpublished': TrackEvent
   'room.waiting': Waiting
+  'session.migrate': Migrate
   'sfu.answer': Answer
 }
 

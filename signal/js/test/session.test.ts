@@ -64,6 +64,17 @@ test('a node that cannot be reached is passed over for the next candidate', asyn
   await expect(lonely.open()).rejects.toMatchObject({ code: 'offline' })
 })
 
+test.each([1001, 4002])('a node that goes away with %i is left for the next candidate at once', async code => {
+  session.close()
+  FakeWebSocket.all = []
+  session = new Session({ urls: ['ws://first/v1/signal', 'ws://second/v1/signal'], token: 'join' })
+  await session.open()
+  FakeWebSocket.latest.say(snapshot(1))
+  FakeWebSocket.latest.drop(code)
+  await vi.advanceTimersByTimeAsync(1_000)
+  expect(FakeWebSocket.all.map(socket => socket.url)).toEqual(['ws://first/v1/signal', 'ws://second/v1/signal'])
+})
+
 describe('gaps', () => {
   test('one is filled by the events that were missing, each seen once', () => {
     const socket = FakeWebSocket.latest

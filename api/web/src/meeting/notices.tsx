@@ -45,6 +45,7 @@ export function Notes(): JSX.Element {
     }
   }, [client])
   useReaction(client, 'problem', problem => add(problem.message))
+  useReaction(client, 'migrated', () => add('You were moved to another server.'))
   useReaction(client, 'muted', source => add(`The host turned your ${source} off.`))
   return (
     <div class="notes" role="status">

@@ -1,0 +1,486 @@
+package client
+
+import (
+	"context"
+	"log/slog"
+	"net/http/httptest"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/parley-sfu/parley/cascade"
+	"github.com/parley-sfu/parley/internal/bus"
+	"github.com/parley-sfu/parley/node"
+	"github.com/parley-sfu/parley/node/grant"
+	"github.com/parley-sfu/parley/placement"
+	"github.com/parley-sfu/parley/signal"
+	"github.com/parley-sfu/parley/signal/wire"
+)
+
+// town is real nodes in this process, linked over loopback, that share NATS, keys and revocations. It is the gossip, the
+// directory and the introducer of them all.
+type town struct {
+	*placement.Locator
+	t    *testing.T
+	keys *grant.Keyring
+
+	mu       sync.Mutex
+	nodes    []placement.Node
+	sfus     map[string]*node.Node
+	watchers []func(joined, left []string)
+}
+
+func newTown(t *testing.T, ids ...string) *town {
+	t.Helper()
+	log := slog.New(slog.DiscardHandler)
+	w := &town{t: t, sfus: map[string]*node.Node{}}
+	busConfig := bus.Defaults()
+	busConfig.DataDir = t.TempDir()
+	nats, err := bus.New(busConfig, log)
+	w.must(err)
+	w.keys, err = grant.New(grant.Defaults(), nil, log)
+	w.must(err)
+	w.Locator, err = placement.NewLocator(placement.LocatorConfig{Region: "here"}, w.Nodes)
+	w.must(err)
+	run(t, nats.Run)
+	select {
+	case <-nats.Ready():
+	case <-time.After(patience):
+		t.Fatal("NATS is not ready")
+	}
+	for _, id := range ids {
+		w.build(id, nats, grant.NewRevocations(nil, log), log)
+	}
+	return w
+}
+
+func (w *town) must(err error) {
+	w.t.Helper()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+func (w *town) build(id string, nats *bus.Bus, revoked *grant.Revocations, log *slog.Logger) {
+	w.t.Helper()
+	cfg := node.Defaults()
+	cfg.Media.Listen = "127.0.0.1:0"
+	speakers := signal.NewSpeakers()
+	sfu, err := node.New(cfg, speakers, &node.Cluster{NodeID: id, Links: cascade.Defaults(), Directory: w, Introducer: w}, log)
+	w.must(err)
+	svc, err := signal.New(signal.Defaults(), signal.Deps{
+		Media: signal.OnNode(sfu), Speakers: speakers, Bus: nats, Cluster: w, Locator: w, Keys: w.keys, Revoked: revoked, NodeID: id, Log: log,
+	})
+	w.must(err)
+	run(w.t, sfu.Run)
+	server := httptest.NewServer(svc)
+	w.mu.Lock()
+	w.sfus[id] = sfu
+	w.nodes = append(w.nodes, placement.Node{
+		ID: id, Region: "here", SFUEndpoint: sfu.Endpoint(), SignalEndpoint: "ws" + strings.TrimPrefix(server.URL, "http") + "/v1/signal",
+		Media: netip.MustParseAddrPort(sfu.Endpoint()), Protocol: placement.CurrentProtocol,
+	})
+	w.mu.Unlock()
+	run(w.t, svc.Run)
+	w.t.Cleanup(func() {
+		server.CloseClientConnections()
+		server.Close()
+	})
+}
+
+// Nodes implements signal.Cluster.
+func (w *town) Nodes() []placement.Node {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Clone(w.nodes)
+}
+
+// Watch implements signal.Cluster.
+func (w *town) Watch(f func(joined, left []string)) (stop func()) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.watchers = append(w.watchers, f)
+	return func() {}
+}
+
+// Lookup implements cascade.Directory.
+func (w *town) Lookup(id string) (cascade.Address, bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	i := slices.IndexFunc(w.nodes, func(n placement.Node) bool { return n.ID == id })
+	if i < 0 {
+		return cascade.Address{}, false
+	}
+	return cascade.Address{Media: w.nodes[i].Media, Fingerprint: w.sfus[id].Fingerprint()}, true
+}
+
+// Introduce implements cascade.Introducer.
+func (w *town) Introduce(_ context.Context, id string, introduction []byte) ([]byte, error) {
+	w.mu.Lock()
+	sfu := w.sfus[id]
+	w.mu.Unlock()
+	return sfu.Introduced(introduction)
+}
+
+// change alters a node as gossip has it.
+func (w *town) change(id string, alter func(*placement.Node)) {
+	w.mu.Lock()
+	for i := range w.nodes {
+		if w.nodes[i].ID == id {
+			alter(&w.nodes[i])
+		}
+	}
+	watchers := slices.Clone(w.watchers)
+	w.mu.Unlock()
+	for _, f := range watchers {
+		f(nil, nil)
+	}
+}
+
+func (w *town) drain(id string) { w.change(id, func(n *placement.Node) { n.Draining = true }) }
+
+// ticket lets somebody into the one meeting, through a node.
+func (w *town) ticket(who, id string, settings grant.Settings) Ticket {
+	w.t.Helper()
+	token, expires, err := w.keys.IssueJoin(grant.Claims{
+		MeetingID: "mtg_1", ParticipantID: who, DisplayName: who, Role: grant.Attendee, Settings: settings,
+	})
+	w.must(err)
+	ticket := Ticket{ParticipantID: who, JoinToken: token, ExpiresAt: expires}
+	for _, n := range w.Nodes() {
+		if n.ID == id {
+			ticket.SignalEndpoint = n.SignalEndpoint
+		} else {
+			ticket.Alternates = append(ticket.Alternates, Endpoints{SignalEndpoint: n.SignalEndpoint})
+		}
+	}
+	return ticket
+}
+
+// spoken shows what a client logs if the test fails.
+func spoken(t *testing.T) *slog.Logger { return slog.New(slog.NewTextHandler(t.Output(), nil)) }
+
+// gaps finds the longest time without a packet of each participant's kind of media.
+type gaps struct {
+	mu      sync.Mutex
+	last    map[string]time.Time
+	longest map[string]time.Duration
+	sent    map[string][]time.Time // when what came was sent, by the stamps of its frames
+}
+
+func (g *gaps) packet(p Packet) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	key := p.Slot.ParticipantID + " " + p.Slot.Source
+	if at, seen := g.last[key]; seen {
+		g.longest[key] = max(g.longest[key], p.Arrived.Sub(at))
+	}
+	g.last[key] = p.Arrived
+	if !p.SentAt.IsZero() {
+		g.sent[key] = append(g.sent[key], p.SentAt)
+	}
+}
+
+// missing estimates how many frames never came, over whichever connection: by the holes between the times of sending.
+func (g *gaps) missing(participantID, source string) (frames int) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	sent := slices.SortedFunc(slices.Values(g.sent[participantID+" "+source]), time.Time.Compare)
+	var steps []time.Duration
+	for i := 1; i < len(sent); i++ {
+		if step := sent[i].Sub(sent[i-1]); step > frameTime/2 { // not the same frame again, nor its other layers
+			steps = append(steps, step)
+		}
+	}
+	for _, step := range steps {
+		frames += max(0, int((step+frameTime/2)/frameTime)-1)
+	}
+	return frames
+}
+
+// frameTime is between two frames of the camera clips.
+const frameTime = time.Second / 15
+
+// reset begins to count, and take ends.
+func (g *gaps) reset() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.last, g.longest, g.sent = map[string]time.Time{}, map[string]time.Duration{}, map[string][]time.Time{}
+}
+
+func (g *gaps) take(participantID, source string) time.Duration {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	key := participantID + " " + source
+	at, seen := g.last[key]
+	if !seen {
+		return time.Hour
+	}
+	return max(g.longest[key], time.Since(at))
+}
+
+// events collects what a client is told until it is asked.
+func collect(c *Client) (take func() []Event) {
+	var got []Event
+	return func() []Event {
+		for {
+			select {
+			case e, more := <-c.Events():
+				if !more {
+					return got
+				}
+				got = append(got, e)
+			default:
+				return got
+			}
+		}
+	}
+}
+
+// A participant with camera and microphone moves from a node that drains to the one of its listener. Nobody sees anybody leave
+// or come, no track ends or begins, and media go on both ways.
+func TestMovesWithTheCallGoingOn(t *testing.T) {
+	w := newTown(t, "n1", "n2")
+	var there, here gaps
+	there.reset()
+	here.reset()
+	stays := connect(t, w.ticket("pt_stays", "n1", grant.Settings{}), Options{Log: spoken(t), Publish: person(t), OnPacket: there.packet})
+	moves := connect(t, w.ticket("pt_moves", "n2", grant.Settings{}), Options{Log: spoken(t), Publish: person(t), OnPacket: here.packet})
+	eventually(t, stays, "sound and picture", flows(stays, moves))
+	eventually(t, moves, "sound and picture", flows(moves, stays))
+	raised := true
+	w.must(moves.Presence(t.Context(), wire.PresenceUpdate{HandRaised: &raised}))
+	await(t, stays, "the hand", func(e PresenceChanged) bool { return e.HandRaised != nil && *e.HandRaised })
+	tracks := stays.Tracks()
+	old := moves.currentMedia()
+
+	there.reset()
+	here.reset()
+	told := collect(stays)
+	start := time.Now()
+	w.drain("n2")
+	migrated := await(t, moves, "the move", func(Migrated) bool { return true })
+	t.Logf("moved after %s", time.Since(start))
+	if n := len(migrated.Snapshot.Participants); n != 2 || !migrated.Snapshot.Self.HandRaised {
+		t.Errorf("the snapshot is %+v", migrated.Snapshot)
+	}
+	eventually(t, moves, "the old connection is closed", func() bool { return old.current() == MediaClosed })
+	eventually(t, stays, "sound and picture", flows(stays, moves))
+	eventually(t, moves, "sound and picture", flows(moves, stays))
+	w.must(moves.Chat(t.Context(), "here I am", ""))
+	await(t, moves, "its own line", func(e ChatReceived) bool { return e.Text == "here I am" })
+
+	for _, e := range told() {
+		switch e := e.(type) {
+		case ParticipantsLeft, ParticipantsJoined, TrackPublished, TrackUnpublished, PresenceChanged, Joined:
+			t.Errorf("somebody noticed: %#v", e)
+		}
+	}
+	if now := stays.Tracks(); !slices.EqualFunc(now, tracks, func(a, b wire.Track) bool { return a.ID == b.ID }) {
+		t.Errorf("tracks were %+v and are %+v", tracks, now)
+	}
+	for name, c := range map[string]struct {
+		gaps  *gaps
+		of    *Client
+		bound time.Duration // the goal is that no frame is lost
+	}{"to the mover": {&here, stays, time.Second}, "from the mover": {&there, moves, 3 * time.Second}} {
+		for _, source := range []string{SourceCamera, SourceMicrophone} {
+			gap := c.gaps.take(c.of.ticket.ParticipantID, source)
+			t.Logf("%s: %s: longest gap %s", name, source, gap)
+			if gap > c.bound {
+				t.Errorf("%s: no %s for %s", name, source, gap)
+			}
+		}
+		t.Logf("%s: %d video frames missing", name, c.gaps.missing(c.of.ticket.ParticipantID, SourceCamera))
+	}
+}
+
+// Everybody of a node moves at once, there and back again, and goes on seeing and hearing the others; who watches by hand
+// still has what it asked for.
+func TestMovesThereAndBack(t *testing.T) {
+	w := newTown(t, "n1", "n2")
+	a := connect(t, w.ticket("pt_a", "n1", grant.Settings{}), Options{Log: spoken(t), Publish: person(t)})
+	b := connect(t, w.ticket("pt_b", "n1", grant.Settings{}), Options{Log: spoken(t), Publish: person(t), VideoSlots: 2})
+	eventually(t, a, "sound and picture", flows(a, b))
+	eventually(t, b, "sound and picture", flows(b, a))
+	camera := trackOf(t, b, "pt_a", SourceCamera)
+	w.must(b.Subscribe(t.Context(), wire.SlotRequest{MID: videoMIDs(b)[1], TrackID: camera, MaxWidth: 320, MaxHeight: 180}))
+	for _, from := range []string{"n1", "n2"} {
+		w.change(map[string]string{"n1": "n2", "n2": "n1"}[from], func(n *placement.Node) { n.Draining = false })
+		w.drain(from)
+		for _, c := range []*Client{a, b} {
+			await(t, c, "the move from "+from, func(Migrated) bool { return true })
+		}
+		eventually(t, b, "the picture where it was asked for", func() bool {
+			s := b.SlotStats()
+			return slices.ContainsFunc(s, func(s SlotStats) bool {
+				return s.Slot.MID == videoMIDs(b)[1] && s.Slot.TrackID == camera && s.Frames > 10
+			})
+		})
+		eventually(t, a, "sound and picture", flows(a, b))
+		eventually(t, b, "sound and picture", flows(b, a))
+		if n := len(a.Participants()); n != 2 {
+			t.Errorf("%d participants", n)
+		}
+		for _, c := range []*Client{a, b} {
+			eventually(t, c, "the move is over", func() bool { return !c.isMoving() })
+		}
+	}
+}
+
+func (c *Client) isMoving() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.move != nil
+}
+
+func trackOf(t *testing.T, c *Client, id, source string) string {
+	t.Helper()
+	for _, track := range c.Tracks() {
+		if track.ParticipantID == id && track.Source == source {
+			return track.ID
+		}
+	}
+	t.Fatalf("%s has no %s", id, source)
+	return ""
+}
+
+func videoMIDs(c *Client) (mids []string) {
+	for _, s := range c.SlotStats() {
+		if s.Slot.Kind == "video" {
+			mids = append(mids, s.Slot.MID)
+		}
+	}
+	return mids
+}
+
+// Where the new node cannot be reached, or takes nobody, the client stays and its user is told nothing.
+func TestStaysWhereItCannotMove(t *testing.T) {
+	w := newTown(t, "n1", "n2")
+	stranger := newTown(t, "n3") // has other keys
+	for name, endpoint := range map[string]string{
+		"nobody listens":     "ws://127.0.0.1:1/v1/signal",
+		"the token is wrong": stranger.Nodes()[0].SignalEndpoint,
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := connect(t, w.ticket("pt_"+strings.ReplaceAll(name, " ", ""), "n1", grant.Settings{}), Options{Log: spoken(t), Publish: person(t)})
+			awaitMedia(t, c)
+			w.must(c.Chat(t.Context(), "before", ""))
+			await(t, c, "its line", func(ChatReceived) bool { return true })
+			c.turn.Lock()
+			c.beginMove(wire.Migrate{SignalEndpoint: endpoint, JoinToken: "x"}, c.sock)
+			c.turn.Unlock()
+			eventually(t, c, "the move has failed", func() bool { return !c.isMoving() })
+			w.must(c.Chat(t.Context(), "after", ""))
+			for {
+				switch e := (<-c.Events()).(type) {
+				case ChatReceived:
+					return
+				case SlotsChanged, LayersWanted, ActiveSpeakers:
+				default:
+					t.Errorf("its user was told: %#v", e)
+				}
+			}
+		})
+	}
+}
+
+// Somebody in the lobby waits on the other node after the move, and is let in there.
+func TestMovesFromLobbyToLobby(t *testing.T) {
+	w := newTown(t, "n1", "n2")
+	settings := grant.Settings{Revision: 1, WaitingRoom: true}
+	host := w.ticket("pt_host", "n2", settings)
+	token, _, err := w.keys.IssueJoin(grant.Claims{MeetingID: "mtg_1", ParticipantID: "pt_host", Role: grant.Host, Settings: settings})
+	w.must(err)
+	host.JoinToken = token
+	h := connect(t, host, Options{VideoSlots: NoSlots, AudioSlots: NoSlots})
+	c := connect(t, w.ticket("pt_c", "n1", settings), Options{Log: spoken(t), Publish: person(t)})
+	await(t, c, "the lobby", func(Waiting) bool { return true })
+	await(t, h, "the knock", func(Knocked) bool { return true })
+	w.drain("n1")
+	await(t, c, "the move", func(Migrated) bool { return true })
+	if c.State() != StateWaiting {
+		t.Errorf("the client is %s", c.State())
+	}
+	w.must(h.Admit(t.Context(), "pt_c"))
+	await(t, c, "the room", func(Joined) bool { return true })
+	awaitMedia(t, c)
+	eventually(t, c, "the move is over", func() bool { return !c.isMoving() })
+}
+
+// The old node goes down before the client has seen everything on the new one: it goes on there all the same.
+func TestMovesWhenTheOldNodeDies(t *testing.T) {
+	w := newTown(t, "n1", "n2")
+	c := connect(t, w.ticket("pt_a", "n1", grant.Settings{}), Options{Log: spoken(t), Publish: person(t)})
+	awaitMedia(t, c)
+	w.drain("n1")
+	eventually(t, c, "the client moves", c.isMoving)
+	c.mu.Lock()
+	mv := c.move
+	c.mu.Unlock()
+	select {
+	case <-mv.entered:
+	case <-mv.decided:
+		t.Fatal("the client did not move")
+	}
+	mv.from.abort()
+	await(t, c, "the move", func(Migrated) bool { return true })
+	w.must(c.Chat(t.Context(), "alive", ""))
+	await(t, c, "its line", func(ChatReceived) bool { return true })
+	if c.State() != StateJoined {
+		t.Errorf("the client is %s", c.State())
+	}
+}
+
+// A line that comes through both sockets is told once, and one that comes through the new one alone is not lost.
+func TestLinesAreToldOnceDuringAMove(t *testing.T) {
+	line := func(text string) Event { return ChatReceived{wire.Chat{From: "pt_x", Text: text, SentAt: "now"}} }
+	old, fresh := &socket{}, &socket{}
+	c := &Client{}
+	mv := &move{client: c, from: old, sock: fresh, roster: &roster{}, heard: map[wire.Chat]int{}}
+	note := func(e Event) {
+		t.Helper()
+		if err := mv.noteLocked(e); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, e := range []Event{line("old first"), line("twice"), line("twice")} {
+		if mv.overheardLocked(old, e) {
+			t.Error("a line of the old node was kept back")
+		}
+	}
+	note(line("old first"))
+	note(line("new first"))
+	note(line("new alone"))
+	if mv.overheardLocked(old, line("new first")) {
+		t.Error("a line of the old node was kept back")
+	}
+	if len(mv.chats) != 1 || mv.chats[0] != line("new alone") {
+		t.Errorf("left to tell: %+v", mv.chats)
+	}
+	for i, want := range []bool{true, true, false} {
+		if got := mv.overheardLocked(fresh, line("twice")); got != want {
+			t.Errorf("line %d after the move: heard before is %t", i, got)
+		}
+	}
+}
+
+func TestDoors(t *testing.T) {
+	d := Ticket{SignalEndpoint: "a", Alternates: []Endpoints{{SignalEndpoint: "b"}, {SignalEndpoint: "c"}}}.doors()
+	for _, want := range []string{"a", "b", "c", "a", "b"} {
+		if d.current() != want {
+			t.Fatalf("at %s, want %s", d.current(), want)
+		}
+		d.next()
+	}
+	d.movedTo("d") // from c
+	for _, want := range []string{"d", "a", "b", "d"} {
+		if d.current() != want {
+			t.Fatalf("after the move at %s, want %s", d.current(), want)
+		}
+		d.next()
+	}
+}

@@ -1,0 +1,127 @@
+import { vi } from 'vitest'
+
+/** A media track without media. */
+export class FakeTrack {
+  enabled = true
+  onended = null
+  constructor(
+    readonly kind: string,
+    readonly id = `${kind}-${FakeTrack.count++}`,
+  ) {}
+  stop(): void {}
+  static count = 0
+}
+
+class FakeStream {
+  readonly id = `stream-${FakeTrack.count++}`
+  #tracks: FakeTrack[]
+  constructor(tracks: FakeTrack[] = []) {
+    this.#tracks = [...tracks]
+  }
+  getTracks = (): FakeTrack[] => [...this.#tracks]
+  addTrack = (track: FakeTrack): void => void this.#tracks.push(track)
+  removeTrack = (track: FakeTrack): void => {
+    this.#tracks = this.#tracks.filter(one => one !== track)
+  }
+}
+
+class FakeTransceiver {
+  mid: string | null = null
+  readonly receiver: { track: FakeTrack }
+  readonly sender: {
+    track: FakeTrack | null
+    replaceTrack(track: FakeTrack | null): Promise<void>
+    getParameters(): { encodings: { rid: string; active: boolean }[] }
+    setParameters(parameters: { encodings: { rid: string; active: boolean }[] }): Promise<void>
+  }
+  constructor(
+    kind: string,
+    public direction: string,
+    encodings: { rid: string; active: boolean }[],
+    track: FakeTrack | null,
+  ) {
+    this.receiver = { track: new FakeTrack(kind) }
+    const sender: FakeTransceiver['sender'] = {
+      track,
+      replaceTrack: async track => {
+        sender.track = track
+      },
+      getParameters: () => structuredClone({ encodings }),
+      setParameters: async parameters => {
+        encodings = parameters.encodings
+      },
+    }
+    this.sender = sender
+  }
+}
+
+/** An RTCPeerConnection without a network, driven by a test. Mids count from `base`, so that two connections differ. */
+export class FakePeer {
+  static all: FakePeer[] = []
+  readonly transceivers: FakeTransceiver[] = []
+  readonly base = FakePeer.all.length * 100
+  connectionState = 'new'
+  signalingState = 'stable'
+  localDescription: { sdp: string } | null = null
+  onconnectionstatechange: (() => void) | null = null
+  /** The mids that something has come through. */
+  received: string[] = []
+
+  constructor() {
+    FakePeer.all.push(this)
+  }
+
+  /** Replaces the browser's WebRTC for the tests of a file. */
+  static install(): void {
+    FakePeer.all = []
+    vi.stubGlobal('RTCPeerConnection', FakePeer)
+    vi.stubGlobal('MediaStream', FakeStream)
+    vi.stubGlobal('RTCRtpSender', { getCapabilities: () => null })
+    vi.stubGlobal('RTCRtpReceiver', { getCapabilities: () => null })
+  }
+
+  static get latest(): FakePeer {
+    const peer = FakePeer.all.at(-1)
+    if (!peer) throw new Error('no connection was made')
+    return peer
+  }
+
+  addTransceiver(of: string | FakeTrack, init: { direction: string; sendEncodings?: [] }): FakeTransceiver {
+    const kind = typeof of === 'string' ? of : of.kind
+    const made = new FakeTransceiver(kind, init.direction, init.sendEncodings ?? [], typeof of === 'string' ? null : of)
+    this.transceivers.push(made)
+    return made
+  }
+  createOffer = async (): Promise<{ sdp: string }> => ({ sdp: `offer ${this.base}` })
+  async setLocalDescription(description: { sdp: string }): Promise<void> {
+    this.localDescription = description
+    this.signalingState = 'have-local-offer'
+    for (const [i, one] of this.transceivers.entries()) one.mid ??= String(this.base + i)
+  }
+  async setRemoteDescription(): Promise<void> {
+    this.signalingState = 'stable'
+  }
+  getConfiguration = (): object => ({})
+  setConfiguration(): void {}
+  getStats = async (): Promise<Map<string, object>> =>
+    new Map(
+      this.received.map(mid => {
+        const { kind } = (this.transceivers.find(one => one.mid === mid) as FakeTransceiver).receiver.track
+        return [mid, { type: 'inbound-rtp', kind, mid, framesDecoded: 1, packetsReceived: 1 }]
+      }),
+    )
+  /** The path comes up, or goes down. */
+  become(state: string): void {
+    this.connectionState = state
+    this.onconnectionstatechange?.()
+  }
+  close(): void {
+    this.connectionState = 'closed'
+  }
+  /** The mid of the nth line of a kind and direction. */
+  mid(kind: string, direction: string, n = 0): string {
+    return (
+      this.transceivers.filter(one => one.receiver.track.kind === kind && one.direction === direction)[n]?.mid ?? ''
+    )
+  }
+}
