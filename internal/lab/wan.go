@@ -18,9 +18,7 @@ const (
 	wanQueue  = 10_000 // packets that the kernel keeps for a reader that is late
 	wanBuffer = 20_000 // packets on their way at most; more are lost
 	wanSwing  = 50 * time.Millisecond
-
-	wanProcessors = 16  // of the runtime
-	wanNice       = -15 // of the threads that carry packets
+	wanNice   = -15 // of the threads that carry packets: a network does not wait for the machine's processors
 
 	wanIdle = 10 * time.Minute // for which the deliverer sleeps when nothing is on its way
 )
@@ -80,7 +78,7 @@ type packet struct {
 	data [wanMTU]byte
 }
 
-// newWAN makes a WAN that carries packets until the test is over. Ends are added before run.
+// newWAN makes a WAN that carries packets between the ends until the test is over.
 func newWAN(tb testing.TB, each Path, ends ...*end) *WAN {
 	tb.Helper()
 	w := &WAN{ends: ends, flows: map[Flow]*Traffic{}}
@@ -91,9 +89,6 @@ func newWAN(tb testing.TB, each Path, ends ...*end) *WAN {
 		}
 	}
 	w.makePaths(each)
-	// A network does not wait for the machine's processors: the WAN's threads go first, and find room in the runtime.
-	before := runtime.GOMAXPROCS(wanProcessors)
-	tb.Cleanup(func() { runtime.GOMAXPROCS(before) })
 	for _, e := range ends {
 		w.wg.Go(func() { atOnce(func() { w.read(e) }) })
 	}

@@ -55,6 +55,7 @@ type Region struct {
 // NewWorld makes a region for each name and a WAN between them. It needs to be root.
 func NewWorld(tb testing.TB, each Path, names ...string) *World {
 	tb.Helper()
+	goFirst(tb)
 	if err := os.RemoveAll(filepath.Join(artifacts(tb), tb.Name())); err != nil { // the logs of an earlier run
 		tb.Fatal(err)
 	}
