@@ -19,9 +19,6 @@ type effort struct {
 
 // howMuch is little in a run of all tests, and what was promised where LAB_FULL is set.
 func howMuch() effort {
-	if os.Getenv("LAB_HALF") != "" {
-		return effort{kills: 5, outage: 20 * time.Second, partition: 25 * time.Second}
-	}
 	if os.Getenv("LAB_FULL") != "" {
 		return effort{kills: 20, outage: time.Minute, partition: time.Minute}
 	}
