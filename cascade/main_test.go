@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"reflect"
 	"sync"
 	"testing"
 	"time"
@@ -246,11 +247,15 @@ func talk(a, b *end, l *Link, track string) {
 	if err := l.Send(want); err != nil {
 		a.t.Fatal(err)
 	}
-	if got := b.next("pulled"); got.pull != want {
+	if got := b.next("pulled"); !reflect.DeepEqual(got.pull, want) {
 		a.t.Fatalf("pulled %+v, want %+v", got.pull, want)
 	}
 }
 
 func pullOf(track string) Pull {
-	return Pull{Group: "mtg_1", Track: track, Layers: 5, Streams: [MaxLayers]Stream{{10, 11}, {12, 13}, {14, 15}}}
+	return Pull{
+		Group: "mtg_1", Track: track, Layers: 5,
+		Streams: [MaxLayers]Stream{{Media: 10, Repair: 11, Have: 1}, {Media: 12, Repair: 13}, {Media: 14, Repair: 15}},
+		Origin:  "node-o", Participant: "pt_1", Source: "camera", RIDs: []string{"q", "h", "f"}, Path: []string{"node-a"},
+	}
 }

@@ -1,6 +1,7 @@
 package cascade
 
 import (
+	"bytes"
 	"errors"
 	"strings"
 	"testing"
@@ -12,7 +13,7 @@ func TestMessages(t *testing.T) {
 		m    message
 		want error
 	}{
-		"pull":                 {message{Pull: &Pull{Group: "g", Track: "t", Layers: 1, Streams: [3]Stream{{1, 2}}}}, nil},
+		"pull":                 {message{Pull: &Pull{Group: "g", Track: "t", Layers: 1, Streams: [3]Stream{{Media: 1, Repair: 2}}}}, nil},
 		"end of a pull":        {message{Pull: &Pull{Group: "g", Track: "t"}}, nil},
 		"gone":                 {message{Gone: &Gone{Group: "g", Track: "t"}}, nil},
 		"neither":              {message{}, nil},
@@ -21,9 +22,24 @@ func TestMessages(t *testing.T) {
 		"no group":             {message{Pull: &Pull{Track: "t"}}, errID},
 		"long id":              {message{Pull: &Pull{Group: long, Track: "t"}}, errID},
 		"a fourth layer":       {message{Pull: &Pull{Group: "g", Track: "t", Layers: 8}}, errLayers},
-		"no SSRC for a layer":  {message{Pull: &Pull{Group: "g", Track: "t", Layers: 2, Streams: [3]Stream{{1, 2}}}}, errSSRC},
-		"one SSRC for two":     {message{Pull: &Pull{Group: "g", Track: "t", Layers: 3, Streams: [3]Stream{{1, 2}, {3, 1}}}}, errSSRC},
-		"one SSRC in a stream": {message{Pull: &Pull{Group: "g", Track: "t", Layers: 1, Streams: [3]Stream{{1, 1}}}}, errSSRC},
+		"no SSRC for a layer":  {message{Pull: &Pull{Group: "g", Track: "t", Layers: 2, Streams: [3]Stream{{Media: 1, Repair: 2}}}}, errSSRC},
+		"one SSRC for two":     {message{Pull: &Pull{Group: "g", Track: "t", Layers: 3, Streams: [3]Stream{{Media: 1, Repair: 2}, {Media: 3, Repair: 1}}}}, errSSRC},
+		"one SSRC in a stream": {message{Pull: &Pull{Group: "g", Track: "t", Layers: 1, Streams: [3]Stream{{Media: 1, Repair: 1}}}}, errSSRC},
+
+		"pull of another's track": {message{Pull: &Pull{
+			Group: "g", Track: "t", Origin: "o", Participant: "p", Source: "camera", RIDs: []string{"q", "h", "f"}, Path: []string{"n", "m"},
+			Layers: 1, Streams: [3]Stream{{Media: 1, Repair: 2, Have: 1 << 16}},
+		}}, nil},
+		"gone with a reason": {message{Gone: &Gone{Group: "g", Track: "t", Origin: "o", Reason: TooFar}}, nil},
+		"a long reason":      {message{Gone: &Gone{Group: "g", Track: "t", Reason: Reason(long)}}, errID},
+		"a long origin":      {message{Pull: &Pull{Group: "g", Track: "t", Origin: long}}, errID},
+		"a long participant": {message{Pull: &Pull{Group: "g", Track: "t", Participant: long}}, errID},
+		"a long source":      {message{Pull: &Pull{Group: "g", Track: "t", Source: long}}, errNames},
+		"four rids":          {message{Pull: &Pull{Group: "g", Track: "t", RIDs: make([]string, 4)}}, errNames},
+		"a long rid":         {message{Pull: &Pull{Group: "g", Track: "t", RIDs: []string{long}}}, errNames},
+		"a path too long":    {message{Pull: &Pull{Group: "g", Track: "t", Path: []string{"a", "b", "c"}}}, errPath},
+		"nobody in a path":   {message{Pull: &Pull{Group: "g", Track: "t", Path: []string{""}}}, errPath},
+		"no sequence number": {message{Pull: &Pull{Group: "g", Track: "t", Streams: [3]Stream{{Have: 1<<16 + 1}}}}, errHave},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b, err := tc.m.encode()
@@ -50,6 +66,7 @@ func FuzzDecode(f *testing.F) {
 		f.Add(b)
 	}
 	f.Add([]byte(`{"pull":{"group":"g","track":"t","streams":[]},"new":[1]}`))
+	f.Add([]byte(`{"pull":{"group":"g","track":"t","origin":"o","rids":[],"path":["a",""],"streams":[{"have":65536}]}}`))
 	f.Add([]byte(`{"pull":null,"gone":{"group":1}}`))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		m, err := decode(b)
@@ -67,8 +84,8 @@ func FuzzDecode(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if m.Pull != nil && *m.Pull != *same.Pull || m.Gone != nil && *m.Gone != *same.Gone {
-			t.Errorf("%s came out as %s", b, again)
+		if third, err := same.encode(); err != nil || !bytes.Equal(again, third) {
+			t.Errorf("%s came out as %s: %v", again, third, err)
 		}
 	})
 }
