@@ -13,12 +13,12 @@ func (r *room) assign(p *Peer, now int64) {
 	slots := p.slotList()
 	bound := r.bindLocked(p, slots)
 	changed := false
-	var ask []*layer
+	var waiting []*slot
 	for _, s := range slots {
 		t := bound[s]
 		best, target, reason := s.choose(t, now)
 		if r.showLocked(s, t, best, target) {
-			ask = append(ask, target)
+			waiting = append(waiting, s)
 		}
 		s.reason = reason
 		if view := s.view(); view != s.told {
@@ -31,8 +31,10 @@ func (r *room) assign(p *Peer, now int64) {
 	}
 	r.mu.Unlock()
 	if p.transport.Ready() {
-		for _, l := range ask {
-			l.requestKeyframe(now)
+		for _, s := range waiting {
+			if target := s.state().target; target != nil {
+				s.start(target, now)
+			}
 		}
 	}
 	if changed {
@@ -79,11 +81,15 @@ func fill(bound map[*slot]*published, slots []*slot, candidates []*published) {
 	var free []*slot
 	placed := map[*published]bool{}
 	for _, s := range slots {
-		if t := s.state().bound; t != nil && slices.Contains(chosen, t) && !placed[t] {
-			bound[s], placed[t] = t, true
-		} else {
-			free = append(free, s)
+		i := -1
+		if t := s.state().bound; t != nil { // by id: a stream may have been succeeded by another
+			i = slices.IndexFunc(chosen, func(o *published) bool { return o.ID == t.ID && !placed[o] })
 		}
+		if i < 0 {
+			free = append(free, s)
+			continue
+		}
+		bound[s], placed[chosen[i]] = chosen[i], true
 	}
 	for _, t := range chosen {
 		if !placed[t] {
@@ -149,10 +155,17 @@ func (t *published) nearestLive(best *layer, now int64) *layer {
 // showLocked tells a slot what to show and keeps the layers' lists of slots in step. It reports whether a keyframe is
 // needed.
 func (r *room) showLocked(s *slot, t *published, best, target *layer) (needsKeyframe bool) {
-	before := s.state().bound
-	needsKeyframe = s.show(t, best, target)
+	was := s.state()
+	streams := []*published{was.bound, t, nil, nil}
+	if t != nil {
+		streams[2] = t.before
+	}
+	if was.current != nil {
+		streams[3] = was.current.track
+	}
+	needsKeyframe = s.show(t, streams[2], best, target)
 	current := s.state().current
-	for _, of := range []*published{before, t} {
+	for _, of := range streams {
 		if of == nil {
 			continue
 		}
@@ -188,47 +201,52 @@ func (s *slot) view() Slot {
 
 // tellWanted tells publishers which layers anybody wants, when that has changed: more at once, less after a while.
 func (r *room) tellWanted(now int64) {
-	for _, t := range r.published() {
-		if _, remote := t.sender.(*relay); remote || t.Kind == Video && len(t.layers) > 1 {
-			t.tellWanted(now)
+	watched, shown := r.watched(), r.published()
+	for _, t := range r.carried() {
+		if t.remote() || t.Kind == Video && len(t.layers) > 1 {
+			// Who is not heard here cannot be found to be the loudest.
+			heard := watched && t.Kind == Audio && !t.muted.Load() && t.remote() && slices.Contains(shown, t)
+			t.tellWanted(heard, now)
 		}
 	}
 }
 
-// wanted returns, as bits, the layers that anybody needs or could use.
-func (t *published) wanted() uint8 {
-	var bits uint8
+// wanted returns, as bits, the layers that anybody needs or could use, and those of them that viewers here do.
+func (t *published) wanted() (bits, viewers uint8) {
 	for _, l := range t.layers {
 		for _, s := range *l.subs.Load() {
-			bits |= s.wants(t)
+			of, viewer := s.wants(t)
+			bits |= of
+			if viewer {
+				viewers |= of
+			}
 		}
 	}
-	if _, remote := t.sender.(*relay); remote && t.Kind == Audio && t.room.size() > 0 {
-		bits = 1 // who is not heard here cannot be found to be the loudest
-	}
-	return bits
+	return bits, viewers
 }
 
 // wants implements subscriber: what the slot could use, is to show or still shows.
-func (s *slot) wants(t *published) uint8 {
-	var bits uint8
+func (s *slot) wants(t *published) (bits uint8, viewer bool) {
 	now := s.state()
 	for _, of := range []*layer{now.best, now.target, now.current} {
 		if of != nil && of.track == t {
 			bits |= 1 << of.rank
 		}
 	}
-	return bits
+	return bits, true
 }
 
-func (t *published) tellWanted(now int64) {
-	wanted := t.wanted()
+func (t *published) tellWanted(heard bool, now int64) {
+	wanted, viewers := t.wanted()
+	if heard {
+		wanted, viewers = 1, 1
+	}
 	t.toldMu.Lock()
 	defer t.toldMu.Unlock()
 	for rank := range t.layers {
-		if bit := uint8(1) << rank; wanted&bit != 0 {
-			t.keep[rank] = now
-		} else if t.told&bit != 0 && now-t.keep[rank] < int64(unwantedFor) {
+		if bit := uint8(1) << rank; viewers&bit != 0 {
+			t.keep[rank] = max(t.keep[rank], now+int64(unwantedFor))
+		} else if t.told&bit != 0 && now < t.keep[rank] {
 			wanted |= bit
 		}
 	}
@@ -237,6 +255,17 @@ func (t *published) tellWanted(now int64) {
 	}
 	t.told = wanted
 	t.sender.layersWanted(t, wanted)
+}
+
+// hold keeps layers, as bits, from being given up before a time.
+func (t *published) hold(layers uint8, until int64) {
+	t.toldMu.Lock()
+	defer t.toldMu.Unlock()
+	for rank := range t.layers {
+		if layers&(1<<rank) != 0 {
+			t.keep[rank] = max(t.keep[rank], until)
+		}
+	}
 }
 
 // layersWanted implements publisher: a participant is told the layers by name.

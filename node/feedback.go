@@ -68,7 +68,9 @@ func (in *ingress) senderReport(sr *rtcp.SenderReport, now int64) {
 		return
 	}
 	l := s.layer
+	l.mu.Lock()
 	l.lastSR, l.lastSRAt = uint32(sr.NTPTime>>16), now
+	l.mu.Unlock()
 	l.clock.Store(&packet.Clock{NTP: sr.NTPTime, RTP: sr.RTPTime, Rate: l.track.clockRate(), Arrival: now})
 }
 
@@ -105,9 +107,8 @@ func (s *slot) refresh(now int64) {
 	}
 }
 
-// sendPLI asks the publisher for a keyframe of one layer.
-func (in *ingress) sendPLI(l *layer) {
-	ssrc := l.ssrc.Load()
+// sendPLI asks the other end for a keyframe of what it sends under an SSRC; 0 is none.
+func (in *ingress) sendPLI(ssrc uint32) {
 	if ssrc == 0 {
 		return
 	}
@@ -134,11 +135,14 @@ func (in *ingress) requestLost(now int64) {
 	var nacks []rtcp.Packet
 	in.mu.Lock()
 	for ssrc, s := range in.streams {
-		if s.repair || s.layer.track.Kind == Audio {
+		if s.repair || s.layer.track.Kind == Audio || s.pull != nil && !s.pull.asked() {
 			continue
 		}
+		s.layer.mu.Lock()
 		in.missing = s.layer.loss.Due(now, in.roundTrip(), in.missing[:0])
+		s.layer.mu.Unlock()
 		if len(in.missing) > 0 {
+			in.requested.Add(uint64(len(in.missing)))
 			nacks = append(nacks, &rtcp.TransportLayerNack{
 				SenderSSRC: reportSSRC, MediaSSRC: ssrc, Nacks: rtcp.NackPairsFromSequenceNumbers(in.missing),
 			})
@@ -180,6 +184,8 @@ func (in *ingress) sendReceptionReports(now int64) {
 }
 
 func (l *layer) receptionReport(ssrc uint32, now int64) rtcp.ReceptionReport {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	r := rtcp.ReceptionReport{SSRC: ssrc}
 	var total int32
 	r.FractionLost, total, r.LastSequenceNumber, r.Jitter = l.reception.Report()

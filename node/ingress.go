@@ -2,6 +2,7 @@ package node
 
 import (
 	"log/slog"
+	"maps"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -21,7 +22,8 @@ type ingress struct {
 	node      *Node
 	transport atomic.Pointer[rtc.Transport] // nil while a link is down
 	log       *slog.Logger
-	rtt       atomic.Int64 // to the other end, in nanoseconds; 0 until known
+	rtt       atomic.Int64  // to the other end, in nanoseconds; 0 until known
+	requested atomic.Uint64 // packets that were missing and asked for again
 
 	mu       sync.Mutex
 	payloads payloads
@@ -40,7 +42,8 @@ type ingress struct {
 // stream is what an SSRC carries.
 type stream struct {
 	layer  *layer
-	repair bool // retransmissions of the layer
+	repair bool  // retransmissions of the layer
+	pull   *pull // that it came of; nil for a participant's
 }
 
 // maxStreams bounds the SSRCs that one peer may use: eight simulcast tracks with retransmissions fit.
@@ -71,17 +74,19 @@ func (in *ingress) learn(t *published, s *sdp.Section, accepted []sdp.Codec) {
 	}
 }
 
-// expect chooses the SSRCs that a track of another node is to come under: each is of one stream only.
-func (in *ingress) expect(t *published) (streams [maxLayers]cascade.Stream) {
+// expect chooses the SSRCs that layers of a pull are to come under: each is of one stream only, for as long as the link
+// lives.
+func (in *ingress) expect(p *pull, layers []*layer) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	in.level = linkLevel
-	for rank, l := range t.layers {
-		streams[rank] = cascade.Stream{
-			Media: in.declareLocked(stream{layer: l}), Repair: in.declareLocked(stream{layer: l, repair: true}),
+	for _, l := range layers {
+		in.forgetLocked(func(s stream) bool { return s.pull == p && s.layer == l })
+		p.Streams[l.rank] = cascade.Stream{
+			Media:  in.declareLocked(stream{layer: l, pull: p}),
+			Repair: in.declareLocked(stream{layer: l, repair: true, pull: p}),
 		}
 	}
-	return streams
 }
 
 func (in *ingress) declareLocked(s stream) uint32 {
@@ -99,13 +104,22 @@ func (in *ingress) declareLocked(s stream) uint32 {
 func (in *ingress) forget(t *published) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	delete(in.byMID, t.mid)
+	if in.byMID[t.mid] == t {
+		delete(in.byMID, t.mid)
+	}
+	in.forgetLocked(func(s stream) bool { return s.layer.track == t })
+}
+
+// forgetPull drops the streams of a pull that has ended.
+func (in *ingress) forgetPull(p *pull) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	in.forgetLocked(func(s stream) bool { return s.pull == p })
+}
+
+func (in *ingress) forgetLocked(over func(stream) bool) {
 	for _, m := range []map[uint32]stream{in.streams, in.declared} {
-		for ssrc, s := range m {
-			if s.layer.track == t {
-				delete(m, ssrc)
-			}
-		}
+		maps.DeleteFunc(m, func(_ uint32, s stream) bool { return over(s) })
 	}
 }
 
@@ -135,7 +149,7 @@ func (in *ingress) identify(h *packet.Header, b []byte) (stream, bool) {
 	}
 	for _, l := range t.layers {
 		if l.rid == string(rid) {
-			return stream{l, pl.repair}, true
+			return stream{layer: l, repair: pl.repair}, true
 		}
 	}
 	return stream{}, false
@@ -178,7 +192,7 @@ func (in *ingress) take(run []*packet.Packet, out *udp.Batch) {
 	}
 }
 
-// receive accounts for one packet and returns the layer to forward it in, or nil. in.mu is held.
+// receive accounts for one packet and returns the layer to forward it in, or nil. in.mu is held, and l.mu is taken under it.
 func (in *ingress) receive(p *packet.Packet) *layer {
 	s, ok := in.identify(&p.Header, p.Buf)
 	if !ok {
@@ -187,13 +201,20 @@ func (in *ingress) receive(p *packet.Packet) *layer {
 	in.streams[p.SSRC] = s
 	in.arrived(p)
 	l := s.layer
-	if s.repair {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch {
+	case s.repair:
 		if ssrc := l.ssrc.Load(); ssrc == 0 || packet.UnwrapRTX(p, ssrc, in.payloads[p.PayloadType].other) != nil {
 			return nil // padding that probes the bandwidth
 		}
-	} else {
+	case s.pull == nil:
 		l.ssrc.Store(p.SSRC)
 		l.reception.Update(&p.Header, p.Arrival, l.track.clockRate())
+	default:
+		l.reception.Update(&p.Header, p.Arrival, l.track.clockRate())
+		p.SSRC = l.ssrc.Load() // whichever link it came over, viewers' rewriters see one stream
+		s.pull.seen.Store(p.Arrival)
 	}
 	l.loss.Received(p.Sequence, p.Arrival)
 	c := in.payloads[p.PayloadType].codec

@@ -14,42 +14,54 @@ import (
 // published is a track on the node that its publisher is connected to.
 type published struct {
 	Track
-	in     *ingress // where its packets come from
 	room   *room
-	sender publisher // who is told which layers to send
+	sender publisher // where its packets come from, and who is told which layers to send
 	mid    string
 	order  uint64   // of publication in the room
 	layers []*layer // lowest first; exactly one without simulcast
 	ids    extensionIDs
 	muted  atomic.Bool
 	level  loudness
+	gone   atomic.Bool // nothing comes any more
 
-	toldMu sync.Mutex // guards what follows; taken by the room's worker and the ticker
-	told   uint8      // layers that the publisher was last told to send, as bits
-	keep   [maxLayers]int64
+	// Guarded by the room's mutex; see succession.go.
+	before   *published // the stream that this one takes over from; nil when there is none
+	liveFrom int64      // when the first packet was seen to have come; 0 before
+	orphaned int64      // when the owner of a stream that is being taken over from gave it up; 0 before
+
+	toldMu sync.Mutex       // guards what follows; taken by the room's worker and the ticker
+	told   uint8            // layers that the publisher was last told to send, as bits
+	keep   [maxLayers]int64 // when a layer may be given up, at the earliest
 }
 
 // subscriber is who shows a layer: a slot, or a link to another node.
 type subscriber interface {
 	// forward takes a run of the layer's packets, on the goroutine that received them.
 	forward(l *layer, run []*packet.Packet, out *udp.Batch)
-	// wants returns, as bits, the layers of a track that the subscriber needs or could use.
-	wants(t *published) uint8
+	// wants returns, as bits, the layers of a track that the subscriber needs or could use. Those of viewers are kept for
+	// a while after they are wanted no more; another node has done so itself.
+	wants(t *published) (bits uint8, viewer bool)
 	// waitsFor reports whether the subscriber needs a keyframe of l.
 	waitsFor(l *layer) bool
 }
 
-// publisher is who a track comes from: a participant of this node, or a link.
+// publisher is who a track comes from: a participant of this node (*Peer), or other nodes (*feed).
 type publisher interface {
 	// layersWanted says which layers, as bits, somebody wants. It does not block.
 	layersWanted(t *published, bits uint8)
+	// refreshLayer asks for a keyframe.
+	refreshLayer(l *layer)
 }
 
 const (
 	maxLayers = 3
 
-	// unwantedFor is how long nobody must have wanted a layer before its publisher is told to pause it.
+	// unwantedFor is how long no viewer must have wanted a layer before its publisher, or the node that it is pulled from,
+	// is told. It counts once on a layer's way, at the node that the viewer is on: a publisher knows within a second.
 	unwantedFor = 500 * time.Millisecond
+
+	// brokenFor is how long a layer is kept for another node after the link to it has died: it may come back another way.
+	brokenFor = 2 * time.Second
 
 	// silentAfter is how long a layer without packets still counts as being sent.
 	silentAfter = 700 * time.Millisecond
@@ -64,22 +76,23 @@ const (
 	audioCache = 64   // about a second
 )
 
-// layer is one RTP stream of a published track. Its receiving state is guarded by the publisher's ingress; the rest is
-// safe for concurrent use.
+// layer is one RTP stream of a published track. It is safe for concurrent use.
 type layer struct {
 	track *published
 	rid   string // empty for audio and without simulcast
 	rank  int    // 0 is the lowest
 	cache *packet.Cache
 
-	// Guarded by the publisher's ingress.mu.
+	// A layer of another node's track can come over two links at once, while one takes over from the other: the same packets,
+	// of which the cache lets each pass once.
+	mu        sync.Mutex // guards what follows
 	codec     codec
 	loss      packet.Loss
 	reception packet.Reception
 	lastSR    uint32 // middle 32 bits of the last sender report's NTP time
 	lastSRAt  int64  // when that came; 0 before the first
 
-	ssrc     atomic.Uint32 // 0 until the first packet
+	ssrc     atomic.Uint32 // 0 until the first packet of a participant; chosen by this node, whatever the link, for others
 	subs     atomic.Pointer[[]subscriber]
 	clock    atomic.Pointer[packet.Clock]
 	format   atomic.Uint32 // codec, for those who choose layers
@@ -94,7 +107,7 @@ type layer struct {
 func newPublished(p *Peer, id string, source Source, s *sdp.Section) *published {
 	t := &published{
 		Track: Track{ID: id, ParticipantID: p.id, Kind: source.Kind(), Source: source},
-		in:    p.in, room: p.room, sender: p, mid: s.MID, ids: extensionsOf(s),
+		room:  p.room, sender: p, mid: s.MID, ids: extensionsOf(s),
 	}
 	rids := s.RIDs
 	switch {
@@ -122,7 +135,7 @@ func (t *published) makeLayers(rids []string) {
 		l.subs.Store(&[]subscriber{})
 		l.asked.Store(-int64(keyframeInterval))
 		t.layers = append(t.layers, l)
-		t.keep[rank] = t.in.node.endpoint.Now()
+		t.keep[rank] = t.room.node.endpoint.Now() + int64(unwantedFor)
 	}
 }
 
@@ -169,6 +182,17 @@ func (l *layer) forward(run []*packet.Packet, out *udp.Batch) {
 	}
 }
 
+// remote reports whether the track comes from another node.
+func (t *published) remote() bool {
+	_, remote := t.sender.(*feed)
+	return remote
+}
+
+// live reports whether packets of the track have come of late.
+func (t *published) live(now int64) bool {
+	return slices.ContainsFunc(t.layers, func(l *layer) bool { return l.live(now) })
+}
+
 // live reports whether packets of the layer have come of late.
 func (l *layer) live(now int64) bool {
 	seen := l.lastSeen.Load()
@@ -176,15 +200,19 @@ func (l *layer) live(now int64) bool {
 }
 
 // requestKeyframe asks the publisher for a keyframe, at once or as soon as the last request is keyframeInterval old.
-// Whoever else asks meanwhile is served by the same one.
+// Whoever else asks meanwhile is served by the same one. A layer that does not come from another node yet begins with a
+// keyframe anyway.
 func (l *layer) requestKeyframe(now int64) {
+	if l.track.remote() && !l.live(now) {
+		return
+	}
 	last := l.asked.Load()
 	if now-last < int64(keyframeInterval) || !l.asked.CompareAndSwap(last, now) {
 		l.pending.Store(true)
 		return
 	}
 	l.pending.Store(false)
-	l.track.in.sendPLI(l)
+	l.track.sender.refreshLayer(l)
 }
 
 // retryKeyframe serves a request that had to wait.
@@ -236,6 +264,7 @@ func shift(v, by int) int {
 
 // close frees the caches. Slots still holding the track forward nothing any more.
 func (t *published) close() {
+	t.gone.Store(true)
 	for _, l := range t.layers {
 		l.set(nil)
 		l.cache.Close()

@@ -13,19 +13,24 @@ import (
 
 // Node is one SFU process: its media sockets and the rooms on it. It is safe for concurrent use.
 type Node struct {
+	id       string // in the cluster; empty for a node on its own
 	cfg      Config
 	endpoint *rtc.Endpoint
 	events   RoomEvents
 	log      *slog.Logger
 	count    counters
 
-	links *cascade.Manager // nil for a node on its own
+	links   *cascade.Manager // nil for a node on its own
+	tree    Tree
+	batches sync.Pool // for packets that no reader brought
 
-	mu     sync.Mutex
-	rooms  map[string]*room
-	relays map[string]*relay // by node
-	remote map[string]*room  // remote tracks, by id
-	closed bool
+	mu      sync.Mutex
+	rooms   map[string]*room
+	relays  map[string]*relay  // by node
+	remote  map[string]*feed   // tracks of other nodes that rooms may show, by id
+	feeds   map[feedKey]*feed  // those and all others that are pulled
+	feeding map[*feed]struct{} // those and all that have not quite ended
+	closed  bool
 }
 
 // New opens the media sockets. The node serves from when Run is called until it returns, which closes them. Without a
@@ -39,7 +44,8 @@ func New(cfg Config, events RoomEvents, cluster *Cluster, log *slog.Logger) (*No
 		return nil, err
 	}
 	n := &Node{cfg: cfg, endpoint: endpoint, events: events, log: log, rooms: map[string]*room{}}
-	n.relays, n.remote = map[string]*relay{}, map[string]*room{}
+	n.relays, n.remote = map[string]*relay{}, map[string]*feed{}
+	n.feeds, n.feeding = map[feedKey]*feed{}, map[*feed]struct{}{}
 	if cluster != nil {
 		if err := n.joinCluster(*cluster, log); err != nil {
 			return nil, errors.Join(err, endpoint.Close())

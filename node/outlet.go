@@ -1,6 +1,7 @@
 package node
 
 import (
+	"cmp"
 	"math/bits"
 	"sync"
 	"sync/atomic"
@@ -47,8 +48,10 @@ func linkPayloads() (ps payloads) {
 // are: the layer's cache answers requests for what was lost on the link.
 type outlet struct {
 	relay   *relay
+	key     feedKey
 	link    *cascade.Link
 	track   *published
+	feed    *feed // of a track that is passed on; nil for an own one
 	formats [codecCount]format
 	asked   atomic.Uint32 // layers, as bits
 	streams [maxLayers]*outletStream
@@ -64,14 +67,23 @@ type outletStream struct {
 	repair   rtc.Stream
 	repairAt uint16
 	ext      packet.Extensions
-	started  bool
 	packets  uint32
 	octets   uint32
 	credit   int
+
+	// No number may be sent twice under one key, and none twice in turn: see replay.
+	started  bool
+	newest   uint16 // number sent; valid once started
+	held     bool   // packets are not sent as they come: replay will find them in the cache
+	replayed bool   // settled is valid
+	settled  uint16 // up to here a packet that comes late is sent as a retransmission only
 }
 
-func newOutlet(r *relay, link *cascade.Link, t *published, p cascade.Pull) *outlet {
-	o := &outlet{relay: r, link: link, track: t, formats: linkFormats()}
+func newOutlet(r *relay, link *cascade.Link, t *published, f *feed, p *cascade.Pull) *outlet {
+	o := &outlet{
+		relay: r, link: link, track: t, feed: f, formats: linkFormats(),
+		key: feedKey{t.ID, cmp.Or(p.Origin, r.node.id)},
+	}
 	for rank, l := range t.layers {
 		o.streams[rank] = &outletStream{
 			outlet: o, layer: l, credit: maxCredit / 2,
@@ -79,6 +91,16 @@ func newOutlet(r *relay, link *cascade.Link, t *published, p cascade.Pull) *outl
 		}
 	}
 	return o
+}
+
+// renamed reports whether a pull has nothing to do with the outlet any more: it names other SSRCs for all layers.
+func (o *outlet) renamed(p *cascade.Pull) bool {
+	for rank := range o.track.layers {
+		if o.streams[rank].media.SSRC == p.Streams[rank].Media {
+			return false
+		}
+	}
+	return true
 }
 
 // forward implements subscriber.
@@ -92,12 +114,25 @@ func (o *outlet) forward(l *layer, run []*packet.Packet, out *udp.Batch) {
 	defer s.mu.Unlock()
 	sent := 0
 	for _, p := range run {
-		if s.send(t, p, out) {
+		if !s.late(p) && s.send(t, p, out) {
 			sent++
 		}
 	}
 	o.relay.node.count.sent.Add(sent)
 }
+
+// late reports whether a packet is not to be sent as it comes. mu is held.
+func (s *outletStream) late(p *packet.Packet) bool {
+	if !s.replayed {
+		return s.held
+	}
+	ahead := packet.SeqDiff(p.Sequence, s.settled)
+	s.replayed = ahead < settledFor
+	return s.held || ahead <= 0
+}
+
+// settledFor is how many packets behind a replay no packet in front of it is expected any more.
+const settledFor = 4096
 
 // send writes one packet into the batch. mu is held.
 func (s *outletStream) send(t *rtc.Transport, p *packet.Packet, out *udp.Batch) bool {
@@ -112,7 +147,9 @@ func (s *outletStream) send(t *rtc.Transport, p *packet.Packet, out *udp.Batch) 
 	if bytes == 0 {
 		return false
 	}
-	s.started = true
+	if !s.started || packet.SeqLess(s.newest, p.Sequence) {
+		s.started, s.newest = true, p.Sequence
+	}
 	s.credit = min(s.credit+1, maxCredit)
 	s.packets++
 	s.octets += uint32(n - head)
@@ -158,6 +195,7 @@ func (s *outletStream) resend(seq uint16, _ int64, out *udp.Batch) bool {
 	s.repairAt++
 	bytes := t.Send(out, &s.repair, buf, head, n)
 	s.outlet.relay.sent.Add(uint64(bytes))
+	s.outlet.relay.resent.Add(1)
 	return bytes != 0
 }
 
@@ -165,40 +203,64 @@ func (s *outletStream) resend(seq uint16, _ int64, out *udp.Batch) bool {
 func (s *outletStream) refresh(now int64) { s.layer.requestKeyframe(now) }
 
 // wants implements subscriber.
-func (o *outlet) wants(*published) uint8 { return uint8(o.asked.Load()) }
+func (o *outlet) wants(*published) (bits uint8, viewer bool) { return uint8(o.asked.Load()), false }
 
 // waitsFor implements subscriber: the node at the other end asks for what its own subscribers wait for.
 func (o *outlet) waitsFor(*layer) bool { return false }
 
-// show changes the layers that are sent, and has the publisher begin the new ones with a keyframe.
-func (o *outlet) show(layers uint8, now int64) {
-	for _, begun := range o.ask(layers) {
-		if begun.track.Kind == Video {
-			begun.requestKeyframe(now)
+// show changes the layers that are sent. Those that begin go on behind what the other node has, else at a keyframe that has
+// just gone by; else the publisher is asked for one.
+func (o *outlet) show(p *cascade.Pull, now int64) {
+	o.rename(p)
+	begin := p.Layers &^ uint8(o.asked.Load())
+	for rank := range o.track.layers {
+		if begin&(1<<rank) != 0 {
+			o.streams[rank].hold()
+		}
+	}
+	o.ask(p.Layers)
+	for rank, l := range o.track.layers {
+		if begin&(1<<rank) != 0 && !o.streams[rank].replay(p.Streams[rank].Have, now) && l.track.Kind == Video {
+			l.requestKeyframe(now)
 		}
 	}
 	o.track.room.wakeAll() // the publisher may have to send other layers
 }
 
-// ask changes the layers that are sent, and returns those that begin now.
-func (o *outlet) ask(layers uint8) (begin []*layer) {
+// rename takes new SSRCs for layers that have been off for long.
+func (o *outlet) rename(p *cascade.Pull) {
+	renamed := false
+	for rank := range o.track.layers {
+		s, to := o.streams[rank], p.Streams[rank]
+		s.mu.Lock()
+		if s.media.SSRC != to.Media && to.Media != 0 {
+			renamed = true
+			s.media, s.repair = rtc.Stream{SSRC: to.Media}, rtc.Stream{SSRC: to.Repair}
+			s.started, s.replayed = false, false
+		}
+		s.mu.Unlock()
+	}
+	if renamed {
+		o.relay.mu.Lock()
+		defer o.relay.mu.Unlock()
+		o.relay.relabel()
+	}
+}
+
+// ask changes the layers that are sent.
+func (o *outlet) ask(layers uint8) {
 	layers &= 1<<len(o.track.layers) - 1
-	before := uint8(o.asked.Swap(uint32(layers)))
+	o.asked.Store(uint32(layers))
 	r := o.track.room
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for rank, l := range o.track.layers {
-		switch bit := uint8(1) << rank; {
-		case layers&bit != 0:
+		if layers&(1<<rank) != 0 {
 			l.attach(o)
-			if before&bit == 0 {
-				begin = append(begin, l)
-			}
-		default:
+		} else {
 			l.detach(o)
 		}
 	}
-	return begin
 }
 
 // senderReports passes the publisher's clocks on, unchanged: timestamps are the same on both sides of a link.

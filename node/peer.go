@@ -8,6 +8,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/parley-sfu/parley/cascade"
 	"github.com/parley-sfu/parley/internal/mailbox"
 	"github.com/parley-sfu/parley/internal/packet"
 	"github.com/parley-sfu/parley/internal/rtc"
@@ -65,7 +66,7 @@ func (p *Peer) Connected() {
 	now := p.node.endpoint.Now()
 	for _, s := range p.slotList() {
 		if v := s.state(); v.target != nil && v.current != v.target && s.kind == Video {
-			v.target.requestKeyframe(now)
+			s.start(v.target, now)
 		}
 	}
 	p.tell.Post(p.events.Connected)
@@ -172,8 +173,12 @@ func (p *Peer) withdraw(t *published) {
 	p.in.forget(t)
 	p.room.unpublish(t)
 	t.close()
+	p.node.turnAway(t, cascade.Ended)
 	p.tell.Post(func() { p.events.TrackUnpublished(t.Track) })
 }
+
+// refreshLayer implements publisher.
+func (p *Peer) refreshLayer(l *layer) { p.in.sendPLI(l.ssrc.Load()) }
 
 func (p *Peer) slotList() []*slot { return *p.slots.Load() }
 

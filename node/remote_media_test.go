@@ -32,12 +32,12 @@ func (w *town) pulled(id string) *pull {
 	r := w.nodes["node-b"].relay("node-a")
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.pulls[id]
+	return r.pulls[feedKey{id, "node-a"}]
 }
 
 // crossed counts the packets of each layer of a track that node-a has sent to node-b.
 func (w *town) crossed(id string) (packets [maxLayers]uint32) {
-	o := w.nodes["node-a"].relay("node-b").outlet(id)
+	o := w.nodes["node-a"].relay("node-b").outlet(feedKey{id, "node-a"})
 	if o == nil {
 		return packets
 	}
@@ -90,7 +90,7 @@ func TestClocksAcrossALink(t *testing.T) {
 	w, alice, _, camera := across(t)
 	params := alice.sender.GetParameters()
 	sr := &rtcp.SenderReport{SSRC: uint32(params.Encodings[0].SSRC), NTPTime: 0xe0000000 << 32, RTPTime: 4_000_000_000}
-	l := w.pulled(camera.ID).track.layers[0]
+	l := w.pulled(camera.ID).feed.track.layers[0]
 	var clock *packet.Clock
 	eventually(t, "the report has crossed", func() bool {
 		// Again and again, because the client sends reports of its own.
@@ -111,9 +111,11 @@ func TestClocksAcrossALink(t *testing.T) {
 func TestRepairAcrossALink(t *testing.T) {
 	w, _, _, camera := across(t)
 	p := w.pulled(camera.ID)
-	l, in, ssrc := p.track.layers[0], p.track.in, p.Streams[0].Media
+	l, in, ssrc := p.feed.track.layers[0], p.relay.in, p.Streams[0].Media
 	in.mu.Lock()
+	l.mu.Lock()
 	_, _, highest, _ := l.reception.Report()
+	l.mu.Unlock()
 	lost := uint16(highest) + 1
 	known := in.declared[ssrc]
 	delete(in.declared, ssrc) // an SSRC that nobody expects is lost like on the way
@@ -288,7 +290,7 @@ func TestOnlyWantedLayersCross(t *testing.T) {
 	}
 	wish(0)
 	showing("f")
-	eventually(t, "the lowest is released", func() bool { return w.nodes["node-a"].relay("node-b").outlet(camera.ID).asked.Load() == 4 })
+	eventually(t, "the lowest is released", func() bool { return w.nodes["node-a"].relay("node-b").outlet(feedKey{camera.ID, "node-a"}).asked.Load() == 4 })
 	if got := w.crossed(camera.ID); got[1] != 0 {
 		t.Errorf("packets of the layers: %v", got)
 	}

@@ -21,7 +21,8 @@ type room struct {
 
 	mu     sync.Mutex // guards what follows, every slot's wish, and who is attached to which layer
 	peers  map[string]*Peer
-	tracks []*published // in the order of publication
+	tracks []*published // in the order of publication, each once: the stream that is, or is to be, shown
+	others []*published // streams that are taken over from, and tracks that are only passed on to other nodes
 	order  uint64
 	recent []string // participants who spoke, the latest first
 	loud   []string // track ids of the microphones forwarded where there are more than fit
@@ -59,7 +60,7 @@ func (r *room) remove(p *Peer) {
 	if r.peers[p.id] == p {
 		delete(r.peers, p.id)
 	}
-	for _, t := range r.tracks {
+	for _, t := range slices.Concat(r.tracks, r.others) {
 		for _, l := range t.layers {
 			for _, s := range p.slotList() {
 				l.detach(s)
@@ -80,22 +81,23 @@ func (r *room) everyone() []*Peer {
 	return slices.Collect(maps.Values(r.peers))
 }
 
-// publish adds a track, and lets the worker show it.
-func (r *room) publish(t *published) {
+// watched reports whether anybody here receives anything: who speaks decides what is seen, too.
+func (r *room) watched() bool {
 	r.mu.Lock()
-	r.order++
-	t.order = r.order
-	r.tracks = append(r.tracks, t)
-	r.mu.Unlock()
-	r.wakeAll()
+	defer r.mu.Unlock()
+	for _, p := range r.peers {
+		if len(p.slotList()) > 0 {
+			return true
+		}
+	}
+	return false
 }
 
-// unpublish takes a track away.
-func (r *room) unpublish(t *published) {
+// carried returns all streams of this moment, also those that nobody here is shown.
+func (r *room) carried() []*published {
 	r.mu.Lock()
-	r.tracks = slices.DeleteFunc(r.tracks, func(o *published) bool { return o == t })
-	r.mu.Unlock()
-	r.wakeAll()
+	defer r.mu.Unlock()
+	return slices.Concat(r.tracks, r.others)
 }
 
 // published returns the tracks of this moment.

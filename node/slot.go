@@ -92,18 +92,24 @@ func (s *slot) forward(l *layer, run []*packet.Packet, out *udp.Batch) {
 	defer s.mu.Unlock()
 	sent := 0
 	for _, p := range run {
-		if l != s.current && !s.begin(l, p) {
-			continue
-		}
-		if p.PayloadLen == 0 {
-			s.rewriter.Skip(p)
-			continue
-		}
-		if o, ok := s.rewriter.Rewrite(p); ok && s.send(l, p, o, out) {
+		if s.forwardLocked(l, p, out) {
 			sent++
 		}
 	}
 	s.peer.node.count.sent.Add(sent)
+}
+
+// forwardLocked sends one packet, and reports whether it did.
+func (s *slot) forwardLocked(l *layer, p *packet.Packet, out *udp.Batch) bool {
+	if l != s.current && !s.begin(l, p) {
+		return false
+	}
+	if p.PayloadLen == 0 {
+		s.rewriter.Skip(p)
+		return false
+	}
+	o, ok := s.rewriter.Rewrite(p)
+	return ok && s.send(l, p, o, out)
 }
 
 // begin switches to l if that is what the slot waits for and p is a place where a decoder can start.
@@ -115,7 +121,7 @@ func (s *slot) begin(l *layer, p *packet.Packet) bool {
 		return false
 	}
 	hint := packet.TimestampHint{ClockRate: l.track.clockRate()}
-	if s.current != nil && s.current.track == l.track {
+	if s.current != nil && s.current.track.ID == l.track.ID {
 		if previous, next := s.current.clock.Load(), l.clock.Load(); previous != nil && next != nil {
 			hint = packet.Align(*previous, *next, p.Timestamp)
 		}
@@ -219,12 +225,12 @@ type showing struct {
 }
 
 // show says what the slot is to show from now on: a layer of a track, nothing of a track (paused), or nothing at all. It
-// reports whether a keyframe is needed for that.
-func (s *slot) show(t *published, best, target *layer) (needsKeyframe bool) {
+// reports whether a keyframe is needed for that. Before is the stream that t takes over from, if any: it may be shown until then.
+func (s *slot) show(t, before *published, best, target *layer) (needsKeyframe bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.bound, s.best, s.target = t, best, target
-	if s.current != nil && (target == nil || s.current.track != t) {
+	if c := s.current; c != nil && (target == nil || c.track != t && c.track != before) {
 		s.current = nil
 	}
 	return target != nil && s.current != target && s.kind == Video

@@ -29,9 +29,11 @@ func (n *Node) tick(ctx context.Context) {
 		now := n.endpoint.Now()
 		sources := map[*ingress]struct{}{}
 		for _, r := range n.snapshot() {
-			tracks := r.published()
+			tracks := r.carried()
 			for _, t := range tracks {
-				sources[t.in] = struct{}{}
+				if p, here := t.sender.(*Peer); here {
+					sources[p.in] = struct{}{}
+				}
 			}
 			r.tick(tracks, count, now)
 		}
@@ -40,6 +42,9 @@ func (n *Node) tick(ctx context.Context) {
 		}
 		for _, r := range n.relayList() {
 			r.tick(count, now)
+		}
+		if count%reviewTicks == 0 {
+			n.reviewFeeds(count%reportTicks == 0, now)
 		}
 	}
 }
@@ -64,7 +69,7 @@ func (r *room) tick(tracks []*published, count uint64, now int64) {
 		}
 	}
 	if count%levelTicks == 0 {
-		r.listen(tracks, now)
+		r.listen(r.published(), now)
 	}
 	if count%reviewTicks == 0 {
 		r.review(tracks, now)
@@ -94,6 +99,7 @@ func (r *room) review(tracks []*published, now int64) {
 			}
 		}
 	}
+	r.settle(now)
 	r.tellWanted(now)
 }
 
@@ -142,7 +148,11 @@ func (r *room) listen(tracks []*published, now int64) {
 		}
 		microphones++
 		open[t.ID] = struct{}{}
-		if level, voice, ok := t.level.take(); ok {
+		level, voice, ok := t.level.take()
+		if before := r.predecessor(t); !ok && before != nil {
+			level, voice, ok = before.level.take()
+		}
+		if ok {
 			r.speakers.Update(t.ID, level, voice, now)
 		}
 	}

@@ -137,6 +137,14 @@ func (c *Cache) LastKeyframe() (seq uint16, ok bool) {
 	return c.keyStart, c.keyed
 }
 
+// Window returns the numbers between which packets may be stored, the newest included; ok is false before the first came.
+// oldest is one behind newest when everything has expired.
+func (c *Cache) Window() (oldest, newest uint16, ok bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.oldest, c.highest, c.started
+}
+
 // EachFrom calls f in order for the cached packets from seq to the newest, as far as f returns true. Packets that come
 // meanwhile are included. f holds no lock and may use the cache; it must retain a packet that it keeps.
 func (c *Cache) EachFrom(seq uint16, f func(*Packet) bool) {

@@ -1,0 +1,131 @@
+package node
+
+import (
+	"time"
+
+	"github.com/parley-sfu/parley/internal/packet"
+	"github.com/parley-sfu/parley/internal/udp"
+)
+
+// Who begins to show a layer need not wait for its next keyframe where one has just gone by: it gets the cached packets from
+// there on in one burst, and nobody has to send a keyframe for it.
+
+const (
+	// freshFor is how old a keyframe may be that a picture begins with.
+	freshFor = 500 * time.Millisecond
+
+	// maxBurst bounds the packets sent at once.
+	maxBurst = 256
+)
+
+// start has the slot begin with a layer, from the cache or with a keyframe that is asked for.
+func (s *slot) start(l *layer, now int64) {
+	if !s.catchUp(l, now) && s.waitsFor(l) {
+		l.requestKeyframe(now)
+	}
+}
+
+// catchUp lets a slot that shows nothing begin with a keyframe that has just gone by. A slot that shows a layer of the same
+// track would jump back in time.
+func (s *slot) catchUp(l *layer, now int64) bool {
+	from, ok := l.recent(now)
+	if !ok || !s.peer.transport.Ready() {
+		return false
+	}
+	out := s.peer.node.takeBatch()
+	defer s.peer.node.giveBatch(out)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.current != nil || s.target != l || s.formats[l.format.Load()].pt == 0 {
+		return false
+	}
+	sent := 0
+	l.cache.EachFrom(from, func(p *packet.Packet) bool {
+		if s.forwardLocked(l, p, out) {
+			sent++
+		}
+		return sent < maxBurst
+	})
+	s.peer.node.count.sent.Add(sent)
+	return s.current == l
+}
+
+// recent finds a fresh keyframe behind which no packet is missing.
+func (l *layer) recent(now int64) (from uint16, ok bool) {
+	from, ok = l.cache.LastKeyframe()
+	if !ok || l.track.muted.Load() || l.track.Kind != Video {
+		return 0, false
+	}
+	_, newest, _ := l.cache.Window()
+	age, count := int64(0), 0
+	l.cache.EachFrom(from, func(p *packet.Packet) bool {
+		if count == 0 {
+			age = now - p.Arrival
+		}
+		count++
+		return count <= maxBurst
+	})
+	return from, age <= int64(freshFor) && count <= maxBurst && count > packet.SeqDiff(newest, from)
+}
+
+// hold has packets wait for replay, which must follow.
+func (s *outletStream) hold() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.held = true
+}
+
+// replay sends what the cache has: behind what the other node has already, which is 1 less than have, or from a fresh
+// keyframe on. It reports whether the layer goes on from there; otherwise it begins with what comes next.
+func (s *outletStream) replay(have uint32, now int64) bool {
+	out := s.outlet.relay.node.takeBatch()
+	defer s.outlet.relay.node.giveBatch(out)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	defer func() { s.held = false }()
+	from, ok := s.from(have, now)
+	if !ok {
+		_, newest, any := s.layer.cache.Window()
+		s.replayed, s.settled = any, newest // what waited meanwhile stays in the cache, where it can be asked for
+		return false
+	}
+	sent, last := 0, from-1
+	t := s.outlet.link.Transport()
+	s.layer.cache.EachFrom(from, func(p *packet.Packet) bool {
+		if (!s.started || packet.SeqLess(s.newest, p.Sequence)) && s.send(t, p, out) {
+			sent++
+		}
+		last = p.Sequence
+		return true
+	})
+	s.replayed, s.settled = true, last
+	s.outlet.relay.node.count.sent.Add(sent)
+	return true
+}
+
+// from is where a replay begins. mu is held.
+func (s *outletStream) from(have uint32, now int64) (seq uint16, ok bool) {
+	if have == 0 {
+		seq, ok = s.layer.recent(now)
+		return seq, ok && (!s.started || packet.SeqLess(s.newest, seq))
+	}
+	oldest, newest, any := s.layer.cache.Window()
+	if !any {
+		return uint16(have), true // the layer does not come yet; it was asked for with the same words
+	}
+	behind := packet.SeqDiff(newest, uint16(have-1))
+	return uint16(have), behind <= maxBurst && behind > -maxBurst && !packet.SeqLess(uint16(have), oldest)
+}
+
+// takeBatch and giveBatch lend a batch to whoever sends packets that no reader brought.
+func (n *Node) takeBatch() *udp.Batch {
+	if b, ok := n.batches.Get().(*udp.Batch); ok {
+		return b
+	}
+	return n.endpoint.NewBatch()
+}
+
+func (n *Node) giveBatch(b *udp.Batch) {
+	_ = b.Flush() // the only error is that the socket is closed
+	n.batches.Put(b)
+}
