@@ -25,6 +25,7 @@ type feed struct {
 	now    *pull             // nil while nothing is wanted, or nobody can be asked
 	next   *pull             // takes over from now when its packets come
 	have   [maxLayers]uint32 // what those have of a layer whom it is passed on to, as in cascade.Stream; for one that begins here
+	ready  map[string]int64  // when a node was last asked to be ready, in case that it is needed
 	ended  int64             // when the stream was said to be over; 0 before
 	closed bool
 }
@@ -47,6 +48,9 @@ type pull struct {
 const (
 	// takeoverFor bounds how long a better parent may take to send its first packet.
 	takeoverFor = 2 * time.Second
+
+	// readyFor is how long a node that was asked to be ready is taken to be.
+	readyFor = 10 * time.Second
 
 	// staleFor is how long a layer must have been off to begin under new SSRCs: before half of all sequence numbers can have
 	// gone by unseen, after which both ends of a link would no longer agree on the rollover counter (RFC 3711).
@@ -135,7 +139,31 @@ func (f *feed) reviewLocked(parents []string, relays map[string]*relay, now int6
 	f.active.Store(f.now)
 	f.wishLocked(f.now, layers, now)
 	f.wishLocked(f.next, layers, now)
+	f.readyLocked(parents, relays, now)
 	return true
+}
+
+// readyLocked asks the parents that would be next to have a link to the origin: a pull of nothing.
+func (f *feed) readyLocked(parents []string, relays map[string]*relay, now int64) {
+	for _, id := range parents {
+		link := relays[id].current()
+		if id == f.origin || link == nil || relays[id].in == f.source() || f.ready[id] != 0 && now-f.ready[id] < int64(readyFor) {
+			continue
+		}
+		if f.ready == nil {
+			f.ready = map[string]int64{}
+		}
+		f.ready[id] = now
+		relays[id].send(&pull{link: link, Pull: cascade.Pull{Group: f.track.room.id, Track: f.track.ID, Origin: f.origin}})
+	}
+}
+
+// source is where packets come in now, or nil. mu is held.
+func (f *feed) source() *ingress {
+	if f.now == nil {
+		return nil
+	}
+	return f.now.relay.in
 }
 
 // over reports whether nothing more will come of a pull.

@@ -20,9 +20,10 @@ type Node struct {
 	log      *slog.Logger
 	count    counters
 
-	links   *cascade.Manager // nil for a node on its own
-	tree    Tree
-	batches sync.Pool // for packets that no reader brought
+	links     *cascade.Manager // nil for a node on its own
+	directory cascade.Directory
+	tree      Tree
+	batches   sync.Pool // for packets that no reader brought
 
 	mu      sync.Mutex
 	rooms   map[string]*room

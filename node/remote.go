@@ -33,7 +33,7 @@ const maxParents = 4
 func (n *Node) Fingerprint() rtc.Fingerprint { return n.endpoint.Fingerprint() }
 
 func (n *Node) joinCluster(c Cluster, log *slog.Logger) (err error) {
-	n.id, n.tree = c.NodeID, c.Tree
+	n.id, n.tree, n.directory = c.NodeID, c.Tree, c.Directory
 	n.links, err = cascade.New(c.NodeID, c.Links, n.endpoint, c.Directory, c.Introducer,
 		func(peer string) cascade.Handler { return n.relay(peer) }, log)
 	return err

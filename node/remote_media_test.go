@@ -290,7 +290,9 @@ func TestOnlyWantedLayersCross(t *testing.T) {
 	}
 	wish(0)
 	showing("f")
-	eventually(t, "the lowest is released", func() bool { return w.nodes["node-a"].relay("node-b").outlet(feedKey{camera.ID, "node-a"}).asked.Load() == 4 })
+	eventually(t, "the lowest is released", func() bool {
+		return w.nodes["node-a"].relay("node-b").outlet(feedKey{camera.ID, "node-a"}).asked.Load() == 4
+	})
 	if got := w.crossed(camera.ID); got[1] != 0 {
 		t.Errorf("packets of the layers: %v", got)
 	}

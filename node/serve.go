@@ -26,6 +26,9 @@ func (r *relay) Pulled(l *cascade.Link, p cascade.Pull) {
 		}
 	}
 	if o == nil {
+		if p.Layers == 0 && r.node.knows(p.Origin) {
+			r.node.relay(p.Origin).need(r.node.endpoint.Now())
+		}
 		return
 	}
 	o.show(&p, r.node.endpoint.Now())
@@ -157,6 +160,7 @@ func (n *Node) own(roomID, track string) *published {
 
 // transit finds a track of another node that is to be passed on, or begins to pull it for that.
 func (n *Node) transit(peer string, p *cascade.Pull) (*feed, cascade.Reason) {
+	known := n.knows(p.Origin)
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	f := n.feeds[feedKey{p.Track, p.Origin}]
@@ -165,7 +169,7 @@ func (n *Node) transit(peer string, p *cascade.Pull) (*feed, cascade.Reason) {
 		return nil, cascade.Unreachable
 	case f == nil:
 		t, ok := trackOf(p)
-		if !ok || len(n.feeding) >= maxTransit && n.transitsLocked() >= maxTransit {
+		if !ok || !known || len(n.feeding) >= maxTransit && n.transitsLocked() >= maxTransit {
 			return nil, cascade.Unreachable
 		}
 		f = n.feedLocked(p.Group, t, p.Origin)
@@ -177,6 +181,15 @@ func (n *Node) transit(peer string, p *cascade.Pull) (*feed, cascade.Reason) {
 		return nil, why
 	}
 	return f, ""
+}
+
+// knows reports whether there is another node of a name.
+func (n *Node) knows(id string) bool {
+	if id == "" || id == n.id {
+		return false
+	}
+	_, ok := n.directory.Lookup(id)
+	return ok
 }
 
 func (n *Node) transitsLocked() (count int) {

@@ -51,6 +51,11 @@ func Gateway(room, region string, nodes []Node) (Node, bool) {
 	return first(room, with(RoleMedia, in(region, nodes)))
 }
 
+// Gateways returns the nodes of a region that can be a room's gateway, the one that is to be first.
+func Gateways(room, region string, nodes []Node) []Node {
+	return Rank(room, with(RoleMedia, in(region, nodes)))
+}
+
 func first(room string, nodes []Node) (Node, bool) {
 	if len(nodes) == 0 {
 		return Node{}, false

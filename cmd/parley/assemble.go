@@ -55,7 +55,7 @@ func assemble(ctx context.Context, cfg Config, http net.Listener, log *slog.Logg
 	var others *node.Cluster
 	if cfg.Cluster.Listen != "" {
 		p.cluster = newCluster(id, p.bus, log)
-		others = &node.Cluster{NodeID: id, Links: cfg.Links, Directory: p.cluster, Introducer: p.cluster}
+		others = &node.Cluster{NodeID: id, Links: cfg.Links, Directory: p.cluster, Introducer: p.cluster, Tree: p.cluster}
 	}
 	if p.node, err = node.New(cfg.Node, speakers, others, log); err != nil {
 		return nil, err

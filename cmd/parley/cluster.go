@@ -22,11 +22,12 @@ const drainSubject = "parley.drain." // + node
 const linkSubject = "parley.link." // + node
 
 // cluster ties gossip, the bus and the SFU together: gossip knows where a node is, the bus carries the introduction, and
-// from then on the link is the SFU's own. It implements cascade.Directory and cascade.Introducer.
+// from then on the link is the SFU's own. It implements cascade.Directory, cascade.Introducer and node.Tree.
 type cluster struct {
 	id        string
 	bus       *bus.Bus
 	gossip    *placement.Cluster
+	tree      *tree // nil before join
 	node      *node.Node
 	log       *slog.Logger
 	occupancy func() map[string]int // people by meeting on this node; set before run
@@ -48,8 +49,12 @@ func (c *cluster) join(self placement.Node, n *node.Node, cfg Config, log *slog.
 	if c.gossip, err = placement.New(cfg.Cluster, self, log); err != nil {
 		return nil, err
 	}
+	c.tree = newTree(self.ID, c.gossip)
 	return placement.NewLocator(cfg.Geo, c.gossip.Nodes)
 }
+
+// Parents implements node.Tree.
+func (c *cluster) Parents(room, origin string) []string { return c.tree.Parents(room, origin) }
 
 // run gossips and answers the other nodes until ctx ends.
 func (c *cluster) run(ctx context.Context) error {
