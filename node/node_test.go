@@ -20,6 +20,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 type events struct {
 	mu        sync.Mutex
 	slots     []Slot
+	before    [][]Slot // what slots was
 	wanted    map[string][]string
 	changed   chan struct{}
 	connected chan struct{}
@@ -41,7 +42,7 @@ func (e *events) note(f func()) {
 }
 
 func (e *events) TrackUnpublished(Track) {}
-func (e *events) SlotsChanged(s []Slot)  { e.note(func() { e.slots = s }) }
+func (e *events) SlotsChanged(s []Slot)  { e.note(func() { e.slots, e.before = s, append(e.before, s) }) }
 func (e *events) LayersWanted(id string, l []string) {
 	e.note(func() { e.wanted[id] = l })
 }
@@ -103,6 +104,7 @@ type client struct {
 	events *events
 	media  chan *rtp.Packet
 	sender *webrtc.RTPSender
+	former []Track // what the participant published over an earlier connection
 }
 
 // how a client differs from the usual.
@@ -199,7 +201,7 @@ func (c *client) offerWith(change func(string) string) {
 	if err := c.pc.SetLocalDescription(offer); err != nil {
 		c.t.Fatal(err)
 	}
-	answer, err := c.peer.Offer(c.t.Context(), Offer{SDP: change(offer.SDP)})
+	answer, err := c.peer.Offer(c.t.Context(), Offer{SDP: change(offer.SDP), Former: c.former})
 	if err != nil {
 		c.t.Fatal(err)
 	}

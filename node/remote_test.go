@@ -80,7 +80,7 @@ func TestOneRoomOnTwoNodes(t *testing.T) {
 // eventually waits for what no event tells.
 func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	deadline := time.After(5 * time.Second)
+	deadline := time.After(15 * time.Second)
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 	for !ok() {
