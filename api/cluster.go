@@ -66,7 +66,27 @@ type ClusterLink struct {
 	Up            bool   `json:"up"`
 	SentBytes     uint64 `json:"sent_bytes"` // over the link's life
 	ReceivedBytes uint64 `json:"received_bytes"`
+
+	Role             LinkRole `json:"role"`              // what the peer is to the node
+	RTT              float64  `json:"rtt_ms"`            // to the peer and back, in milliseconds; 0 while it is not known
+	PulledTracks     int      `json:"pulled_tracks"`     // that the node has from the peer
+	PulledLayers     int      `json:"pulled_layers"`     // likewise
+	ServedTracks     int      `json:"served_tracks"`     // that the peer has from the node
+	ServedLayers     int      `json:"served_layers"`     // likewise
+	RequestedPackets uint64   `json:"requested_packets"` // lost on their way to the node, and asked for again
+	ResentPackets    uint64   `json:"resent_packets"`    // lost on their way to the peer, and sent again
 }
+
+// LinkRole says which way tracks go over a link.
+type LinkRole string
+
+// What the peer of a link can be to the node.
+const (
+	LinkParent  LinkRole = "parent"  // tracks come from it
+	LinkChild   LinkRole = "child"   // tracks go to it
+	LinkBoth    LinkRole = "both"    // tracks of different participants go both ways
+	LinkStandby LinkRole = "standby" // nothing goes either way
+)
 
 // nodesView is the whole cluster.
 type nodesView struct {

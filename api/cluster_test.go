@@ -85,8 +85,11 @@ func twoNodes() *fakeCluster {
 			{MeetingID: "mtg_" + strings.Repeat("a", 26), Node: "n1", Participants: 7},
 		},
 		links: []ClusterLink{
-			{Node: "n2", Peer: "n1", Region: "eu"},
-			{Node: "n1", Peer: "n2", Region: "us", Up: true, SentBytes: 1 << 40, ReceivedBytes: 1},
+			{Node: "n2", Peer: "n1", Region: "eu", Role: LinkStandby},
+			{
+				Node: "n1", Peer: "n2", Region: "us", Up: true, SentBytes: 1 << 40, ReceivedBytes: 1, Role: LinkBoth, RTT: 80.5,
+				PulledTracks: 2, PulledLayers: 3, ServedTracks: 1, ServedLayers: 1, RequestedPackets: 7, ResentPackets: 1,
+			},
 		},
 	}
 }

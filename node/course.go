@@ -15,9 +15,15 @@ import (
 // more than two links.
 type course struct {
 	self, origin string
-	serving      int              // nodes that the track is passed on to
-	pause        int64            // nobody is asked before: the track is not there
-	avoid        map[string]int64 // by node: not to be asked before
+	leaves       []string           // nodes that the track is passed on to
+	pause        int64              // nobody is asked before: the track is not there
+	avoid        map[string]refusal // by node
+}
+
+// refusal is what a node would not serve.
+type refusal struct {
+	until int64 // the node is not to be asked before
+	times int   // in a row
 }
 
 // reach is how another node can be reached.
@@ -33,8 +39,9 @@ const (
 	// endedFor is how long a track is not asked for that was not there: it may have been announced before it was.
 	endedFor = 200 * time.Millisecond
 
-	// refusedFor is how long a node is not asked that would not serve a track.
-	refusedFor = time.Second
+	// refusedFor is how long a node is not asked that would not serve a track; the time doubles up to maxDoublings times.
+	refusedFor   = time.Second
+	maxDoublings = 4
 
 	// steadyFor is how long a better parent must have been there before it takes over.
 	steadyFor = 5 * time.Second
@@ -42,7 +49,7 @@ const (
 
 // allowed are the parents that may be pulled from, best first.
 func (c *course) allowed(parents []string) []string {
-	if c.serving > 0 {
+	if len(c.leaves) > 0 {
 		return []string{c.origin}
 	}
 	return parents
@@ -54,7 +61,7 @@ func (c *course) choose(parents []string, to func(string) reach, now int64) stri
 		return ""
 	}
 	for _, p := range c.allowed(parents) {
-		if now < c.avoid[p] {
+		if now < c.avoid[p].until {
 			continue
 		}
 		switch to(p) {
@@ -75,7 +82,7 @@ func (c *course) better(present string, parents []string, steady func(string) bo
 		if p == present {
 			return ""
 		}
-		if now >= c.avoid[p] && steady(p) {
+		if now >= c.avoid[p].until && steady(p) {
 			return p
 		}
 	}
@@ -89,15 +96,24 @@ func (c *course) refused(parent string, why cascade.Reason, now int64) {
 		return
 	}
 	if c.avoid == nil {
-		c.avoid = map[string]int64{}
+		c.avoid = map[string]refusal{}
 	}
-	c.avoid[parent] = now + int64(refusedFor)
+	times := c.avoid[parent].times
+	c.avoid[parent] = refusal{now + int64(refusedFor)<<min(times, maxDoublings), times + 1}
+}
+
+// served notes that a parent does.
+func (c *course) served(parent string) { delete(c.avoid, parent) }
+
+// path is what a pull says of where the packets go: a leaf stands for all of them.
+func (c *course) path() []string {
+	return append([]string{c.self}, c.leaves[:min(len(c.leaves), cascade.MaxHops-1)]...)
 }
 
 // stranded reports whether those whom the track is passed on to must look elsewhere, because it does not come from the
 // origin.
 func (c *course) stranded(to func(string) reach, now int64) bool {
-	return c.serving > 0 && (now < c.avoid[c.origin] || to(c.origin) == cut)
+	return len(c.leaves) > 0 && (now < c.avoid[c.origin].until || to(c.origin) == cut)
 }
 
 // admit decides whether the track is passed on to a node that pulls it from here. The path is what the pull says; present
@@ -109,9 +125,13 @@ func (c *course) admit(present, from string, path []string) (why cascade.Reason,
 	case len(path) >= cascade.MaxHops, present != "" && present != c.origin:
 		return cascade.TooFar, false
 	}
-	c.serving++
+	c.leaves = append(c.leaves, from)
 	return "", true
 }
 
 // release ends what admit began.
-func (c *course) release() { c.serving-- }
+func (c *course) release(leaf string) {
+	if i := slices.Index(c.leaves, leaf); i >= 0 {
+		c.leaves = slices.Delete(c.leaves, i, i+1)
+	}
+}

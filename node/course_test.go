@@ -56,7 +56,7 @@ func (f *forest) post(from, to int, l letter) {
 // review is feed.review.
 func (f *forest) review(i int) {
 	t := f.nodes[i]
-	if i == 0 || (!t.wanted && t.serving == 0) {
+	if i == 0 || (!t.wanted && len(t.leaves) == 0) {
 		if i != 0 && t.parent >= 0 {
 			f.post(i, t.parent, letter{end: true})
 			t.parent = -1
@@ -80,7 +80,7 @@ func (f *forest) review(i int) {
 			f.post(i, t.parent, letter{end: true})
 		}
 		t.parent = f.index(next)
-		f.post(i, t.parent, letter{pull: true, path: []string{t.self}})
+		f.post(i, t.parent, letter{pull: true, path: t.path()})
 	}
 }
 
@@ -102,7 +102,7 @@ func (f *forest) deliver(from, to int) {
 			present = f.nodes[t.parent].self
 		}
 		if t.serves[from] {
-			t.release()
+			t.release(f.nodes[from].self)
 			delete(t.serves, from)
 		}
 		if why, ok := t.admit(present, f.nodes[from].self, l.path); ok {
@@ -113,7 +113,7 @@ func (f *forest) deliver(from, to int) {
 		f.review(to)
 	case l.end:
 		if t.serves[from] && to != 0 {
-			t.release()
+			t.release(f.nodes[from].self)
 		}
 		delete(t.serves, from)
 		f.review(to)

@@ -43,6 +43,7 @@ type pull struct {
 	refused bool
 	off     [maxLayers]int64 // when a layer was last given up; 0 for one that never was
 	seen    atomic.Int64     // when its latest packet came; 0 before
+	sent    atomic.Uint32    // the layers last asked for, as bits
 }
 
 const (
@@ -181,6 +182,7 @@ func (f *feed) takeOverLocked(now int64) {
 	switch {
 	case f.now == nil, next.seen.Load() != 0, silent && waited > int64(takeoverFor/2):
 		f.end(f.now)
+		f.course.served(next.relay.peer)
 		f.now, f.next = next, nil
 	case waited > int64(takeoverFor):
 		f.course.refused(next.relay.peer, cascade.Unreachable, now)
@@ -201,7 +203,7 @@ func (f *feed) beginLocked(r *relay, layers uint8, now int64) *pull {
 	p.Pull = cascade.Pull{
 		Group: f.track.room.id, Track: f.track.ID, Layers: layers,
 		Origin: f.origin, Participant: f.track.ParticipantID, Source: string(f.track.Source), RIDs: f.track.Layers,
-		Path: []string{f.node.id},
+		Path: f.course.path(),
 	}
 	r.in.expect(p, f.track.layers)
 	for rank, l := range f.track.layers {
@@ -322,17 +324,17 @@ func (f *feed) waits() bool {
 }
 
 // release ends what admit began.
-func (f *feed) release() {
+func (f *feed) release(leaf string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.course.release()
+	f.course.release(leaf)
 }
 
 // idle closes a feed that nobody needs, and reports whether it did.
 func (f *feed) idle() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.course.serving > 0 || f.wanted.Load() != 0 {
+	if len(f.course.leaves) > 0 || f.wanted.Load() != 0 {
 		return false
 	}
 	f.closed = true

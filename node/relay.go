@@ -1,7 +1,6 @@
 package node
 
 import (
-	"cmp"
 	"maps"
 	"slices"
 	"sync"
@@ -153,6 +152,7 @@ func (r *relay) remove(p *pull) {
 
 // send tells the other node what is wanted of a track. The feed's mutex is held.
 func (r *relay) send(p *pull) {
+	p.sent.Store(uint32(p.Layers))
 	if err := p.link.Send(p.Pull); err != nil {
 		r.node.log.Debug("pull", "peer_node", r.peer, "error", err)
 	}
@@ -160,13 +160,28 @@ func (r *relay) send(p *pull) {
 
 // Gone implements cascade.Handler.
 func (r *relay) Gone(l *cascade.Link, g cascade.Gone) {
-	r.mu.Lock()
-	p := r.pulls[feedKey{g.Track, cmp.Or(g.Origin, r.peer)}]
-	r.mu.Unlock()
-	if p != nil && p.link == l {
-		r.node.log.Debug("a pull is not served", "peer_node", r.peer, "track", g.Track, "reason", g.Reason)
-		p.feed.turnedDown(p, g.Reason, r.node.endpoint.Now())
+	for _, p := range r.refused(g) {
+		why := g.Reason
+		if g.Origin == "" && p.feed.origin != r.peer {
+			why = cascade.Unreachable // an older node: it has only tracks of its own
+		}
+		if p.link == l {
+			r.node.log.Debug("a pull is not served", "peer_node", r.peer, "track", g.Track, "reason", why)
+			p.feed.turnedDown(p, why, r.node.endpoint.Now())
+		}
 	}
+}
+
+// refused returns the pulls that a Gone means.
+func (r *relay) refused(g cascade.Gone) (pulls []*pull) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for key, p := range r.pulls {
+		if key.track == g.Track && (g.Origin == "" || g.Origin == key.origin) {
+			pulls = append(pulls, p)
+		}
+	}
+	return pulls
 }
 
 // tick asks for what was lost on the link and passes clocks on.

@@ -88,7 +88,7 @@ func (n *Node) MuteRemote(track string, muted bool) {
 
 // feedLocked returns the feed of a track from an origin, which it makes when there is none.
 func (n *Node) feedLocked(roomID string, t Track, origin string) *feed {
-	if f := n.feeds[feedKey{t.ID, origin}]; f != nil {
+	if f := n.feeds[feedKey{t.ID, origin}]; f != nil && f.track.room.id == roomID && f.track.is(t) {
 		return f
 	}
 	r := n.rooms[roomID]
@@ -101,6 +101,11 @@ func (n *Node) feedLocked(roomID string, t Track, origin string) *feed {
 	n.feeding[f] = struct{}{}
 	r.remotes++
 	return f
+}
+
+// is reports whether the stream carries a track as it is described.
+func (t *published) is(o Track) bool {
+	return t.ID == o.ID && t.ParticipantID == o.ParticipantID && t.Source == o.Source && slices.Equal(t.Layers, o.Layers)
 }
 
 // reviewFeeds looks at all feeds again, at those only that have something to change unless all is set, and closes those

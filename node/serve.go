@@ -89,7 +89,7 @@ func (r *relay) open(o *outlet) (*outlet, cascade.Reason) {
 		return o, ""
 	}
 	if o.feed != nil {
-		o.feed.release()
+		o.feed.release(r.peer)
 	}
 	return nil, cascade.Unreachable
 }
@@ -107,7 +107,7 @@ func (r *relay) drop(o *outlet) {
 	o.ask(0)
 	o.track.room.wakeAll()
 	if o.feed != nil {
-		o.feed.release()
+		o.feed.release(r.peer)
 	}
 }
 

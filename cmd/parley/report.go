@@ -1,12 +1,15 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/parley-sfu/parley/api"
+	"github.com/parley-sfu/parley/node"
 )
 
 // reportSubject is where a node answers what it carries.
@@ -31,7 +34,10 @@ func (c *cluster) Rooms(ctx context.Context) (rooms []api.ClusterRoom, silent []
 func (c *cluster) Links(ctx context.Context) (links []api.ClusterLink, silent []string) {
 	reports, silent := c.gather(ctx)
 	for _, r := range reports {
-		links = append(links, r.Links...)
+		for _, l := range r.Links {
+			l.Role = cmp.Or(l.Role, api.LinkStandby) // an older node does not say
+			links = append(links, l)
+		}
 	}
 	return links, silent
 }
@@ -46,9 +52,24 @@ func (c *cluster) own() report {
 		peer, _ := c.gossip.Lookup(l.Peer)
 		r.Links = append(r.Links, api.ClusterLink{
 			Node: c.id, Peer: l.Peer, Region: peer.Region, Up: l.Up, SentBytes: l.Sent, ReceivedBytes: l.Received,
+			Role: roleOf(l), RTT: float64(l.RTT) / float64(time.Millisecond), PulledTracks: l.PulledTracks, PulledLayers: l.PulledLayers,
+			ServedTracks: l.ServedTracks, ServedLayers: l.ServedLayers, RequestedPackets: l.Requested, ResentPackets: l.Resent,
 		})
 	}
 	return r
+}
+
+// roleOf says which way tracks go over a link.
+func roleOf(l node.LinkStats) api.LinkRole {
+	switch pulls, serves := l.PulledTracks > 0, l.ServedTracks > 0; {
+	case pulls && serves:
+		return api.LinkBoth
+	case pulls:
+		return api.LinkParent
+	case serves:
+		return api.LinkChild
+	}
+	return api.LinkStandby
 }
 
 // gather asks all nodes at once what they carry.
