@@ -243,6 +243,7 @@ func (t *published) tellWanted(heard bool, now int64) {
 	}
 	t.toldMu.Lock()
 	defer t.toldMu.Unlock()
+	t.demand.Store(uint32(wanted))
 	for rank := range t.layers {
 		if bit := uint8(1) << rank; viewers&bit != 0 {
 			t.keep[rank] = max(t.keep[rank], now+int64(unwantedFor))

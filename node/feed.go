@@ -130,6 +130,7 @@ func (f *feed) reviewLocked(parents []string, relays map[string]*relay, now int6
 	}
 	f.takeOverLocked(now)
 	switch {
+	case f.track.demand.Load() == 0: // what is only kept is not begun anew
 	case f.now == nil:
 		to := func(id string) reach { return relays[id].reach(now) }
 		f.now = f.beginLocked(relays[f.course.choose(parents, to, now)], layers, now)
@@ -216,11 +217,9 @@ func (f *feed) beginLocked(r *relay, layers uint8, now int64) *pull {
 
 // newest is the number behind the newest packet of a layer that has come of late, else what others have of it.
 func (l *layer) newest(others uint32) uint32 {
-	if _, newest, ok := l.cache.Window(); ok {
-		if now := l.track.room.node.endpoint.Now(); now-l.lastSeen.Load() < int64(brokenFor) {
-			return uint32(newest) + 1
-		}
-		return 0
+	_, newest, ok := l.cache.Window()
+	if now := l.track.room.node.endpoint.Now(); ok && now-l.lastSeen.Load() < int64(brokenFor) {
+		return uint32(newest) + 1
 	}
 	return others
 }

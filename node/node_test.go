@@ -42,7 +42,9 @@ func (e *events) note(f func()) {
 }
 
 func (e *events) TrackUnpublished(Track) {}
-func (e *events) SlotsChanged(s []Slot)  { e.note(func() { e.slots, e.before = s, append(e.before, s) }) }
+func (e *events) SlotsChanged(s []Slot) {
+	e.note(func() { e.slots, e.before = s, append(e.before, s) })
+}
 func (e *events) LayersWanted(id string, l []string) {
 	e.note(func() { e.wanted[id] = l })
 }
@@ -77,6 +79,12 @@ func startNode(t testing.TB) *Node { return startNodeOn(t, "127.0.0.1:0") }
 func startNodeOn(t testing.TB, listen string) *Node { return startMember(t, listen, nil) }
 
 func startMember(t testing.TB, listen string, cluster *Cluster) *Node {
+	n, _ := startStoppable(t, listen, cluster)
+	return n
+}
+
+// startStoppable runs a node until stop is called or the test ends.
+func startStoppable(t testing.TB, listen string, cluster *Cluster) (n *Node, stop func()) {
 	t.Helper()
 	cfg := Defaults()
 	cfg.Media.Listen = listen
@@ -84,16 +92,17 @@ func startMember(t testing.TB, listen string, cluster *Cluster) *Node {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, stop := context.WithCancel(t.Context())
+	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error)
 	go func() { done <- n.Run(ctx) }()
-	t.Cleanup(func() {
-		stop()
+	stop = sync.OnceFunc(func() {
+		cancel()
 		if err := <-done; err != nil {
 			t.Error(err)
 		}
 	})
-	return n
+	t.Cleanup(stop)
+	return n, stop
 }
 
 // client is a stock pion client of the node.

@@ -16,6 +16,10 @@ const (
 
 	// maxBurst bounds the packets sent at once.
 	maxBurst = 256
+
+	// maxMissing is how many packets may be missing between what another node has and what this one does, for it to go on
+	// there: it may get them from whom it had the others, or repair the picture as after any loss.
+	maxMissing = 32
 )
 
 // start has the slot begin with a layer, from the cache or with a keyframe that is asked for.
@@ -113,8 +117,8 @@ func (s *outletStream) from(have uint32, now int64) (seq uint16, ok bool) {
 	if !any {
 		return uint16(have), true // the layer does not come yet; it was asked for with the same words
 	}
-	behind := packet.SeqDiff(newest, uint16(have-1))
-	return uint16(have), behind <= maxBurst && behind > -maxBurst && !packet.SeqLess(uint16(have), oldest)
+	behind, missing := packet.SeqDiff(newest, uint16(have-1)), packet.SeqDiff(oldest, uint16(have))
+	return uint16(have), behind <= maxBurst && behind > -maxBurst && missing <= maxMissing
 }
 
 // takeBatch and giveBatch lend a batch to whoever sends packets that no reader brought.

@@ -22,6 +22,7 @@ type wan struct {
 	parents func(self, room, origin string) []string
 
 	mu    sync.Mutex
+	stops map[string]func()
 	wires map[[2]string]*wire
 	down  map[string]bool
 }
@@ -31,7 +32,7 @@ func regions(t testing.TB, between time.Duration, ids ...string) *wan {
 	t.Helper()
 	w := &wan{
 		town: &town{nodes: map[string]*Node{}}, t: t, region: map[string]string{}, between: between,
-		wires: map[[2]string]*wire{}, down: map[string]bool{},
+		wires: map[[2]string]*wire{}, stops: map[string]func(){}, down: map[string]bool{},
 	}
 	var order []string
 	for _, id := range ids {
@@ -68,12 +69,20 @@ func regions(t testing.TB, between time.Duration, ids ...string) *wan {
 }
 
 func (w *wan) start(id string) *Node {
-	n := startMember(w.t, "127.0.0.1:0", &Cluster{
+	n, stop := startStoppable(w.t, "127.0.0.1:0", &Cluster{
 		NodeID: id, Links: cascade.Defaults(), Directory: sight{w, id}, Introducer: w.town, Tree: sight{w, id},
 	})
 	w.town.mu.Lock()
-	w.nodes[id] = n
+	w.nodes[id], w.stops[id] = n, stop
 	w.town.mu.Unlock()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for way, wire := range w.wires { // it listens somewhere else now
+		if way[1] == id {
+			wire.close()
+			delete(w.wires, way)
+		}
+	}
 	return n
 }
 
