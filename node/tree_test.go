@@ -189,7 +189,7 @@ func TestGatewayDies(t *testing.T) {
 			}
 			w.steady("us-3")
 			w.steady("us-2")
-			see(2500*time.Second, "the gateway is back")
+			see(2500*time.Millisecond, "the gateway is back")
 			eventually(t, "the gateway is the parent", func() bool {
 				w.steady("us-3")
 				return parent() == "us-1"
