@@ -1,6 +1,7 @@
 package node
 
 import (
+	"errors"
 	"maps"
 	"net"
 	"net/netip"
@@ -179,7 +180,7 @@ func (w *wire) carry(read func([]byte) (int, error), write func([]byte)) {
 			b := make([]byte, 2048)
 			n, err := read(b)
 			switch {
-			case err != nil && isClosed(err):
+			case err != nil && errors.Is(err, net.ErrClosed):
 				return
 			case err != nil || w.cut.Load():
 				continue
@@ -192,7 +193,7 @@ func (w *wire) carry(read func([]byte) (int, error), write func([]byte)) {
 	})
 	w.running.Go(func() {
 		for p := range way {
-			time.Sleep(time.Until(p.at))
+			<-time.After(time.Until(p.at))
 			if !w.cut.Load() {
 				write(p.b)
 			}
@@ -200,10 +201,6 @@ func (w *wire) carry(read func([]byte) (int, error), write func([]byte)) {
 	})
 }
 
-func isClosed(err error) bool {
-	op, ok := err.(*net.OpError)
-	return ok && op.Err.Error() == net.ErrClosed.Error()
-}
 
 func (w *wire) addr() netip.AddrPort { return w.front.LocalAddr().(*net.UDPAddr).AddrPort() }
 
