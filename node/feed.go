@@ -111,6 +111,7 @@ func (f *feed) review(now int64) {
 	}
 	if stranded {
 		f.node.turnAway(f.track, cascade.Unreachable)
+		f.review(now) // for those here, another parent will do
 	}
 }
 

@@ -198,6 +198,38 @@ func TestGatewayDies(t *testing.T) {
 	}
 }
 
+// TestGatewayLosesTheOrigin: a gateway that is cut off from the origin alone turns its leaves away, and becomes one itself.
+func TestGatewayLosesTheOrigin(t *testing.T) {
+	w := regions(t, 10*time.Millisecond, "eu-1", "us-1", "us-2", "us-3")
+	_, people, camera := w.shown("eu-1", "us-1", "us-3")
+	eventually(t, "all parents are ready", func() bool {
+		return w.linked("us-3", "us-1", "us-2", "eu-1") && w.linked("us-2", "us-1", "eu-1") && w.nodes["us-3"].parent(camera.ID, "eu-1") == "us-1"
+	})
+	var all sync.WaitGroup
+	last := []*rtp.Packet{people[0].next(), people[1].next()}
+	w.sever("eu-1", "us-1")
+	for i, c := range people {
+		all.Go(func() {
+			_, gap, keyframes := c.watch(last[i], 1500*time.Millisecond)
+			t.Logf("nothing for %v", gap)
+			if gap > time.Second || keyframes != 0 {
+				t.Errorf("nothing for %v, %d keyframes", gap, keyframes)
+			}
+		})
+	}
+	all.Wait()
+	parents := func() [2]string {
+		return [2]string{w.nodes["us-1"].parent(camera.ID, "eu-1"), w.nodes["us-3"].parent(camera.ID, "eu-1")}
+	}
+	eventually(t, "the cut off gateway has become a leaf", func() bool {
+		for _, c := range people {
+			c.drain(0)
+		}
+		got := parents()
+		return got[0] == "us-2" && (got[1] == "us-2" || got[1] == "eu-1")
+	})
+}
+
 // TestParentsContradict: nodes that take each other for the gateway are all served, by the origin if by nobody else.
 func TestParentsContradict(t *testing.T) {
 	w := regions(t, 0, "eu-1", "us-1", "us-2", "us-3")

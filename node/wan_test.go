@@ -134,6 +134,17 @@ func (w *wan) cut(id string, down bool) {
 	}
 }
 
+// sever cuts the wire between two nodes.
+func (w *wan) sever(a, b string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, way := range [][2]string{{a, b}, {b, a}} {
+		if wire := w.wires[way]; wire != nil {
+			wire.cut.Store(true)
+		}
+	}
+}
+
 // wire carries UDP from one node to another and back.
 type wire struct {
 	front, back *net.UDPConn
@@ -200,7 +211,6 @@ func (w *wire) carry(read func([]byte) (int, error), write func([]byte)) {
 		}
 	})
 }
-
 
 func (w *wire) addr() netip.AddrPort { return w.front.LocalAddr().(*net.UDPAddr).AddrPort() }
 
