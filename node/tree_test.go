@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/pion/rtp"
+
+	"github.com/parley-sfu/parley/cascade"
 )
 
 // shown is alice's camera on the first node, and viewers with a slot on others.
@@ -296,5 +298,37 @@ func TestOriginEndsATrack(t *testing.T) {
 			t.Errorf("%d streams and pulls are left of %s", left, id)
 		}
 		r.in.mu.Unlock()
+	}
+}
+
+// TestOlderNodes: nodes that know nothing of trees are asked for their own tracks only, and ask in their own words.
+func TestOlderNodes(t *testing.T) {
+	w := regions(t, 0, "eu-1", "us-1", "us-2")
+	_, people, camera := w.shown("eu-1", "us-2")
+	last := people[0].continues(nil, 20)
+	leaf := w.nodes["us-2"]
+	eventually(t, "all parents are ready", func() bool { return w.linked("us-2", "us-1", "eu-1") })
+	feed := leaf.feedList()[0]
+	gateway := leaf.relay("us-1")
+	gateway.Gone(gateway.current(), cascade.Gone{Group: "mtg_1", Track: camera.ID})
+	people[0].watch(last, 200*time.Millisecond)
+	if got := leaf.parent(camera.ID, "eu-1"); got != "eu-1" || leaf.feedList()[0] != feed {
+		t.Errorf("after an older gateway has refused, the parent is %q", got)
+	}
+	origin := w.nodes["eu-1"].relay("us-1")
+	pull := cascade.Pull{Group: "mtg_1", Track: camera.ID, Layers: 1, Streams: [cascade.MaxLayers]cascade.Stream{{Media: 71, Repair: 72}}}
+	own := feedKey{camera.ID, "eu-1"}
+	origin.Pulled(origin.current(), pull)
+	eventually(t, "an older node is served", func() bool { return origin.serves() == 1 })
+	first := origin.outlet(own)
+	pull.Layers = 0
+	origin.Pulled(origin.current(), pull)
+	if origin.serves() != 0 || origin.outlet(own) != first {
+		t.Error("a stream is forgotten that may go on")
+	}
+	pull.Layers = 1
+	origin.Pulled(origin.current(), pull)
+	if origin.serves() != 1 || origin.outlet(own) != first {
+		t.Error("a stream does not go on")
 	}
 }
