@@ -11,6 +11,9 @@ import (
 // maxTransit bounds the tracks that are pulled only for other nodes, whatever those ask for.
 const maxTransit = 4096
 
+// maxUsed is how many SSRCs a link remembers at least: those of pulls that may still be on their way.
+const maxUsed = 4096
+
 // Pulled implements cascade.Handler: the other node wants layers of a track, or none any more.
 func (r *relay) Pulled(l *cascade.Link, p cascade.Pull) {
 	o := r.outlet(feedKey{p.Track, cmp.Or(p.Origin, r.node.id)})
@@ -95,9 +98,16 @@ func (r *relay) open(o *outlet) (*outlet, cascade.Reason) {
 
 // take notes that an SSRC is used, and reports whether it was not before. mu is held.
 func (r *relay) take(ssrc uint32) bool {
-	_, taken := r.used[ssrc]
-	r.used[ssrc] = struct{}{}
-	return !taken
+	_, now := r.used[0][ssrc]
+	_, before := r.used[1][ssrc]
+	if now || before || (*r.sending.Load())[ssrc] != nil {
+		return false
+	}
+	if len(r.used[0]) >= maxUsed {
+		r.used = [2]map[uint32]struct{}{{}, r.used[0]}
+	}
+	r.used[0][ssrc] = struct{}{}
+	return true
 }
 
 // drop ends an outlet. Only the first to do so counts.
