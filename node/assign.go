@@ -206,7 +206,8 @@ func (r *room) tellWanted(now int64) {
 		if t.remote() || t.Kind == Video && len(t.layers) > 1 {
 			// Who is not heard here cannot be found to be the loudest.
 			heard := watched && t.Kind == Audio && !t.muted.Load() && t.remote() && slices.Contains(shown, t)
-			t.tellWanted(heard, now)
+			t.heard.Store(heard)
+			t.tellWanted(now)
 		}
 	}
 }
@@ -222,7 +223,16 @@ func (t *published) wanted() (bits, viewers uint8) {
 			}
 		}
 	}
+	if t.heard.Load() {
+		return 1, 1
+	}
 	return bits, viewers
+}
+
+// needed reports whether anybody wants anything of the track right now.
+func (t *published) needed() bool {
+	wanted, _ := t.wanted()
+	return wanted != 0
 }
 
 // wants implements subscriber: what the slot could use, is to show or still shows.
@@ -236,14 +246,10 @@ func (s *slot) wants(t *published) (bits uint8, viewer bool) {
 	return bits, true
 }
 
-func (t *published) tellWanted(heard bool, now int64) {
+func (t *published) tellWanted(now int64) {
 	wanted, viewers := t.wanted()
-	if heard {
-		wanted, viewers = 1, 1
-	}
 	t.toldMu.Lock()
 	defer t.toldMu.Unlock()
-	t.demand.Store(uint32(wanted))
 	for rank := range t.layers {
 		if bit := uint8(1) << rank; viewers&bit != 0 {
 			t.keep[rank] = max(t.keep[rank], now+int64(unwantedFor))

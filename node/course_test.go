@@ -124,6 +124,29 @@ func (f *forest) deliver(from, to int) {
 	}
 }
 
+func TestAdmit(t *testing.T) {
+	for name, tc := range map[string]struct {
+		present, from string
+		path          []string
+		why           cascade.Reason
+	}{
+		"a leaf":                     {"origin", "leaf", []string{"leaf"}, ""},
+		"before it is pulled":        {"", "leaf", []string{"leaf"}, ""},
+		"an older leaf":              {"origin", "leaf", nil, ""},
+		"a node in its own path":     {"origin", "leaf", []string{"leaf", "self"}, cascade.Loop},
+		"the origin":                 {"origin", "origin", []string{"origin"}, cascade.Loop},
+		"one that passes it on":      {"origin", "leaf", []string{"leaf", "another"}, cascade.TooFar},
+		"while it comes from a leaf": {"gateway", "leaf", []string{"leaf"}, cascade.TooFar},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := course{self: "self", origin: "origin"}
+			if why, ok := c.admit(tc.present, tc.from, tc.path); why != tc.why || ok != (tc.why == "") || len(c.leaves) == 1 != ok {
+				t.Errorf("admitted %v, %q; leaves %q", ok, why, c.leaves)
+			}
+		})
+	}
+}
+
 // links is how many links a packet crosses to a node: along those that serve it and that it takes packets from.
 func (f *forest) links(i int) int {
 	hops := 0

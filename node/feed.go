@@ -111,6 +111,7 @@ func (f *feed) review(now int64) {
 	}
 	if stranded {
 		f.node.turnAway(f.track, cascade.Unreachable)
+		f.review(now) // for those here, another parent will do
 	}
 }
 
@@ -130,7 +131,7 @@ func (f *feed) reviewLocked(parents []string, relays map[string]*relay, now int6
 	}
 	f.takeOverLocked(now)
 	switch {
-	case f.track.demand.Load() == 0: // what is only kept is not begun anew
+	case !f.track.needed(): // what is only kept is not begun anew
 	case f.now == nil:
 		to := func(id string) reach { return relays[id].reach(now) }
 		f.now = f.beginLocked(relays[f.course.choose(parents, to, now)], layers, now)
@@ -210,6 +211,7 @@ func (f *feed) beginLocked(r *relay, layers uint8, now int64) *pull {
 	for rank, l := range f.track.layers {
 		p.Streams[rank].Have = l.newest(f.have[rank])
 	}
+	f.have = [maxLayers]uint32{}
 	r.add(p)
 	r.send(p)
 	return p
@@ -218,7 +220,8 @@ func (f *feed) beginLocked(r *relay, layers uint8, now int64) *pull {
 // newest is the number behind the newest packet of a layer that has come of late, else what others have of it.
 func (l *layer) newest(others uint32) uint32 {
 	_, newest, ok := l.cache.Window()
-	if now := l.track.room.node.endpoint.Now(); ok && now-l.lastSeen.Load() < int64(brokenFor) {
+	now := l.track.room.node.endpoint.Now()
+	if ok && (l.live(now) || others == 0 && now-l.lastSeen.Load() < int64(brokenFor)) {
 		return uint32(newest) + 1
 	}
 	return others

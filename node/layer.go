@@ -29,7 +29,7 @@ type published struct {
 	liveFrom int64      // when the first packet was seen to have come; 0 before
 	orphaned int64      // when the owner of a stream that is being taken over from gave it up; 0 before
 
-	demand atomic.Uint32 // layers that somebody wants right now, as bits; what is told is that and what is kept for a while
+	heard atomic.Bool // of another node's microphone: its level is listened to, whether a slot shows it or not
 
 	toldMu sync.Mutex       // guards what follows; taken by the room's worker and the ticker
 	told   uint8            // layers that the publisher was last told to send, as bits

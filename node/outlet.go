@@ -229,21 +229,23 @@ func (o *outlet) show(p *cascade.Pull, now int64) {
 
 // rename takes new SSRCs for layers that have been off for long.
 func (o *outlet) rename(p *cascade.Pull) {
+	r := o.relay
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	renamed := false
 	for rank := range o.track.layers {
 		s, to := o.streams[rank], p.Streams[rank]
-		s.mu.Lock()
-		if s.media.SSRC != to.Media && to.Media != 0 {
-			renamed = true
-			s.media, s.repair = rtc.Stream{SSRC: to.Media}, rtc.Stream{SSRC: to.Repair}
-			s.started, s.replayed = false, false
+		if s.media.SSRC == to.Media || to.Media == 0 || !r.take(to.Media) || !r.take(to.Repair) {
+			continue
 		}
+		renamed = true
+		s.mu.Lock()
+		s.media, s.repair = rtc.Stream{SSRC: to.Media}, rtc.Stream{SSRC: to.Repair}
+		s.started, s.replayed = false, false
 		s.mu.Unlock()
 	}
 	if renamed {
-		o.relay.mu.Lock()
-		defer o.relay.mu.Unlock()
-		o.relay.relabel()
+		r.relabel()
 	}
 }
 

@@ -29,6 +29,7 @@ type relay struct {
 	needed  int64         // since when a link is asked for; 0 while nobody does, or there is one
 	pulls   map[feedKey]*pull
 	outlets map[feedKey]*outlet
+	used    [2]map[uint32]struct{}             // the latest SSRCs that something was sent under over the link: none may begin anew under its keys
 	sending atomic.Pointer[map[uint32]sending] // by SSRC; copied on write
 }
 
@@ -65,6 +66,7 @@ func (r *relay) Up(l *cascade.Link) {
 	now := r.node.endpoint.Now()
 	r.mu.Lock()
 	r.link, r.upSince, r.lost, r.needed = l, now, false, 0
+	r.used = [2]map[uint32]struct{}{{}, {}}
 	r.mu.Unlock()
 	r.in.transport.Store(l.Transport())
 	r.in.rtt.Store(int64(l.Transport().RoundTrip()))

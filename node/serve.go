@@ -11,6 +11,9 @@ import (
 // maxTransit bounds the tracks that are pulled only for other nodes, whatever those ask for.
 const maxTransit = 4096
 
+// maxUsed is how many SSRCs a link remembers at least: those of pulls that may still be on their way.
+const maxUsed = 4096
+
 // Pulled implements cascade.Handler: the other node wants layers of a track, or none any more.
 func (r *relay) Pulled(l *cascade.Link, p cascade.Pull) {
 	o := r.outlet(feedKey{p.Track, cmp.Or(p.Origin, r.node.id)})
@@ -70,28 +73,41 @@ func (r *relay) serve(l *cascade.Link, p *cascade.Pull) (*outlet, cascade.Reason
 }
 
 // open takes an outlet in. One of an own track stays until the track or the link ends, even while nothing of it is wanted:
-// its streams know how far their SSRCs have come under the link's keys. An SSRC that is another stream's is refused.
+// its streams know how far their SSRCs have come under the link's keys. An SSRC that is, or was, another
+// stream's is refused.
 func (r *relay) open(o *outlet) (*outlet, cascade.Reason) {
 	r.mu.Lock()
-	all := maps.Clone(*r.sending.Load())
-	taken := r.link != o.link
+	fits := r.link == o.link
 	for rank := range o.track.layers {
 		s := o.streams[rank]
-		taken = taken || all[s.media.SSRC] != nil || all[s.repair.SSRC] != nil
-		all[s.media.SSRC], all[s.repair.SSRC] = s, s
+		fits = fits && r.take(s.media.SSRC) && r.take(s.repair.SSRC)
 	}
-	if !taken {
+	if fits {
 		r.outlets[o.key] = o
-		r.sending.Store(&all)
+		r.relabel()
 	}
 	r.mu.Unlock()
-	if !taken {
+	if fits {
 		return o, ""
 	}
 	if o.feed != nil {
 		o.feed.release(r.peer)
 	}
 	return nil, cascade.Unreachable
+}
+
+// take notes that an SSRC is used, and reports whether it was not before. mu is held.
+func (r *relay) take(ssrc uint32) bool {
+	_, now := r.used[0][ssrc]
+	_, before := r.used[1][ssrc]
+	if now || before || (*r.sending.Load())[ssrc] != nil {
+		return false
+	}
+	if len(r.used[0]) >= maxUsed {
+		r.used = [2]map[uint32]struct{}{{}, r.used[0]}
+	}
+	r.used[0][ssrc] = struct{}{}
+	return true
 }
 
 // drop ends an outlet. Only the first to do so counts.

@@ -61,12 +61,14 @@ func (c *client) comesFrom(origin string) bool {
 func TestParticipantMoves(t *testing.T) {
 	for name, tc := range map[string]struct {
 		from, to, viewer string
+		byHand           bool // the viewer asks for the track by its id
 		early            bool // the old connection ends before anything comes over the new one
 	}{
 		"between two other nodes":           {from: "eu-1", to: "ap-1", viewer: "us-1"},
 		"between two other nodes, a leaf":   {from: "eu-1", to: "ap-1", viewer: "us-2"},
 		"away from the viewer's node":       {from: "us-1", to: "eu-1", viewer: "us-1"},
 		"to the viewer's node":              {from: "eu-1", to: "us-1", viewer: "us-1"},
+		"asked for by hand":                 {from: "eu-1", to: "ap-1", viewer: "us-1", byHand: true},
 		"to another, gone before":           {from: "eu-1", to: "ap-1", viewer: "us-1", early: true},
 		"away, gone before":                 {from: "us-1", to: "eu-1", viewer: "us-1", early: true},
 		"to the gateway of the leaf":        {from: "eu-1", to: "us-1", viewer: "us-2"},
@@ -87,6 +89,12 @@ func TestParticipantMoves(t *testing.T) {
 				viewer.AddRemote("mtg_1", camera, tc.from)
 			}
 			bob.next()
+			if tc.byHand {
+				err := bob.peer.Subscribe(Subscription{Slots: []SlotRequest{{MID: bob.peer.Slots()[0].MID, TrackID: camera.ID}}})
+				if err != nil {
+					t.Fatal(err)
+				}
+			}
 			_, film := w.returns(tc.to, camera)
 			if tc.to == tc.viewer {
 				viewer.RemoveRemote(camera.ID)

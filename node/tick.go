@@ -149,8 +149,10 @@ func (r *room) listen(tracks []*published, now int64) {
 		microphones++
 		open[t.ID] = struct{}{}
 		level, voice, ok := t.level.take()
-		if before := r.predecessor(t); !ok && before != nil {
-			level, voice, ok = before.level.take()
+		if !ok {
+			if before := r.predecessor(t); before != nil {
+				level, voice, ok = before.level.take()
+			}
 		}
 		if ok {
 			r.speakers.Update(t.ID, level, voice, now)

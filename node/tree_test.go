@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/pion/rtp"
+
+	"github.com/parley-sfu/parley/cascade"
 )
 
 // shown is alice's camera on the first node, and viewers with a slot on others.
@@ -189,13 +191,45 @@ func TestGatewayDies(t *testing.T) {
 			}
 			w.steady("us-3")
 			w.steady("us-2")
-			see(2500*time.Second, "the gateway is back")
+			see(2500*time.Millisecond, "the gateway is back")
 			eventually(t, "the gateway is the parent", func() bool {
 				w.steady("us-3")
 				return parent() == "us-1"
 			})
 		})
 	}
+}
+
+// TestGatewayLosesTheOrigin: a gateway that is cut off from the origin alone turns its leaves away, and becomes one itself.
+func TestGatewayLosesTheOrigin(t *testing.T) {
+	w := regions(t, 10*time.Millisecond, "eu-1", "us-1", "us-2", "us-3")
+	_, people, camera := w.shown("eu-1", "us-1", "us-3")
+	eventually(t, "all parents are ready", func() bool {
+		return w.linked("us-3", "us-1", "us-2", "eu-1") && w.linked("us-2", "us-1", "eu-1") && w.nodes["us-3"].parent(camera.ID, "eu-1") == "us-1"
+	})
+	var all sync.WaitGroup
+	last := []*rtp.Packet{people[0].next(), people[1].next()}
+	w.sever("eu-1", "us-1")
+	for i, c := range people {
+		all.Go(func() {
+			_, gap, keyframes := c.watch(last[i], 1500*time.Millisecond)
+			t.Logf("nothing for %v", gap)
+			if gap > time.Second || keyframes != 0 {
+				t.Errorf("nothing for %v, %d keyframes", gap, keyframes)
+			}
+		})
+	}
+	all.Wait()
+	parents := func() [2]string {
+		return [2]string{w.nodes["us-1"].parent(camera.ID, "eu-1"), w.nodes["us-3"].parent(camera.ID, "eu-1")}
+	}
+	eventually(t, "the cut off gateway has become a leaf", func() bool {
+		for _, c := range people {
+			c.drain(0)
+		}
+		got := parents()
+		return got[0] == "us-2" && (got[1] == "us-2" || got[1] == "eu-1")
+	})
 }
 
 // TestParentsContradict: nodes that take each other for the gateway are all served, by the origin if by nobody else.
@@ -264,5 +298,37 @@ func TestOriginEndsATrack(t *testing.T) {
 			t.Errorf("%d streams and pulls are left of %s", left, id)
 		}
 		r.in.mu.Unlock()
+	}
+}
+
+// TestOlderNodes: nodes that know nothing of trees are asked for their own tracks only, and ask in their own words.
+func TestOlderNodes(t *testing.T) {
+	w := regions(t, 0, "eu-1", "us-1", "us-2")
+	_, people, camera := w.shown("eu-1", "us-2")
+	last := people[0].continues(nil, 20)
+	leaf := w.nodes["us-2"]
+	eventually(t, "all parents are ready", func() bool { return w.linked("us-2", "us-1", "eu-1") })
+	feed := leaf.feedList()[0]
+	gateway := leaf.relay("us-1")
+	gateway.Gone(gateway.current(), cascade.Gone{Group: "mtg_1", Track: camera.ID})
+	people[0].watch(last, 200*time.Millisecond)
+	if got := leaf.parent(camera.ID, "eu-1"); got != "eu-1" || leaf.feedList()[0] != feed {
+		t.Errorf("after an older gateway has refused, the parent is %q", got)
+	}
+	origin := w.nodes["eu-1"].relay("us-1")
+	pull := cascade.Pull{Group: "mtg_1", Track: camera.ID, Layers: 1, Streams: [cascade.MaxLayers]cascade.Stream{{Media: 71, Repair: 72}}}
+	own := feedKey{camera.ID, "eu-1"}
+	origin.Pulled(origin.current(), pull)
+	eventually(t, "an older node is served", func() bool { return origin.serves() == 1 })
+	first := origin.outlet(own)
+	pull.Layers = 0
+	origin.Pulled(origin.current(), pull)
+	if origin.serves() != 0 || origin.outlet(own) != first {
+		t.Error("a stream is forgotten that may go on")
+	}
+	pull.Layers = 1
+	origin.Pulled(origin.current(), pull)
+	if origin.serves() != 1 || origin.outlet(own) != first {
+		t.Error("a stream does not go on")
 	}
 }

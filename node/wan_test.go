@@ -1,6 +1,7 @@
 package node
 
 import (
+	"errors"
 	"maps"
 	"net"
 	"net/netip"
@@ -133,6 +134,17 @@ func (w *wan) cut(id string, down bool) {
 	}
 }
 
+// sever cuts the wire between two nodes.
+func (w *wan) sever(a, b string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, way := range [][2]string{{a, b}, {b, a}} {
+		if wire := w.wires[way]; wire != nil {
+			wire.cut.Store(true)
+		}
+	}
+}
+
 // wire carries UDP from one node to another and back.
 type wire struct {
 	front, back *net.UDPConn
@@ -179,7 +191,7 @@ func (w *wire) carry(read func([]byte) (int, error), write func([]byte)) {
 			b := make([]byte, 2048)
 			n, err := read(b)
 			switch {
-			case err != nil && isClosed(err):
+			case err != nil && errors.Is(err, net.ErrClosed):
 				return
 			case err != nil || w.cut.Load():
 				continue
@@ -192,17 +204,12 @@ func (w *wire) carry(read func([]byte) (int, error), write func([]byte)) {
 	})
 	w.running.Go(func() {
 		for p := range way {
-			time.Sleep(time.Until(p.at))
+			<-time.After(time.Until(p.at))
 			if !w.cut.Load() {
 				write(p.b)
 			}
 		}
 	})
-}
-
-func isClosed(err error) bool {
-	op, ok := err.(*net.OpError)
-	return ok && op.Err.Error() == net.ErrClosed.Error()
 }
 
 func (w *wire) addr() netip.AddrPort { return w.front.LocalAddr().(*net.UDPAddr).AddrPort() }

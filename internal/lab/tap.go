@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/parley-sfu/parley/internal/lab/network"
 )
 
 const (
@@ -163,7 +165,7 @@ func kernelTime(control []byte) (time.Time, error) {
 
 // appendRTP adds the RTP packets in an IP packet, which are several when the kernel has yet to segment it.
 func appendRTP(seen []Sighting, ip []byte, segment int, s Sighting) []Sighting {
-	f, ok := flowOf(ip)
+	f, ok := network.FlowOf(ip)
 	header := 0
 	if ok {
 		header = int(ip[0]&0x0f)*4 + 8

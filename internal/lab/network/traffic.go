@@ -23,8 +23,8 @@ type Traffic struct {
 	Lost           int // packets of them that did not arrive, on purpose
 }
 
-// flowOf reads the header of an IPv4 packet (RFC 791).
-func flowOf(packet []byte) (f Flow, ok bool) {
+// FlowOf reads the header of an IPv4 packet (RFC 791).
+func FlowOf(packet []byte) (f Flow, ok bool) {
 	if len(packet) < 20 || packet[0]>>4 != 4 {
 		return f, false
 	}

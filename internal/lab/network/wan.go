@@ -184,7 +184,7 @@ func (w *WAN) newPacket() *packet {
 
 // send decides what becomes of a packet. It reports whether the packet is due before all others.
 func (w *WAN) send(from *end, p *packet, now time.Time) (first bool) {
-	flow, ok := flowOf(p.data[:p.size])
+	flow, ok := FlowOf(p.data[:p.size])
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if ok {

@@ -111,8 +111,8 @@ func TestFlowOf(t *testing.T) {
 		{"nothing", nil, Flow{}, false},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			if got, ok := flowOf(tc.packet); ok != tc.ok || ok && got != tc.want {
-				t.Errorf("flowOf = %v, %v, want %v, %v", got, ok, tc.want, tc.ok)
+			if got, ok := FlowOf(tc.packet); ok != tc.ok || ok && got != tc.want {
+				t.Errorf("FlowOf = %v, %v, want %v, %v", got, ok, tc.want, tc.ok)
 			}
 		})
 	}
@@ -120,7 +120,7 @@ func TestFlowOf(t *testing.T) {
 
 func FuzzFlowOf(f *testing.F) {
 	f.Add(ipv4(UDP, netip.MustParseAddrPort("10.77.1.1:1"), netip.MustParseAddrPort("10.77.2.1:2")))
-	f.Fuzz(func(_ *testing.T, packet []byte) { flowOf(packet) })
+	f.Fuzz(func(_ *testing.T, packet []byte) { FlowOf(packet) })
 }
 
 // What a WAN of three ends does with one packet from the first, and what it counts.
