@@ -115,6 +115,7 @@ type Service struct {
 	mu       sync.Mutex
 	stopping bool
 	rooms    map[string]*room
+	born     int64 // incarnation of the newest room
 	live     map[*session]struct{}
 	sessions sync.WaitGroup // of live; added to under mu while not stopping
 }
@@ -255,6 +256,9 @@ func (s *Service) open(claims grant.Claims) *room {
 	if !is {
 		r = newRoom(claims.MeetingID, s.deps.NodeID, claims.Settings, s.cfg, s.deps.Media, s.fabric.tell, s.log)
 		r.release = s.release
+		s.born = max(s.born+1, r.roster.self.Incarnation) // grows, whatever the clock does
+		r.roster.self.Incarnation = s.born
+		s.fabric.gone.remove(r.meeting)
 		s.rooms[r.meeting] = r
 	}
 	s.mu.Unlock()
