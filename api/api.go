@@ -43,7 +43,7 @@ type Signal interface {
 	http.Handler
 	Presence(ctx context.Context, meetingID string) (all []signal.Participant, locked bool, err error)
 	Locked(meetingID string) bool // as far as this node knows
-	Occupancy() map[string]int // who is seated through this node, by meeting
+	Occupancy() map[string]int    // who is seated through this node, by meeting
 	Admit(ctx context.Context, meetingID, participantID string) error
 	Deny(ctx context.Context, meetingID, participantID string) error
 	Remove(ctx context.Context, meetingID, participantID string) error

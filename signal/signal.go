@@ -190,6 +190,7 @@ func (s *Service) abandon() {
 	for _, r := range s.allRooms() {
 		r.mu.Lock()
 		r.keeping = keeping{}
+		r.home.Expire(time.Now().Add(2 * promiseFor))
 		var peers []Peer
 		for _, m := range r.members {
 			if peer := r.leaveLocked(m); peer != nil {
@@ -268,11 +269,12 @@ func (s *Service) open(claims grant.Claims) *room {
 	return r
 }
 
-// sweep closes the room if nobody of this node is in it any more, and this node is not its home.
+// sweep closes the room if nobody of this node is in it any more, and this node is not its home. While promises that it
+// made as the home are out, the next home may ask for them.
 func (s *Service) sweep(r *room) {
 	s.mu.Lock()
 	r.mu.Lock()
-	empty := len(r.members) == 0 && !r.kept && !r.closed
+	empty := len(r.members) == 0 && !r.kept && !r.home.promising() && !r.closed
 	if empty {
 		r.closed = true
 		delete(s.rooms, r.meeting)

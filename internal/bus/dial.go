@@ -11,8 +11,8 @@ import (
 
 const (
 	dialTimeout  = 2 * time.Second
-	writeTimeout = 2 * time.Second // a write that the network does not take breaks the connection
-	pingInterval = 5 * time.Second // a silent server is noticed after two of these
+	writeTimeout = 2 * time.Second        // a write that the network does not take breaks the connection
+	pingInterval = 5 * time.Second        // a silent server is noticed after two of these
 	maxBackoff   = 500 * time.Millisecond // rosters are to be one again two seconds after NATS is back
 )
 
