@@ -122,7 +122,7 @@ func (s *Service) askHome(ctx context.Context, r *room, op, id string, role gran
 	}}
 	r.mu.Unlock()
 	start := time.Now()
-	ctx, cancel := context.WithTimeout(ctx, homeTimeout)
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.homeTimeout)
 	defer cancel()
 	for ctx.Err() == nil {
 		answer, here, err := s.toHome(ctx, c, at)

@@ -26,6 +26,8 @@ type Config struct {
 	DigestEvery     time.Duration // between comparisons of the roster with other nodes
 	NodeSilence     time.Duration // after which a node that says nothing has left the room
 	NodeGrace       time.Duration // that participants of a node that has gone have to come back through another
+
+	homeTimeout time.Duration // for tests; 0: as the constant says
 }
 
 // Defaults returns the configuration that serves no browser yet: Origins is empty.

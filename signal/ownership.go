@@ -231,7 +231,7 @@ func (k *keeper) tend(ctx context.Context, now time.Time) {
 // was no other node.
 func (k *keeper) findHomes(ctx context.Context, now time.Time) {
 	s := k.svc
-	ctx, cancel := context.WithTimeout(ctx, homeTimeout) // for all of them: the rest is for the next time
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.homeTimeout) // for all of them: the rest is for the next time
 	defer cancel()
 	var wg sync.WaitGroup
 	defer wg.Wait()

@@ -6,6 +6,7 @@
 package signal
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -136,6 +137,7 @@ func New(cfg Config, d Deps) (*Service, error) {
 	for typ := range s.routes {
 		types = append(types, typ)
 	}
+	s.cfg.homeTimeout = cmp.Or(cfg.homeTimeout, homeTimeout)
 	s.metrics = newMetrics(types, func() int { return len(s.Occupancy()) }, s.seated, s.queued, s.homes)
 	s.fabric = &fabric{
 		svc: s, bus: d.Bus, node: d.NodeID, log: d.Log, inbox: make(chan delivery, fabricInbox), nodes: newCensus(),
