@@ -2,6 +2,7 @@ package signal
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"time"
 
@@ -12,8 +13,8 @@ import (
 
 const (
 	homeTimeout = time.Second                    // for the home to answer; then this node decides by the roster that it knows
-	homeRetry   = 50 * time.Millisecond          // when the home is there, but too busy
-	homeHops    = 4                              // nodes asked until the home is found
+	homeRetry   = 50 * time.Millisecond          // when the home is there, but too busy, or the nodes do not agree who it is
+	homeHops    = 3                              // nodes asked without a pause until the home is found
 	promiseFor  = handlerTimeout + 5*time.Second // for a roster to show somebody who was let in: a hello may take as long
 )
 
@@ -107,8 +108,8 @@ func (s *Service) askCamera(ctx context.Context, r *room, id string) (granted, f
 	return true, v.Fresh
 }
 
-// askHome asks the home of a room. It is false when this node has to decide itself: because it is the home, which then
-// knows all that it must, or because the home cannot be reached.
+// askHome asks the home of a room, which may be this node. It is false when this node has to decide by what it knows:
+// because there is no other node, or because the home cannot be reached.
 func (s *Service) askHome(ctx context.Context, r *room, op, id string, role grant.Role, trusted bool) (verdict, bool) {
 	at := s.owners.locate(r.meeting, time.Now())
 	if at.alone {
@@ -121,43 +122,52 @@ func (s *Service) askHome(ctx context.Context, r *room, op, id string, role gran
 	}}
 	r.mu.Unlock()
 	start := time.Now()
-	ctx, cancel := context.WithTimeout(ctx, homeTimeout)
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.homeTimeout)
 	defer cancel()
-	answer, here, err := s.toHome(ctx, c, at)
-	switch {
-	case here:
-		s.gather(ctx, s.keep(r.meeting, settings))
-		s.metrics.admitted("home")
-		return verdict{}, false
-	case err != nil || answer.Verdict == nil: // none: it knows only older commands
+	for ctx.Err() == nil {
+		answer, here, err := s.toHome(ctx, c, at)
+		switch {
+		case here:
+			if v, decided := s.decideHere(ctx, c); decided {
+				s.metrics.admitted("home")
+				return v, true
+			}
+			at = s.owners.locate(r.meeting, time.Now()) // it has just stepped down
+			continue
+		case err == nil && answer.Verdict != nil:
+			s.metrics.knocks.UpdateSince(start)
+			s.metrics.admitted("remote")
+			return *answer.Verdict, true
+		}
 		s.log.Warn("a room's home does not answer: this node decides by the roster that it knows", "meeting_id", r.meeting, "error", err)
-		s.metrics.admitted("fallback")
-		return verdict{}, false
+		break
 	}
-	s.metrics.knocks.UpdateSince(start)
-	s.metrics.admitted("remote")
-	return *answer.Verdict, true
+	s.metrics.admitted("fallback")
+	return verdict{}, false
 }
 
-// toHome sends a command to the home of its room, wherever that is. Here is true when it is this node.
+// toHome sends a command to the home of its room, wherever that is. Here is true when it is this node. While the nodes do
+// not agree it asks again, until ctx ends.
 func (s *Service) toHome(ctx context.Context, c command, at whereabouts) (answer reply, here bool, err error) {
 	c.ToHome = true
-	for range homeHops {
-		if at.node == s.deps.NodeID {
-			return reply{}, true, nil
+	for hop := 0; ; hop++ {
+		if hop >= homeHops || errors.Is(err, bus.ErrRemote) {
+			select {
+			case <-time.After(homeRetry):
+			case <-ctx.Done():
+				return reply{}, false, errors.Join(errNoHome, err)
+			}
 		}
-		if at.node == "" {
+		switch at.node {
+		case s.deps.NodeID:
+			return reply{}, true, nil
+		case "":
 			return reply{}, false, errNoHome
 		}
 		answer, err = s.fabric.ask(ctx, at.node, c)
 		switch {
-		case errors.Is(err, bus.ErrRemote):
-			select {
-			case <-time.After(homeRetry):
-				continue
-			case <-ctx.Done():
-				return reply{}, false, err
-			}
+		case errors.Is(err, bus.ErrRemote): // it is too busy
+			continue
 		case err != nil || answer.Home == "":
 			return answer, false, err
 		}
@@ -166,14 +176,13 @@ func (s *Service) toHome(ctx context.Context, c command, at whereabouts) (answer
 		}
 		c.Appointed = at.decided
 	}
-	return reply{}, false, errNoHome
 }
 
 // errNoHome says that the nodes do not agree yet on who is a room's home.
 var errNoHome = errors.New("signal: no home found")
 
 // atHome answers what the home of a room is asked, or says who is to be asked.
-func (s *Service) atHome(ctx context.Context, c command) (answer reply) {
+func (s *Service) atHome(ctx context.Context, c command) reply {
 	at := s.owners.accept(c.Meeting, c.Appointed, time.Now())
 	switch {
 	case at.node != s.deps.NodeID:
@@ -184,25 +193,32 @@ func (s *Service) atHome(ctx context.Context, c command) (answer reply) {
 	case c.Knock == nil || c.Knock.Settings == nil:
 		return reply{}
 	}
-	k := c.Knock
-	for ctx.Err() == nil {
-		r := s.keep(c.Meeting, *k.Settings)
-		s.gather(ctx, r)
-		if v, decided := r.decide(c, time.Now()); decided {
-			answer.Verdict = &v
-			break
-		}
+	if v, decided := s.decideHere(ctx, c); decided {
+		return reply{Verdict: &v}
 	}
-	return answer
+	at = s.owners.peek(c.Meeting, time.Now()) // it has just stepped down
+	return reply{Home: at.node, Decided: at.decided}
 }
 
-// decide gives a participant of another node a place, or refuses it. It is false when this node is the home no longer.
-func (r *room) decide(c command, now time.Time) (v verdict, ok bool) {
+// decideHere decides as the home, once it knows whom the others have. It is false when this node is the home no longer.
+func (s *Service) decideHere(ctx context.Context, c command) (v verdict, ok bool) {
+	r := s.keep(c.Meeting, *c.Knock.Settings)
+	s.gather(ctx, r)
+	now := time.Now()
+	return r.decide(c, now, func() bool {
+		at := s.owners.peek(c.Meeting, now)
+		return at.decided && at.node == s.deps.NodeID
+	})
+}
+
+// decide gives a participant of any node a place, or refuses it. It is false when this node is the home no longer, which
+// mine says; whoever takes over asks for the promises, under the same lock, after that.
+func (r *room) decide(c command, now time.Time, mine func() bool) (v verdict, ok bool) {
 	k := c.Knock
 	p := promise{node: k.Node, version: k.Version, until: now.Add(promiseFor)}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if !r.kept || r.closed {
+	if !r.kept || r.closed || !mine() {
 		return v, false
 	}
 	r.idle = time.Time{}
@@ -224,6 +240,7 @@ func (r *room) decide(c command, now time.Time) (v verdict, ok bool) {
 
 // releaseLocked tells the home that a place that it promised a member is free again: nothing came of it.
 func (r *room) releaseLocked(m *member, camera bool) {
+	r.home.Release(m.id, r.roster.self.Node, camera)
 	if r.release != nil {
 		r.release(r.meeting, m.id, camera)
 	}
@@ -238,27 +255,49 @@ func (s *Service) release(meetingID, id string, camera bool) {
 	s.fabric.send(at.node, command{Op: opRelease, Meeting: meetingID, Participant: id, Camera: camera, Knock: &knocking{Node: s.deps.NodeID}})
 }
 
-// promisedLocked says who has a place here that no roster shows yet, for a new home.
+// promisedLocked says who was given a place that no roster shows yet, for a new home: members of this node, and those of
+// others to whom this node has promised one while it was the home.
 func (r *room) promisedLocked(answer *reply) {
+	answer.Seats, answer.Cameras = r.home.Promised()
 	for id, m := range r.members {
+		own := promised{ID: id, Node: r.roster.self.Node, Version: r.roster.self.Version}
 		if m.stage == admitted {
-			answer.Seats = append(answer.Seats, id)
+			answer.Seats = append(answer.Seats, own)
 		}
-	}
-	for _, id := range r.home.Cameras() {
-		if r.members[id] != nil {
-			answer.Cameras = append(answer.Cameras, id)
+		if r.home.HasCamera(id) && !hasCamera(&m.entry) {
+			answer.Cameras = append(answer.Cameras, own)
 		}
 	}
 }
 
-// promiseLocked gives those of another node the places that an earlier home has promised them.
-func (r *room) promiseLocked(from string, answer reply) {
-	p := promise{node: from, version: answer.Part.Version, until: time.Now().Add(promiseFor)}
-	for _, id := range answer.Seats {
-		_, _ = r.home.Knock(id, grant.Host, true, p) // full: it is in all the same, and will be shown
+// promiseLocked gives people the places that an earlier home has promised them.
+func (r *room) promiseLocked(answer reply) {
+	until := time.Now().Add(promiseFor)
+	for _, p := range answer.Seats {
+		_, _ = r.home.Knock(p.ID, grant.Host, true, promise{p.Node, p.Version, until}) // full: it is in all the same, and will be shown
 	}
-	for _, id := range answer.Cameras {
-		r.home.Camera(id, p)
+	for _, p := range answer.Cameras {
+		r.home.Camera(p.ID, promise{p.Node, p.Version, until})
+	}
+}
+
+// cede steps down as a room's home when a newer one says so itself, which may be before the watch does: what it is told
+// then of promises is all that there are.
+func (s *Service) cede(c command) {
+	if c.Lease == nil || c.Lease.Node == s.deps.NodeID {
+		return
+	}
+	if known, _ := s.owners.lease(c.Meeting); known.epoch >= c.Epoch {
+		return
+	}
+	value, err := json.Marshal(c.Lease)
+	if err != nil {
+		return
+	}
+	s.owners.hear(bus.Entry{Key: c.Meeting, Value: value, Revision: c.Epoch}, false, time.Now())
+	if r := s.room(c.Meeting); r != nil {
+		r.mu.Lock()
+		r.keeping = keeping{}
+		r.mu.Unlock() // it is swept when the watch tells of the lease, after it has answered
 	}
 }

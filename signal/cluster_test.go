@@ -144,6 +144,7 @@ func newNodesAt(t *testing.T, n int, url string, change func(*Config), more ...r
 		g := &gossip{nodes: nodes}
 		brisk := withConfig(func(c *Config) {
 			c.DigestEvery, c.NodeSilence, c.NodeGrace = 50*time.Millisecond, 300*time.Millisecond, 100*time.Millisecond
+			c.homeTimeout = patience // a slow machine is not a home out of reach
 			change(c)
 		})
 		r := newRig(t, append([]rigOption{brisk, func(_ *Config, d *Deps) {
@@ -153,6 +154,14 @@ func newNodesAt(t *testing.T, n int, url string, change func(*Config), more ...r
 			}
 		}}, more...)...)
 		c.rigs, c.buses, c.gossip, c.leases = append(c.rigs, r), append(c.buses, b), append(c.gossip, g), leases
+	}
+	for _, r := range c.rigs {
+		for _, n := range nodes {
+			eventually(t, n.ID+" answers", func() bool {
+				_, err := r.svc.fabric.ask(t.Context(), n.ID, command{Op: opRoster, Meeting: "mtg_none"})
+				return err == nil
+			})
+		}
 	}
 	return c
 }

@@ -38,6 +38,8 @@ type command struct {
 	Appointed bool      `json:"appointed,omitempty"` // the node that asks was told that this one is the home
 	Knock     *knocking `json:"knock,omitempty"`     // of opKnock, opCamera and opRelease
 	Camera    bool      `json:"camera,omitempty"`    // of opRelease: the place for a camera alone
+	Lease     *lease    `json:"lease,omitempty"`     // of opRoster: the one that asks is the home now, by this lease
+	Epoch     uint64    `json:"epoch,omitempty"`     // of the lease
 }
 
 // reply answers a command.
@@ -48,13 +50,20 @@ type reply struct {
 	Part     *part           `json:"part,omitempty"`
 	Settings *grant.Settings `json:"settings,omitempty"`
 	Lock     *lock           `json:"lock,omitempty"`
-	Seats    []string        `json:"seats,omitempty"`   // let in, but not in the part yet
-	Cameras  []string        `json:"cameras,omitempty"` // allowed a camera
+	Seats    []promised      `json:"seats,omitempty"`   // let in, but not in a part yet
+	Cameras  []promised      `json:"cameras,omitempty"` // allowed a camera
 
 	Home    string   `json:"home,omitempty"`    // ask this node instead
 	Decided bool     `json:"decided,omitempty"` // it is the home; else it is for it to say who is
 	Verdict *verdict `json:"verdict,omitempty"` // of opKnock and opCamera
 	View    *view    `json:"view,omitempty"`    // of opView
+}
+
+// promised is a place that somebody on a node was given, whose part did not show it at a version.
+type promised struct {
+	ID      string `json:"id"`
+	Node    string `json:"node"`
+	Version uint64 `json:"version"`
 }
 
 // view is a room as a moderator sees it.
@@ -102,6 +111,7 @@ func (s *Service) answer(ctx context.Context, c command) (answer reply) {
 	case r == nil:
 		answer.refuse(roomGone())
 	case c.Op == opRoster:
+		s.cede(c)
 		return r.state()
 	case c.Op == opRelease:
 		r.home.Release(c.Participant, c.Knock.Node, c.Camera)

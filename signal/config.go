@@ -28,7 +28,8 @@ type Config struct {
 	NodeGrace       time.Duration // that participants of a node that has gone have to come back through another
 	DrainDeadline   time.Duration // for a participant to move away from a node that drains, before its socket is closed
 
-	migration migration
+	migration   migration
+	homeTimeout time.Duration // for tests; 0: as the constant says
 }
 
 // Defaults returns the configuration that serves no browser yet: Origins is empty.

@@ -26,7 +26,33 @@ const gossipDelay = 5 * time.Second
 type play struct {
 	ether *ether
 	cast  []*actor
-	birth uint64 // incarnations so far
+	birth uint64      // incarnations so far
+	words []time.Time // when gossip brings news
+}
+
+// later lets gossip bring news after a while, when sleep has come there.
+func (p *play) later(d time.Duration) { p.words = append(p.words, time.Now().Add(d)) }
+
+// sleep lets time pass.
+func (p *play) sleep(d time.Duration) {
+	end := time.Now().Add(d)
+	for {
+		next := end
+		for _, at := range p.words {
+			if at.Before(next) {
+				next = at
+			}
+		}
+		time.Sleep(time.Until(next))
+		due := len(p.words)
+		p.words = slices.DeleteFunc(p.words, func(at time.Time) bool { return !at.After(next) })
+		if len(p.words) < due {
+			p.gossipNow()
+		}
+		if next.Equal(end) {
+			return
+		}
+	}
 }
 
 // actor is one node. Its Service is nil while the node is dead.
@@ -193,7 +219,7 @@ func (p *play) perform(a act) {
 			p.ether.side[other.node.ID] = a.value >> i & 1
 		}
 		p.ether.mu.Unlock()
-		time.AfterFunc(gossipDelay, p.gossipNow)
+		p.later(gossipDelay)
 	case "heal":
 		p.heal()
 	case "outage":
@@ -226,7 +252,7 @@ func (p *play) perform(a act) {
 		actor.with(a.meeting, a.id, func(r *room, m *member) { r.leaveLocked(m) })
 	case "kill":
 		p.kill(actor)
-		time.AfterFunc(gossipDelay, p.gossipNow)
+		p.later(gossipDelay)
 	case "restart":
 		p.kill(actor)
 		p.start(actor)
@@ -241,7 +267,7 @@ func (p *play) heal() {
 	p.ether.loss = 0
 	p.ether.mu.Unlock()
 	p.ether.restore()
-	time.AfterFunc(time.Second, p.gossipNow)
+	p.later(time.Second)
 }
 
 // differ says where the nodes that have a room see it differently, or wrongly.
@@ -361,7 +387,7 @@ func runPlay(nodes int, seed uint64, acts []act) error {
 	defer p.end()
 	for _, a := range acts {
 		p.perform(a)
-		time.Sleep(a.then)
+		p.sleep(a.then)
 	}
 	cfg := Defaults()
 	p.heal()
@@ -370,7 +396,7 @@ func runPlay(nodes int, seed uint64, acts []act) error {
 		// Gossip may never have known a node that the bus told of: then only its silence says that it is dead.
 		wait = cfg.NodeSilence + cfg.DigestEvery + 500*time.Millisecond
 	}
-	time.Sleep(wait)
+	p.sleep(wait)
 	for _, meeting := range []string{"mtg_a", "mtg_b"} {
 		other := map[string]string{"mtg_a": "mtg_b", "mtg_b": "mtg_a"}[meeting]
 		if err := p.differ(meeting); err != nil {
@@ -385,7 +411,7 @@ func runPlay(nodes int, seed uint64, acts []act) error {
 
 // settle waits until homes are right: one for a room with people, none for an empty one.
 func (p *play) settle(cfg Config) error {
-	time.Sleep(cfg.Grace + 2*leaseSettles + 4*cfg.DigestEvery + promiseFor)
+	p.sleep(cfg.Grace + 2*leaseSettles + 4*cfg.DigestEvery + promiseFor)
 	for _, meeting := range []string{"mtg_a", "mtg_b"} {
 		people := 0
 		for _, a := range p.alive() {

@@ -29,6 +29,13 @@ func (f *farewells) add(meetingID string, last update, until time.Time) update {
 	return word
 }
 
+// remove forgets a room that is open again.
+func (f *farewells) remove(meetingID string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.rooms, meetingID)
+}
+
 // due returns what is still to be said.
 func (f *farewells) due(now time.Time) map[string]update {
 	f.mu.Lock()

@@ -1,8 +1,6 @@
 package signal
 
 import (
-	"maps"
-	"slices"
 	"sync"
 	"time"
 
@@ -172,11 +170,34 @@ func (h *Home) CameraOff(id string) {
 	hide(h.cameras, id)
 }
 
-// Cameras returns who has a camera place.
-func (h *Home) Cameras() []string {
+// promising says whether anything is promised, and not shown yet.
+func (h *Home) promising() bool {
+	seats, cameras := h.Promised()
+	return len(seats)+len(cameras) > 0
+}
+
+// HasCamera says whether id has a camera place.
+func (h *Home) HasCamera(id string) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return slices.Collect(maps.Keys(h.cameras))
+	_, has := h.cameras[id]
+	return has
+}
+
+// Promised returns the seats and camera places that are promised, and not shown yet.
+func (h *Home) Promised() (seats, cameras []promised) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return unkept(h.seats), unkept(h.cameras)
+}
+
+func unkept(places map[string]place) (all []promised) {
+	for id, now := range places {
+		if p := now.promise; p.node != "" {
+			all = append(all, promised{ID: id, Node: p.node, Version: p.version})
+		}
+	}
+	return all
 }
 
 // Release takes back what was promised to id on a node: it did not come of it.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/parley-sfu/parley/internal/bus"
 	"github.com/parley-sfu/parley/node/grant"
+	"github.com/parley-sfu/parley/placement"
 )
 
 const (
@@ -73,20 +74,35 @@ func (s *Service) gather(ctx context.Context, r *room) {
 	defer close(done)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), gatherTimeout) // others wait for it too
 	defer cancel()
-	var wg sync.WaitGroup
-	for _, n := range s.owners.electorate() {
-		if n.ID == s.deps.NodeID {
-			continue
-		}
-		wg.Go(func() {
-			answer, err := s.fabric.ask(ctx, n.ID, command{Op: opRoster, Meeting: r.meeting})
-			if err != nil {
-				return
-			}
-			closeAll(r.gatheredFrom(n.ID, answer))
-		})
+	ask := command{Op: opRoster, Meeting: r.meeting}
+	if l, is := s.owners.lease(r.meeting); is && l.Node == s.deps.NodeID {
+		ask.Lease, ask.Epoch = &l, l.epoch
 	}
-	wg.Wait()
+	nodes := s.owners.electorate()
+	for len(nodes) > 0 && ctx.Err() == nil {
+		var wg sync.WaitGroup
+		for _, n := range nodes {
+			if n.ID == s.deps.NodeID {
+				continue
+			}
+			wg.Go(func() {
+				answer, err := s.fabric.ask(ctx, n.ID, ask)
+				if err != nil {
+					return
+				}
+				closeAll(r.gatheredFrom(n.ID, answer))
+			})
+		}
+		wg.Wait()
+		nodes = slices.DeleteFunc(nodes, func(n placement.Node) bool { return !r.isPulling(n.ID) }) // they have gone on meanwhile
+	}
+}
+
+// isPulling says whether a node's part is known to be out of date.
+func (r *room) isPulling(id string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.pulling[id]
 }
 
 // gatheredFrom takes over what another node says of a room.
@@ -98,7 +114,7 @@ func (r *room) gatheredFrom(from string, answer reply) []Peer {
 	}
 	r.adoptLocked(answer.Lock, answer.Settings)
 	peers := r.mergedLocked(r.roster.replace(*answer.Part, time.Now()))
-	r.promiseLocked(from, answer)
+	r.promiseLocked(answer)
 	return peers
 }
 
@@ -215,7 +231,7 @@ func (k *keeper) tend(ctx context.Context, now time.Time) {
 // was no other node.
 func (k *keeper) findHomes(ctx context.Context, now time.Time) {
 	s := k.svc
-	ctx, cancel := context.WithTimeout(ctx, homeTimeout) // for all of them: the rest is for the next time
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.homeTimeout) // for all of them: the rest is for the next time
 	defer cancel()
 	var wg sync.WaitGroup
 	defer wg.Wait()

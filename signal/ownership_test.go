@@ -48,13 +48,6 @@ func (c *testCluster) lease(t *testing.T) (l lease, ok bool) {
 
 func (c *testCluster) awaitLease(t *testing.T, what string, so func(l lease) bool) (found lease) {
 	t.Helper()
-	defer func() {
-		if t.Failed() {
-			for _, r := range c.rigs {
-				t.Logf("%s: %+v %+v", r.svc.deps.NodeID, r.svc.owners.leases, r.svc.owners.chosen)
-			}
-		}
-	}()
 	eventually(t, what, func() bool {
 		l, ok := c.lease(t)
 		found = l

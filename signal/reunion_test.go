@@ -22,7 +22,7 @@ func stagePlay(t *testing.T, act func(t *testing.T, p *play)) {
 		for i, a := range p.cast {
 			a.join("mtg_a", fmt.Sprint("mtg_a_", i))
 		}
-		time.Sleep(5 * time.Second)
+		p.sleep(5 * time.Second)
 		if err := p.differ("mtg_a"); err != nil {
 			t.Fatal(err)
 		}
@@ -41,7 +41,7 @@ func (p *play) converges(t *testing.T, within time.Duration) {
 		if time.Since(start) > within {
 			t.Fatalf("after %v: %v", within, p.differ("mtg_a"))
 		}
-		time.Sleep(10 * time.Millisecond)
+		p.sleep(10 * time.Millisecond)
 	}
 	t.Logf("one roster after %v", time.Since(start))
 }
@@ -82,12 +82,12 @@ func TestOneRosterTwoSecondsAfterNATSIsBack(t *testing.T) {
 		p.ether.mu.Lock()
 		p.ether.down = true
 		p.ether.mu.Unlock()
-		time.Sleep(30 * time.Second)
+		p.sleep(30 * time.Second)
 		for _, a := range p.cast {
 			a.join("mtg_a", "mtg_a_late"+a.node.ID)
 		}
 		p.cast[1].with("mtg_a", "mtg_a_1", func(r *room, m *member) { r.leaveLocked(m) })
-		time.Sleep(29 * time.Second)
+		p.sleep(29 * time.Second)
 		if n := len(p.cast[0].svc.Participants("mtg_a")); n != 4 {
 			t.Errorf("n1 knows %d participants while NATS is away: somebody was forgotten", n)
 		}
@@ -104,8 +104,8 @@ func TestOneRosterTwoSecondsAfterAPartitionHeals(t *testing.T) {
 		p.ether.mu.Lock()
 		p.ether.side["n3"] = 1
 		p.ether.mu.Unlock()
-		time.AfterFunc(gossipDelay, p.gossipNow)
-		time.Sleep(60 * time.Second)
+		p.later(gossipDelay)
+		p.sleep(60 * time.Second)
 		if here, there := p.cast[0].svc.Participants("mtg_a"), p.cast[2].svc.Participants("mtg_a"); len(here) != 2 || len(there) != 1 {
 			t.Errorf("%d on one side, %d on the other", len(here), len(there))
 		}
@@ -116,7 +116,7 @@ func TestOneRosterTwoSecondsAfterAPartitionHeals(t *testing.T) {
 		p.cast[1].join("mtg_a", "mtg_a_4")
 		p.heal()
 		p.converges(t, 2*time.Second)
-		time.Sleep(10 * time.Second)
+		p.sleep(10 * time.Second)
 		if homes := p.homesOf("mtg_a"); len(homes) != 1 {
 			t.Errorf("homes are %v", homes)
 		}
@@ -126,13 +126,13 @@ func TestOneRosterTwoSecondsAfterAPartitionHeals(t *testing.T) {
 func TestThePeopleOfADeadNodeLeaveOnceUnlessTheyComeBack(t *testing.T) {
 	stagePlay(t, func(t *testing.T, p *play) {
 		p.cast[2].join("mtg_a", "mtg_a_9")
-		time.Sleep(time.Second)
+		p.sleep(time.Second)
 		before := p.cast[0].news("mtg_a_0")
 		p.kill(p.cast[2])
-		time.AfterFunc(gossipDelay, p.gossipNow)
-		time.Sleep(gossipDelay + 2*time.Second)
+		p.later(gossipDelay)
+		p.sleep(gossipDelay + 2*time.Second)
 		p.cast[1].join("mtg_a", "mtg_a_9")
-		time.Sleep(20 * time.Second)
+		p.sleep(20 * time.Second)
 		if got := strings.TrimPrefix(p.cast[0].news("mtg_a_0"), before); got != "-2" {
 			t.Errorf("told %q, want that only 2 left, once", got)
 		}
@@ -143,7 +143,7 @@ func TestNobodyLeavesBecauseGossipIsCut(t *testing.T) {
 	stagePlay(t, func(t *testing.T, p *play) {
 		before := p.cast[0].news("mtg_a_0")
 		p.cast[0].gossip.see(p.cast[0].node, p.cast[1].node)
-		time.Sleep(30 * time.Second)
+		p.sleep(30 * time.Second)
 		if got := p.cast[0].news("mtg_a_0"); got != before {
 			t.Errorf("told %q", strings.TrimPrefix(got, before))
 		}
@@ -156,7 +156,7 @@ func TestANodeThatStartedAnewHasLostItsPeople(t *testing.T) {
 		p.kill(p.cast[2])
 		p.start(p.cast[2])
 		p.gossipNow()
-		time.Sleep(Defaults().NodeGrace + 100*time.Millisecond)
+		p.sleep(Defaults().NodeGrace + 100*time.Millisecond)
 		if got := strings.TrimPrefix(p.cast[0].news("mtg_a_0"), before); got != "-2" {
 			t.Errorf("told %q", got)
 		}
@@ -186,14 +186,14 @@ func TestDigestsOfABigRoomAreCheap(t *testing.T) {
 		for i := range 500 {
 			p.cast[i%9].join("mtg_a", fmt.Sprintf("mtg_a_%03d", i))
 		}
-		time.Sleep(10 * time.Second)
+		p.sleep(10 * time.Second)
 		bytes := func() int64 {
 			p.ether.mu.Lock()
 			defer p.ether.mu.Unlock()
 			return p.ether.bytes
 		}
 		before := bytes()
-		time.Sleep(time.Minute)
+		p.sleep(time.Minute)
 		perNode := float64(bytes()-before) / 60 / 9
 		t.Logf("%.0f bytes/s for each node", perNode)
 		if perNode > 2000 {

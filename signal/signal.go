@@ -6,6 +6,7 @@
 package signal
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -122,6 +123,7 @@ type Service struct {
 	mu       sync.Mutex
 	stopping bool
 	rooms    map[string]*room
+	born     int64 // incarnation of the newest room
 	live     map[*session]struct{}
 	sessions sync.WaitGroup // of live; added to under mu while not stopping
 }
@@ -142,6 +144,7 @@ func New(cfg Config, d Deps) (*Service, error) {
 	for typ := range s.routes {
 		types = append(types, typ)
 	}
+	s.cfg.homeTimeout = cmp.Or(cfg.homeTimeout, homeTimeout)
 	s.metrics = newMetrics(types, func() int { return len(s.Occupancy()) }, s.seated, s.queued, s.homes)
 	s.fabric = &fabric{
 		svc: s, bus: d.Bus, node: d.NodeID, log: d.Log, inbox: make(chan delivery, fabricInbox), nodes: newCensus(),
@@ -196,6 +199,7 @@ func (s *Service) abandon() {
 	for _, r := range s.allRooms() {
 		r.mu.Lock()
 		r.keeping = keeping{}
+		r.home.Expire(time.Now().Add(2 * promiseFor))
 		var peers []Peer
 		for _, m := range r.members {
 			if peer := r.leaveLocked(m); peer != nil {
@@ -262,6 +266,9 @@ func (s *Service) open(claims grant.Claims) *room {
 	if !is {
 		r = newRoom(claims.MeetingID, s.deps.NodeID, claims.Settings, s.cfg, s.deps.Media, s.fabric.tell, s.log)
 		r.release = s.release
+		s.born = max(s.born+1, r.roster.self.Incarnation) // grows, whatever the clock does
+		r.roster.self.Incarnation = s.born
+		s.fabric.gone.remove(r.meeting)
 		s.rooms[r.meeting] = r
 	}
 	s.mu.Unlock()
@@ -271,11 +278,12 @@ func (s *Service) open(claims grant.Claims) *room {
 	return r
 }
 
-// sweep closes the room if nobody of this node is in it any more, and this node is not its home.
+// sweep closes the room if nobody of this node is in it any more, and this node is not its home. While promises that it
+// made as the home are out, the next home may ask for them.
 func (s *Service) sweep(r *room) {
 	s.mu.Lock()
 	r.mu.Lock()
-	empty := len(r.members) == 0 && !r.kept && !r.closed
+	empty := len(r.members) == 0 && !r.kept && !r.home.promising() && !r.closed
 	if empty {
 		r.closed = true
 		delete(s.rooms, r.meeting)
