@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"encoding/json"
 	"log/slog"
 	"net/http/httptest"
 	"net/netip"
@@ -483,4 +484,90 @@ func TestDoors(t *testing.T) {
 		}
 		d.next()
 	}
+}
+
+// What is published during a move is published on the new node, once; a wish and a hand that were told to the old node in its
+// last moments are told to the new one.
+func TestChangesDuringAMove(t *testing.T) {
+	w := newTown(t, "n1", "n2")
+	stays := connect(t, w.ticket("pt_stays", "n2", grant.Settings{}), Options{Log: spoken(t), Publish: person(t)})
+	c := connect(t, w.ticket("pt_c", "n1", grant.Settings{}), Options{Log: spoken(t), Publish: person(t)})
+	eventually(t, c, "sound and picture", flows(c, stays))
+	told := collect(stays)
+	before := len(told())
+	w.drain("n1")
+	eventually(t, c, "the client moves", c.isMoving)
+	raised := true
+	w.must(c.Presence(t.Context(), wire.PresenceUpdate{HandRaised: &raised}))
+	w.must(c.SubscribeAuto(t.Context()))
+	w.must(c.AddTracks(t.Context(), NewScreen(loadClip(t, "vp8-q.ivf").Loop())))
+	await(t, c, "the move", func(Migrated) bool { return true })
+	eventually(t, c, "the move is over", func() bool { return !c.isMoving() })
+	eventually(t, stays, "the hand", func() bool {
+		return slices.ContainsFunc(stays.Participants(), func(p wire.Participant) bool { return p.ID == "pt_c" && p.HandRaised })
+	})
+	eventually(t, stays, "the screen", func() bool { s, seen := receiving(stays, "pt_c", SourceScreen); return seen && s.Frames > 10 })
+	published := 0
+	for _, e := range told()[before:] {
+		switch e.(type) {
+		case TrackPublished:
+			published++
+		case TrackUnpublished, ParticipantsLeft, ParticipantsJoined:
+			t.Errorf("somebody noticed: %#v", e)
+		}
+	}
+	if published != 1 {
+		t.Errorf("%d tracks were published, want the screen alone", published)
+	}
+}
+
+// A client that leaves in the middle of a move leaves both nodes.
+func TestLeavesDuringAMove(t *testing.T) {
+	w := newTown(t, "n1", "n2")
+	stays := connect(t, w.ticket("pt_stays", "n2", grant.Settings{}), withoutMedia())
+	c := connect(t, w.ticket("pt_c", "n1", grant.Settings{}), Options{Publish: person(t)})
+	await(t, stays, "its coming", func(ParticipantsJoined) bool { return true })
+	awaitMedia(t, c)
+	w.drain("n1")
+	eventually(t, c, "the client moves", c.isMoving)
+	w.must(c.Close())
+	await(t, stays, "its leaving", func(ParticipantsLeft) bool { return true })
+	w.must(stays.Chat(t.Context(), "gone", ""))
+	await(t, stays, "its own line", func(ChatReceived) bool { return true })
+	if n := len(stays.Participants()); n != 1 {
+		t.Errorf("%d participants", n)
+	}
+}
+
+// A node that turns down what is published is not moved to.
+func TestStaysWhereAllIsTaken(t *testing.T) {
+	old, fresh := newFakeServer(t), newFakeServer(t)
+	c := connect(t, old.ticket(), Options{Publish: person(t)})
+	session := old.next(t)
+	awaitMedia(t, c)
+	fresh.handle = func(s *fakeSession, e wire.Envelope, raw []byte) bool {
+		if e.Type != wire.TypeHello {
+			return false
+		}
+		var hello wire.Hello
+		if err := json.Unmarshal(raw, &hello); err != nil {
+			t.Error(err)
+		}
+		s.send(wire.Envelope{Type: wire.TypeAnswer, ReplyTo: e.ID}, wire.Answer{
+			SDPAnswer: fresh.negotiate(hello.SDPOffer), Refused: []string{hello.Tracks[0].MID},
+		})
+		s.snapshot()
+		return true
+	}
+	session.send(wire.Envelope{Type: wire.TypeMigrate}, wire.Migrate{SignalEndpoint: fresh.ticket().SignalEndpoint, JoinToken: "moves"})
+	if s := fresh.next(t); s.token != "moves" {
+		t.Errorf("token = %q", s.token)
+	}
+	eventually(t, c, "the move has failed", func() bool { return !c.isMoving() })
+	w := c.currentMedia()
+	if w.number != 1 || w.current() != MediaConnected {
+		t.Errorf("media connection %d is %s", w.number, w.current())
+	}
+	session.event(wire.TypeChat, wire.Chat{Text: "still here"})
+	await(t, c, "a line of the old node", func(e ChatReceived) bool { return e.Text == "still here" })
 }
