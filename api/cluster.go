@@ -19,10 +19,11 @@ import (
 type Cluster interface {
 	// Nodes returns every node that lives, this one included. It answers from memory and is called often.
 	Nodes() []ClusterNode
-	// Rooms returns the rooms that this node carries, and may add what it knows of others.
-	Rooms(ctx context.Context) ([]ClusterRoom, error)
-	// Links returns this node's links to other nodes. It answers from memory.
-	Links() []ClusterLink
+	// Rooms returns the rooms that all nodes carry. It asks the others; silent are the ids of those that did not answer
+	// before ctx ended.
+	Rooms(ctx context.Context) (rooms []ClusterRoom, silent []string)
+	// Links returns all nodes' links, each link once from each of its ends. It asks as Rooms does.
+	Links(ctx context.Context) (links []ClusterLink, silent []string)
 	// People counts who is on a node now, by the node's own word: those in lobbies too, and those who may come back. Errors are
 	// those of SetDraining.
 	People(ctx context.Context, id string) (int, error)
@@ -60,8 +61,9 @@ type ClusterRoom struct {
 	Participants int    `json:"participants"` // connected to that node, without those who wait in the lobby
 }
 
-// ClusterLink is this node's side of the one link that it has with another.
+// ClusterLink is one node's side of the one link that it has with another.
 type ClusterLink struct {
+	Node          string `json:"node"`
 	Peer          string `json:"peer"`
 	Region        string `json:"region"` // the peer's
 	Up            bool   `json:"up"`
@@ -128,9 +130,18 @@ func nodeFailure(err error, say string) error {
 	return err
 }
 
-// clusterRoomsView is what the answering node knows of rooms.
+// clusterRoomsView is all rooms, but for those of silent nodes.
 type clusterRoomsView struct {
-	Rooms []ClusterRoom `json:"rooms"`
+	Rooms  []ClusterRoom `json:"rooms"`
+	Silent []string      `json:"silent"`
+}
+
+// askCluster is how long one node waits for the others' part of an answer.
+const askCluster = 2 * time.Second
+
+// asking bounds a question to all nodes: what some have answered is shown, whoever else is silent.
+func (s *Server) asking(c *gin.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(c.Request.Context(), min(askCluster, s.cfg.Timeouts.Store))
 }
 
 // clusterRooms is GET /v1/cluster/rooms.
@@ -138,13 +149,11 @@ func (s *Server) clusterRooms(c *gin.Context) error {
 	if err := callerOf(c).need(rightCluster); err != nil {
 		return err
 	}
-	ctx, cancel := s.bounded(c)
+	ctx, cancel := s.asking(c)
 	defer cancel()
-	rooms, err := s.cluster.Rooms(ctx)
-	if err != nil {
-		return err
-	}
-	view := clusterRoomsView{Rooms: append([]ClusterRoom{}, rooms...)}
+	rooms, silent := s.cluster.Rooms(ctx)
+	view := clusterRoomsView{Rooms: append([]ClusterRoom{}, rooms...), Silent: append([]string{}, silent...)}
+	slices.Sort(view.Silent)
 	slices.SortFunc(view.Rooms, func(a, b ClusterRoom) int {
 		return cmp.Or(strings.Compare(a.MeetingID, b.MeetingID), strings.Compare(a.Node, b.Node))
 	})
@@ -152,10 +161,10 @@ func (s *Server) clusterRooms(c *gin.Context) error {
 	return nil
 }
 
-// linksView is one node's links.
+// linksView is all links, but for the silent nodes' ends.
 type linksView struct {
-	Node  string        `json:"node"`
-	Links []ClusterLink `json:"links"`
+	Links  []ClusterLink `json:"links"`
+	Silent []string      `json:"silent"`
 }
 
 // clusterLinks is GET /v1/cluster/links.
@@ -163,8 +172,14 @@ func (s *Server) clusterLinks(c *gin.Context) error {
 	if err := callerOf(c).need(rightCluster); err != nil {
 		return err
 	}
-	view := linksView{Node: s.self().ID, Links: append([]ClusterLink{}, s.cluster.Links()...)}
-	slices.SortFunc(view.Links, func(a, b ClusterLink) int { return strings.Compare(a.Peer, b.Peer) })
+	ctx, cancel := s.asking(c)
+	defer cancel()
+	links, silent := s.cluster.Links(ctx)
+	view := linksView{Links: append([]ClusterLink{}, links...), Silent: append([]string{}, silent...)}
+	slices.Sort(view.Silent)
+	slices.SortFunc(view.Links, func(a, b ClusterLink) int {
+		return cmp.Or(strings.Compare(a.Node, b.Node), strings.Compare(a.Peer, b.Peer))
+	})
 	c.JSON(http.StatusOK, view)
 	return nil
 }

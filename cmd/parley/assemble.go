@@ -54,7 +54,7 @@ func assemble(ctx context.Context, cfg Config, http net.Listener, log *slog.Logg
 	speakers := signal.NewSpeakers()
 	var others *node.Cluster
 	if cfg.Cluster.Listen != "" {
-		p.cluster = newCluster(id, p.bus)
+		p.cluster = newCluster(id, p.bus, log)
 		others = &node.Cluster{NodeID: id, Links: cfg.Links, Directory: p.cluster, Introducer: p.cluster}
 	}
 	if p.node, err = node.New(cfg.Node, speakers, others, log); err != nil {
