@@ -27,6 +27,8 @@ func TestMetricsTellWhatHappens(t *testing.T) {
 		`parley_signal_messages_total{type="chat.message"} `,
 		`parley_signal_handler_seconds_count{type="participant.hello"} `,
 		`parley_signal_rejected_total{reason="token_invalid"} `,
+		`parley_migrations_total{result="moved"} `,
+		`parley_migrations_total{result="cut"} `,
 	} {
 		if !strings.Contains(page.Body.String(), want) {
 			t.Errorf("/metrics lacks %q", want)

@@ -30,6 +30,7 @@ const migrateProtocol = 1
 // move is what became of the wish that a session's participant go to another node. The room's lock guards it.
 type move struct {
 	asked   time.Time   // last
+	times   int         // how often
 	overlap *time.Timer // runs out when the old path must go; nil before the new one has been seen
 }
 
@@ -127,6 +128,7 @@ func (s *Service) ask(ctx context.Context, session *session, self placement.Node
 	if !ok {
 		return true // it is gone
 	}
+	to := claims.Nodes[0]
 	token, _, err := s.deps.Keys.IssueJoin(claims)
 	if err != nil {
 		session.log.Error("a participant cannot be moved", "error", err)
@@ -136,8 +138,9 @@ func (s *Service) ask(ctx context.Context, session *session, self placement.Node
 	defer r.mu.Unlock()
 	if m := session.member; m.session == session && m.movable() {
 		session.move.asked = time.Now()
+		session.move.times++
 		session.socket.send(outbound{wire.Envelope{Type: wire.TypeMigrate}, wire.Migrate{
-			SignalEndpoint: targets[0].SignalEndpoint, SFUEndpoint: targets[0].SFUEndpoint, JoinToken: token,
+			SignalEndpoint: to.SignalEndpoint, SFUEndpoint: to.SFUEndpoint, JoinToken: token,
 		}})
 	}
 	return true
@@ -162,8 +165,8 @@ func (s *Service) targets(ctx context.Context, self placement.Node, meeting stri
 	return targets
 }
 
-// moveClaims are what the join token of a move says: who the participant is, and what it has here. Who still waits for a
-// seat will wait there.
+// moveClaims are what the join token of a move says: who the participant is, where it goes, and what it has here. Who still
+// waits for a seat will wait there. Who could not reach one node is sent to the next one the next time.
 func (r *room) moveClaims(s *session, targets []grant.Candidate) (claims grant.Claims, ok bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -171,8 +174,10 @@ func (r *room) moveClaims(s *session, targets []grant.Candidate) (claims grant.C
 	if m.session != s || !m.movable() {
 		return claims, false
 	}
+	first := s.move.times % len(targets)
 	claims = m.claims
-	claims.DisplayName, claims.Region, claims.Nodes, claims.Settings = m.entry.DisplayName, targets[0].Region, targets, r.home.Meeting()
+	claims.Nodes = slices.Concat(targets[first:], targets[:first])
+	claims.DisplayName, claims.Region, claims.Settings = m.entry.DisplayName, claims.Nodes[0].Region, r.home.Meeting()
 	claims.Tracks, claims.Seat = grantTracks(m.entry.Tracks), nil
 	if m.stage == seated {
 		claims.Seat = seatOf(&m.entry)

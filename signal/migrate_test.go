@@ -65,6 +65,12 @@ func (f *fleet) change(id string, alter func(*placement.Node)) {
 	}
 }
 
+func (f *fleet) add(n placement.Node) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.nodes = append(f.nodes, n)
+}
+
 func (f *fleet) drain(id string, draining bool) {
 	f.change(id, func(n *placement.Node) { n.Draining = draining })
 }
@@ -116,6 +122,7 @@ func memberOf(r *rig, id string) (here bool) {
 // one.
 func TestDrainMovesWithBothPathsUp(t *testing.T) {
 	one, two, f := newMovingCluster(t, func(*Config) {})
+	moved := one.svc.metrics.migrations.moved.Value()
 	stays := two.join("pt_s", grant.Attendee)
 	a := one.connect(one.token(claims("pt_a", grant.Attendee, grant.Settings{})))
 	a.hello("pt_a", "offer", wire.TrackHint{MID: "0", Source: "camera"}, wire.TrackHint{MID: "1", Source: "microphone"})
@@ -152,6 +159,9 @@ func TestDrainMovesWithBothPathsUp(t *testing.T) {
 	quiet(t, stays, wire.TypeParticipantLeft, wire.TypeParticipantJoined, wire.TypeTrackPublished, wire.TypeTrackUnpublished, wire.TypePresenceChanged)
 	if people := two.svc.Participants("mtg_1"); len(people) != 2 {
 		t.Errorf("participants are %+v", people)
+	}
+	if n := one.svc.metrics.migrations.moved.Value() - moved; n != 1 {
+		t.Errorf("%d were counted", n)
 	}
 }
 
@@ -256,18 +266,25 @@ func TestDrainHasADeadline(t *testing.T) {
 	one, two, f := newMovingCluster(t, func(c *Config) {
 		c.DrainDeadline, c.migration.askAgain = 300*time.Millisecond, 50*time.Millisecond
 	})
+	f.add(placement.Node{ID: "n3", Region: "r", SFUEndpoint: "n3:1", SignalEndpoint: "ws://n3", Protocol: placement.CurrentProtocol})
+	cut := one.svc.metrics.migrations.cut.Value()
 	stays := two.join("pt_s", grant.Attendee)
 	a := one.join("pt_a", grant.Attendee)
 	stays.await(wire.TypeParticipantJoined)
 	f.drain("n1", true)
-	asked := 0
+	asked := map[string]int{}
 	for _, m := range a.closedWith(wire.CloseGoingAway) {
 		if m.Type == wire.TypeMigrate {
-			asked++
+			var to wire.Migrate
+			m.read(t, &to)
+			asked[to.SFUEndpoint]++
 		}
 	}
-	if asked < 2 {
-		t.Errorf("asked %d times", asked)
+	if len(asked) != 2 {
+		t.Errorf("asked to move to %v, each once or more", asked)
+	}
+	if n := one.svc.metrics.migrations.cut.Value() - cut; n != 1 {
+		t.Errorf("%d were counted", n)
 	}
 	again := two.connect(resumeToken(t, a.snapshot))
 	again.ok(wire.TypeResume, wire.Resume{LastSeq: 1})

@@ -299,3 +299,17 @@ func TestStoppingTellsClientsToGoElsewhere(t *testing.T) {
 	r.stop()
 	a.closedWith(wire.CloseGoingAway)
 }
+
+// A goodbye counts also when it comes while the server writes: nobody is kept a place who has left.
+func TestGoodbyeWhileTheServerWrites(t *testing.T) {
+	r := newRig(t)
+	stays := r.join("pt_stays", grant.Attendee)
+	for range 20 {
+		a := r.join("pt_a", grant.Attendee)
+		for range 5 {
+			stays.send(wire.TypeChat, wire.ChatSend{Text: "to all"})
+		}
+		a.leave()
+		eventually(t, "it is gone", func() bool { return len(r.svc.Participants("mtg_1")) == 1 })
+	}
+}

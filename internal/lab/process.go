@@ -163,12 +163,18 @@ func (p *Process) Logs() string {
 	return string(all[max(0, len(all)-most):])
 }
 
-// Stop asks the program to end and fails the test unless it does so well and soon.
-func (p *Process) Stop(tb testing.TB) {
+// Terminate asks the program to end, and does not wait for it.
+func (p *Process) Terminate(tb testing.TB) {
 	tb.Helper()
 	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		tb.Errorf("lab: %v", err)
 	}
+}
+
+// Stop asks the program to end and fails the test unless it does so well and soon.
+func (p *Process) Stop(tb testing.TB) {
+	tb.Helper()
+	p.Terminate(tb)
 	select {
 	case <-p.done:
 		if p.result != nil {

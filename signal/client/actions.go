@@ -15,12 +15,19 @@ import (
 // room; unmuting tells the room first.
 func (c *Client) Presence(ctx context.Context, update wire.PresenceUpdate) error {
 	c.muteLocally(update, true)
-	if _, err := c.call(ctx, wire.TypePresenceUpdate, update); err != nil {
+	sock, err := c.liveSocket()
+	if err == nil {
+		_, err = c.callOn(ctx, sock, wire.TypePresenceUpdate, update)
+	}
+	if err != nil {
 		return fmt.Errorf("presence: %w", err)
 	}
-	c.rememberPresence(wire.PresenceChanged{
-		AudioMuted: update.AudioMuted, VideoMuted: update.VideoMuted, HandRaised: update.HandRaised, ScreenSharing: update.ScreenSharing,
-	})
+	c.mu.Lock()
+	merge(&c.presence, update)
+	if c.move != nil && c.move.from == sock {
+		merge(&c.move.said, update)
+	}
+	c.mu.Unlock()
 	c.muteLocally(update, false)
 	return nil
 }

@@ -286,6 +286,17 @@ func (mv *move) lookAhead() {
 	}
 }
 
+// contradictedLocked keeps back what the old node says of the client itself during the move: it is what the new one makes of the
+// client, which may not know yet what its user said to the old one. A host who mutes is obeyed at once.
+func (mv *move) contradictedLocked(sock *socket, event Event) bool {
+	change, ok := event.(PresenceChanged)
+	if mv == nil || mv.moved || !ok || sock != mv.from || change.ParticipantID != mv.client.ticket.ParticipantID {
+		return false
+	}
+	mv.client.muteAsTold(mv.client.Self(), true)
+	return true
+}
+
 // overheardLocked says whether an event that comes through sock has come through the other socket of a move already.
 func (mv *move) overheardLocked(sock *socket, event Event) bool {
 	chat, ok := event.(ChatReceived)

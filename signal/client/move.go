@@ -34,6 +34,8 @@ type move struct {
 	waiting chan struct{} // closed when the new node keeps the client in its lobby
 	err     error         // why the new socket ended; set before ended is closed
 
+	said wire.PresenceUpdate // to the old node meanwhile; guarded by the client's mu
+
 	// The following are guarded by the client's turn.
 	session session
 	roster  *roster
@@ -201,7 +203,7 @@ func (mv *move) sayAgain(ctx context.Context, old *media) {
 	c := mv.client
 	mv.from.settle(ctx, farewell)
 	c.mu.Lock()
-	presence, wish, on := c.presence, c.subscribed, c.on
+	said, wish, on := mv.said, c.subscribed, c.on
 	c.mu.Unlock()
 	if wish != nil && on != mv.sock {
 		again := mv.translate(old, *wish)
@@ -213,8 +215,8 @@ func (mv *move) sayAgain(ctx context.Context, old *media) {
 			c.mu.Unlock()
 		}
 	}
-	if presence != (wire.PresenceUpdate{}) {
-		if _, err := c.callOn(ctx, mv.sock, wire.TypePresenceUpdate, presence); err != nil && ctx.Err() == nil {
+	if said != (wire.PresenceUpdate{}) {
+		if _, err := c.callOn(ctx, mv.sock, wire.TypePresenceUpdate, said); err != nil && ctx.Err() == nil {
 			c.log.Info("presence was not repeated", "error", err)
 		}
 	}

@@ -1,244 +1,17 @@
 package client
 
 import (
-	"context"
-	"log/slog"
-	"net/http/httptest"
-	"net/netip"
+	"encoding/json"
+	"fmt"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
-	"github.com/parley-sfu/parley/cascade"
-	"github.com/parley-sfu/parley/internal/bus"
-	"github.com/parley-sfu/parley/node"
 	"github.com/parley-sfu/parley/node/grant"
 	"github.com/parley-sfu/parley/placement"
-	"github.com/parley-sfu/parley/signal"
 	"github.com/parley-sfu/parley/signal/wire"
 )
-
-// town is real nodes in this process, linked over loopback, that share NATS, keys and revocations. It is the gossip, the
-// directory and the introducer of them all.
-type town struct {
-	*placement.Locator
-	t    *testing.T
-	keys *grant.Keyring
-
-	mu       sync.Mutex
-	nodes    []placement.Node
-	sfus     map[string]*node.Node
-	watchers []func(joined, left []string)
-}
-
-func newTown(t *testing.T, ids ...string) *town {
-	t.Helper()
-	log := slog.New(slog.DiscardHandler)
-	w := &town{t: t, sfus: map[string]*node.Node{}}
-	busConfig := bus.Defaults()
-	busConfig.DataDir = t.TempDir()
-	nats, err := bus.New(busConfig, log)
-	w.must(err)
-	w.keys, err = grant.New(grant.Defaults(), nil, log)
-	w.must(err)
-	w.Locator, err = placement.NewLocator(placement.LocatorConfig{Region: "here"}, w.Nodes)
-	w.must(err)
-	run(t, nats.Run)
-	select {
-	case <-nats.Ready():
-	case <-time.After(patience):
-		t.Fatal("NATS is not ready")
-	}
-	for _, id := range ids {
-		w.build(id, nats, grant.NewRevocations(nil, log), log)
-	}
-	return w
-}
-
-func (w *town) must(err error) {
-	w.t.Helper()
-	if err != nil {
-		w.t.Fatal(err)
-	}
-}
-
-func (w *town) build(id string, nats *bus.Bus, revoked *grant.Revocations, log *slog.Logger) {
-	w.t.Helper()
-	cfg := node.Defaults()
-	cfg.Media.Listen = "127.0.0.1:0"
-	speakers := signal.NewSpeakers()
-	sfu, err := node.New(cfg, speakers, &node.Cluster{NodeID: id, Links: cascade.Defaults(), Directory: w, Introducer: w}, log)
-	w.must(err)
-	svc, err := signal.New(signal.Defaults(), signal.Deps{
-		Media: signal.OnNode(sfu), Speakers: speakers, Bus: nats, Cluster: w, Locator: w, Keys: w.keys, Revoked: revoked, NodeID: id, Log: log,
-	})
-	w.must(err)
-	run(w.t, sfu.Run)
-	server := httptest.NewServer(svc)
-	w.mu.Lock()
-	w.sfus[id] = sfu
-	w.nodes = append(w.nodes, placement.Node{
-		ID: id, Region: "here", SFUEndpoint: sfu.Endpoint(), SignalEndpoint: "ws" + strings.TrimPrefix(server.URL, "http") + "/v1/signal",
-		Media: netip.MustParseAddrPort(sfu.Endpoint()), Protocol: placement.CurrentProtocol,
-	})
-	w.mu.Unlock()
-	run(w.t, svc.Run)
-	w.t.Cleanup(func() {
-		server.CloseClientConnections()
-		server.Close()
-	})
-}
-
-// Nodes implements signal.Cluster.
-func (w *town) Nodes() []placement.Node {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return slices.Clone(w.nodes)
-}
-
-// Watch implements signal.Cluster.
-func (w *town) Watch(f func(joined, left []string)) (stop func()) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.watchers = append(w.watchers, f)
-	return func() {}
-}
-
-// Lookup implements cascade.Directory.
-func (w *town) Lookup(id string) (cascade.Address, bool) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	i := slices.IndexFunc(w.nodes, func(n placement.Node) bool { return n.ID == id })
-	if i < 0 {
-		return cascade.Address{}, false
-	}
-	return cascade.Address{Media: w.nodes[i].Media, Fingerprint: w.sfus[id].Fingerprint()}, true
-}
-
-// Introduce implements cascade.Introducer.
-func (w *town) Introduce(_ context.Context, id string, introduction []byte) ([]byte, error) {
-	w.mu.Lock()
-	sfu := w.sfus[id]
-	w.mu.Unlock()
-	return sfu.Introduced(introduction)
-}
-
-// change alters a node as gossip has it.
-func (w *town) change(id string, alter func(*placement.Node)) {
-	w.mu.Lock()
-	for i := range w.nodes {
-		if w.nodes[i].ID == id {
-			alter(&w.nodes[i])
-		}
-	}
-	watchers := slices.Clone(w.watchers)
-	w.mu.Unlock()
-	for _, f := range watchers {
-		f(nil, nil)
-	}
-}
-
-func (w *town) drain(id string) { w.change(id, func(n *placement.Node) { n.Draining = true }) }
-
-// ticket lets somebody into the one meeting, through a node.
-func (w *town) ticket(who, id string, settings grant.Settings) Ticket {
-	w.t.Helper()
-	token, expires, err := w.keys.IssueJoin(grant.Claims{
-		MeetingID: "mtg_1", ParticipantID: who, DisplayName: who, Role: grant.Attendee, Settings: settings,
-	})
-	w.must(err)
-	ticket := Ticket{ParticipantID: who, JoinToken: token, ExpiresAt: expires}
-	for _, n := range w.Nodes() {
-		if n.ID == id {
-			ticket.SignalEndpoint = n.SignalEndpoint
-		} else {
-			ticket.Alternates = append(ticket.Alternates, Endpoints{SignalEndpoint: n.SignalEndpoint})
-		}
-	}
-	return ticket
-}
-
-// spoken shows what a client logs if the test fails.
-func spoken(t *testing.T) *slog.Logger { return slog.New(slog.NewTextHandler(t.Output(), nil)) }
-
-// gaps finds the longest time without a packet of each participant's kind of media.
-type gaps struct {
-	mu      sync.Mutex
-	last    map[string]time.Time
-	longest map[string]time.Duration
-	sent    map[string][]time.Time // when what came was sent, by the stamps of its frames
-}
-
-func (g *gaps) packet(p Packet) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	key := p.Slot.ParticipantID + " " + p.Slot.Source
-	if at, seen := g.last[key]; seen {
-		g.longest[key] = max(g.longest[key], p.Arrived.Sub(at))
-	}
-	g.last[key] = p.Arrived
-	if !p.SentAt.IsZero() {
-		g.sent[key] = append(g.sent[key], p.SentAt)
-	}
-}
-
-// missing estimates how many frames never came, over whichever connection: by the holes between the times of sending.
-func (g *gaps) missing(participantID, source string) (frames int) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	sent := slices.SortedFunc(slices.Values(g.sent[participantID+" "+source]), time.Time.Compare)
-	var steps []time.Duration
-	for i := 1; i < len(sent); i++ {
-		if step := sent[i].Sub(sent[i-1]); step > frameTime/2 { // not the same frame again, nor its other layers
-			steps = append(steps, step)
-		}
-	}
-	for _, step := range steps {
-		frames += max(0, int((step+frameTime/2)/frameTime)-1)
-	}
-	return frames
-}
-
-// frameTime is between two frames of the camera clips.
-const frameTime = time.Second / 15
-
-// reset begins to count, and take ends.
-func (g *gaps) reset() {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.last, g.longest, g.sent = map[string]time.Time{}, map[string]time.Duration{}, map[string][]time.Time{}
-}
-
-func (g *gaps) take(participantID, source string) time.Duration {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	key := participantID + " " + source
-	at, seen := g.last[key]
-	if !seen {
-		return time.Hour
-	}
-	return max(g.longest[key], time.Since(at))
-}
-
-// events collects what a client is told until it is asked.
-func collect(c *Client) (take func() []Event) {
-	var got []Event
-	return func() []Event {
-		for {
-			select {
-			case e, more := <-c.Events():
-				if !more {
-					return got
-				}
-				got = append(got, e)
-			default:
-				return got
-			}
-		}
-	}
-}
 
 // A participant with camera and microphone moves from a node that drains to the one of its listener. Nobody sees anybody leave
 // or come, no track ends or begins, and media go on both ways.
@@ -482,5 +255,140 @@ func TestDoors(t *testing.T) {
 			t.Fatalf("after the move at %s, want %s", d.current(), want)
 		}
 		d.next()
+	}
+}
+
+// What is published during a move is published on the new node, once; a wish and a hand that were told to the old node in its
+// last moments are told to the new one.
+func TestChangesDuringAMove(t *testing.T) {
+	w := newTown(t, "n1", "n2")
+	stays := connect(t, w.ticket("pt_stays", "n2", grant.Settings{}), Options{Log: spoken(t), Publish: person(t)})
+	c := connect(t, w.ticket("pt_c", "n1", grant.Settings{}), Options{Log: spoken(t), Publish: person(t)})
+	eventually(t, c, "sound and picture", flows(c, stays))
+	told := collect(stays)
+	before := len(told())
+	w.drain("n1")
+	eventually(t, c, "the client moves", c.isMoving)
+	raised := true
+	w.must(c.Presence(t.Context(), wire.PresenceUpdate{HandRaised: &raised}))
+	w.must(c.SubscribeAuto(t.Context()))
+	w.must(c.AddTracks(t.Context(), NewScreen(loadClip(t, "vp8-q.ivf").Loop())))
+	await(t, c, "the move", func(Migrated) bool { return true })
+	eventually(t, c, "the move is over", func() bool { return !c.isMoving() })
+	eventually(t, stays, "the hand", func() bool {
+		return slices.ContainsFunc(stays.Participants(), func(p wire.Participant) bool { return p.ID == "pt_c" && p.HandRaised })
+	})
+	eventually(t, stays, "the screen", func() bool { s, seen := receiving(stays, "pt_c", SourceScreen); return seen && s.Frames > 10 })
+	published := 0
+	for _, e := range told()[before:] {
+		switch e.(type) {
+		case TrackPublished:
+			published++
+		case TrackUnpublished, ParticipantsLeft, ParticipantsJoined:
+			t.Errorf("somebody noticed: %#v", e)
+		}
+	}
+	if published != 1 {
+		t.Errorf("%d tracks were published, want the screen alone", published)
+	}
+}
+
+// A client that leaves in the middle of a move leaves both nodes.
+func TestLeavesDuringAMove(t *testing.T) {
+	w := newTown(t, "n1", "n2")
+	stays := connect(t, w.ticket("pt_stays", "n2", grant.Settings{}), withoutMedia())
+	c := connect(t, w.ticket("pt_c", "n1", grant.Settings{}), Options{Publish: person(t)})
+	await(t, stays, "its coming", func(ParticipantsJoined) bool { return true })
+	awaitMedia(t, c)
+	w.drain("n1")
+	eventually(t, c, "the client moves", c.isMoving)
+	w.must(c.Close())
+	await(t, stays, "its leaving", func(ParticipantsLeft) bool { return true })
+	w.must(stays.Chat(t.Context(), "gone", ""))
+	await(t, stays, "its own line", func(ChatReceived) bool { return true })
+	if n := len(stays.Participants()); n != 1 {
+		t.Errorf("%d participants", n)
+	}
+}
+
+// A node that turns down what is published is not moved to.
+func TestStaysWhereAllIsTaken(t *testing.T) {
+	old, fresh := newFakeServer(t), newFakeServer(t)
+	c := connect(t, old.ticket(), Options{Publish: person(t)})
+	session := old.next(t)
+	awaitMedia(t, c)
+	fresh.handle = func(s *fakeSession, e wire.Envelope, raw []byte) bool {
+		if e.Type != wire.TypeHello {
+			return false
+		}
+		var hello wire.Hello
+		if err := json.Unmarshal(raw, &hello); err != nil {
+			t.Error(err)
+		}
+		s.send(wire.Envelope{Type: wire.TypeAnswer, ReplyTo: e.ID}, wire.Answer{
+			SDPAnswer: fresh.negotiate(hello.SDPOffer), Refused: []string{hello.Tracks[0].MID},
+		})
+		s.snapshot()
+		return true
+	}
+	session.send(wire.Envelope{Type: wire.TypeMigrate}, wire.Migrate{SignalEndpoint: fresh.ticket().SignalEndpoint, JoinToken: "moves"})
+	if s := fresh.next(t); s.token != "moves" {
+		t.Errorf("token = %q", s.token)
+	}
+	eventually(t, c, "the move has failed", func() bool { return !c.isMoving() })
+	w := c.currentMedia()
+	if w.number != 1 || w.current() != MediaConnected {
+		t.Errorf("media connection %d is %s", w.number, w.current())
+	}
+	session.event(wire.TypeChat, wire.Chat{Text: "still here"})
+	await(t, c, "a line of the old node", func(e ChatReceived) bool { return e.Text == "still here" })
+}
+
+// Everybody of a node moves at the same time, to where somebody else is: all go on seeing and hearing each other.
+func TestEverybodyMovesAtOnce(t *testing.T) {
+	w := newTown(t, "n1", "n2")
+	var people [4]*Client
+	var got [len(people)]gaps
+	for i := range people {
+		at := "n1"
+		if i == 0 {
+			at = "n2"
+		}
+		got[i].reset()
+		people[i] = connect(t, w.ticket(fmt.Sprint("pt_", i), at, grant.Settings{}), Options{Log: spoken(t), Publish: person(t), OnPacket: got[i].packet})
+	}
+	pairs := func(do func(i, k int)) {
+		for i := range people {
+			for k := range people {
+				if i != k {
+					do(i, k)
+				}
+			}
+		}
+	}
+	pairs(func(i, k int) { eventually(t, people[i], "sound and picture", flows(people[i], people[k])) })
+	for i := range got {
+		got[i].reset()
+	}
+	start := time.Now()
+	w.drain("n1")
+	for _, c := range people[1:] {
+		await(t, c, "the move", func(Migrated) bool { return true })
+	}
+	t.Logf("all have moved after %s", time.Since(start))
+	for _, c := range people[1:] {
+		eventually(t, c, "the move is over", func() bool { return !c.isMoving() })
+	}
+	t.Logf("nobody is on the node after %s", time.Since(start))
+	missing, longest := 0, time.Duration(0)
+	pairs(func(i, k int) {
+		eventually(t, people[i], "sound and picture", flows(people[i], people[k]))
+		id := people[k].ticket.ParticipantID
+		missing += got[i].missing(id, SourceCamera)
+		longest = max(longest, got[i].take(id, SourceCamera), got[i].take(id, SourceMicrophone))
+	})
+	t.Logf("%d video frames missing of all that everybody receives, longest gap %s", missing, longest)
+	if longest > 3*time.Second { // the goal is that no frame is lost
+		t.Errorf("somebody was not seen or heard for %s", longest)
 	}
 }

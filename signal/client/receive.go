@@ -102,7 +102,7 @@ func (c *Client) receiveLocked(ctx context.Context, sock *socket, s *session, e 
 	c.mu.Lock()
 	mv := c.move
 	c.mu.Unlock()
-	if mv.overheardLocked(sock, event) {
+	if mv.overheardLocked(sock, event) || mv.contradictedLocked(sock, event) {
 		return nil
 	}
 	c.react(event)
@@ -160,7 +160,11 @@ func (c *Client) react(event Event) {
 		c.assignSlots(e.Slots)
 	case PresenceChanged:
 		if self := c.Self(); e.ParticipantID == self.ID {
-			c.rememberPresence(e.PresenceChanged)
+			c.mu.Lock()
+			merge(&c.presence, wire.PresenceUpdate{
+				AudioMuted: e.AudioMuted, VideoMuted: e.VideoMuted, HandRaised: e.HandRaised, ScreenSharing: e.ScreenSharing,
+			})
+			c.mu.Unlock()
 			c.muteAsTold(self, false)
 		}
 	case LayersWanted:
@@ -219,14 +223,12 @@ func (c *Client) muteAsTold(self wire.Participant, onlyMute bool) {
 	}
 }
 
-// rememberPresence keeps what a new session is told again.
-func (c *Client) rememberPresence(m wire.PresenceChanged) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.presence.AudioMuted = cmp.Or(m.AudioMuted, c.presence.AudioMuted)
-	c.presence.VideoMuted = cmp.Or(m.VideoMuted, c.presence.VideoMuted)
-	c.presence.HandRaised = cmp.Or(m.HandRaised, c.presence.HandRaised)
-	c.presence.ScreenSharing = cmp.Or(m.ScreenSharing, c.presence.ScreenSharing)
+// merge adds a change to what a new session is told again.
+func merge(presence *wire.PresenceUpdate, change wire.PresenceUpdate) {
+	presence.AudioMuted = cmp.Or(change.AudioMuted, presence.AudioMuted)
+	presence.VideoMuted = cmp.Or(change.VideoMuted, presence.VideoMuted)
+	presence.HandRaised = cmp.Or(change.HandRaised, presence.HandRaised)
+	presence.ScreenSharing = cmp.Or(change.ScreenSharing, presence.ScreenSharing)
 }
 
 // applyLayers pauses and resumes the layers of the client's own tracks.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/parley-sfu/parley/internal/lab"
 	"github.com/parley-sfu/parley/signal/client"
+	"github.com/parley-sfu/parley/signal/wire"
 )
 
 // nodeIDOf is the id under which the cluster knows a node.
@@ -142,4 +143,45 @@ func TestDrainMovesPeopleInTheMiddleOfTheCall(t *testing.T) {
 	if n := len(both[0].Participants()); n != 2 {
 		t.Errorf("%d participants, want 2", n)
 	}
+}
+
+// A client that does not know how to move keeps its node from stopping, until a second signal: then it is told to go elsewhere.
+func TestDrainEndsAtASecondSignal(t *testing.T) {
+	nodes := lab.StartCluster(t, 2)
+	meeting := nodes[0].NewMeeting(t, "An old client", nil)
+	ticket, err := client.JoinMeeting(t.Context(), nodes[1].URL, meeting.ID, client.JoinOptions{DisplayName: "Old", Region: "region-2"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, got := knock(t, nodes[1], ticket.JoinToken)
+	if s == nil {
+		t.Fatalf("the upgrade was answered %+v", got)
+	}
+	if err := s.say(map[string]any{"type": "participant.hello", "participant_id": ticket.ParticipantID, "display_name": "Old", "sdp_offer": ""}); err != nil {
+		t.Fatal(err)
+	}
+	until := func(what string) {
+		t.Helper()
+		for {
+			m, closed, err := s.hear()
+			if err != nil || closed != 0 {
+				t.Fatalf("closed with %d before %s came: %v", closed, what, err)
+			}
+			if m.Type == what {
+				return
+			}
+		}
+	}
+	until("room.snapshot")
+	nodes[1].Terminate(t)
+	until("session.migrate")
+	if !nodes[1].Running() {
+		t.Fatal("the node did not wait")
+	}
+	start := time.Now()
+	nodes[1].Stop(t)
+	if _, closed := s.outcome(false); closed != wire.CloseGoingAway {
+		t.Errorf("closed with %d, want %d", closed, wire.CloseGoingAway)
+	}
+	newTable(t, "what", "measured").add("second SIGTERM to the end of the process", time.Since(start))
 }

@@ -428,6 +428,10 @@ export class Client extends Emitter<ClientEvents> {
       this.#migrate(message)
       return
     }
+    // During a move the old node says of this client what the new one makes of it, which may be behind.
+    if (this.#move && message.type === 'room.presence_changed' && message.participant_id === this.self.id) {
+      if (!message.audio_muted && !message.video_muted) return
+    }
     const parts = this.roster.apply(message)
     switch (message.type) {
       case 'room.snapshot':

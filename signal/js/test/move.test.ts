@@ -191,6 +191,19 @@ describe('a move to another node', () => {
     expect(sent(peer)).toEqual(['h'])
   })
 
+  test('keeps the hand up that was raised meanwhile', async () => {
+    const { socket, peer } = await begin()
+    client.raiseHand(true)
+    old.answer({ type: 'ok' })
+    old.say({ type: 'room.presence_changed', seq: 2, participant_id: 'me', hand_raised: false })
+    await tick(1_500)
+    peer.become('connected')
+    await tick(100)
+    expect(log).toEqual(['migrated'])
+    expect(client.handRaised).toBe(true)
+    expect(socket.sent.find(one => one.type === 'presence.update')).toMatchObject({ hand_raised: true })
+  })
+
   test('goes on at once when the old socket is lost, and takes the other candidates along', async () => {
     const { socket } = await begin()
     old.drop(4002)
