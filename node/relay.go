@@ -276,6 +276,13 @@ func (r *relay) add(rm *room, t Track) {
 	rm.publish(pub)
 }
 
+// shows says whether a track is shown from the other node.
+func (r *relay) shows(track string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.pulls[track] != nil
+}
+
 // remove ends a track of the other node.
 func (r *relay) remove(track string) {
 	r.mu.Lock()

@@ -33,8 +33,11 @@ func (n *Node) Introduced(introduction []byte) ([]byte, error) {
 }
 
 // AddRemote lets a room show a track that is published to another node. Nothing is pulled before a slot wants it. Adding a
-// track again does nothing.
+// track again does nothing, unless it has moved to another node: then it is shown from there.
 func (n *Node) AddRemote(roomID string, t Track, from string) {
+	if n.movedFrom(t.ID, from) {
+		n.RemoveRemote(t.ID)
+	}
 	n.mu.Lock()
 	if n.closed || n.links == nil || n.remote[t.ID] != nil {
 		n.mu.Unlock()
@@ -49,6 +52,14 @@ func (n *Node) AddRemote(roomID string, t Track, from string) {
 	r.remotes++
 	n.mu.Unlock()
 	n.relay(from).add(r, t)
+}
+
+// movedFrom says whether a remote track is known to be on another node than from.
+func (n *Node) movedFrom(track, from string) bool {
+	n.mu.Lock()
+	known := n.remote[track] != nil
+	n.mu.Unlock()
+	return known && !n.relay(from).shows(track)
 }
 
 // RemoveRemote ends what AddRemote began.

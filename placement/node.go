@@ -15,6 +15,9 @@ const (
 	RoleMedia  = "media"  // forwards media
 )
 
+// ProtocolTiers is the first way of talking in which a node's media can be used from other nodes. See Node.Protocol.
+const ProtocolTiers = 1
+
 // Node is a member of the cluster. What it points to is shared: do not change it.
 type Node struct {
 	ID             string         // unique in the cluster

@@ -57,6 +57,7 @@ func resume(ctx context.Context, s *session, _ *request, m *wire.Resume) error {
 	if !known {
 		return denied(wire.CodeSessionUnknown, "There is nothing to resume. Say hello.")
 	}
+	s.adopt(ctx, m.LastSeq)
 	return s.sit(ctx)
 }
 

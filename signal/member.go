@@ -34,8 +34,10 @@ type member struct {
 	synced  bool   // has had a snapshot: gets the room's events
 	upTo    uint64 // of the news, what its last snapshot contained
 
-	peer   Peer // nil without media
-	media  int  // counts peers: what an older one still tells is not listened to
+	peer   Peer   // nil without media
+	place  string // the node whose SFU has the peer
+	failed string // the node that lost the last peer
+	media  int    // counts peers: what an older one still tells is not listened to
 	slots  []wire.Slot
 	wanted map[string][]string // layers of its tracks that are wanted
 }
@@ -142,6 +144,7 @@ func (r *room) leaveLocked(m *member) Peer {
 	r.dropLocked(m)
 	peer := m.peer
 	m.peer, m.session, m.synced = nil, nil, false
+	r.placesLocked()
 	return peer
 }
 
@@ -237,20 +240,18 @@ func (r *room) publishes(m *member, peer Peer, tracks []node.Track) {
 	for _, t := range tracks {
 		now = append(now, wireTrack(t))
 	}
-	if !slices.EqualFunc(now, m.entry.Tracks, func(a, b wire.Track) bool { return a.ID == b.ID }) {
+	moved := r.roster.self.Entries[m.id].Media != m.entry.Media
+	if moved || !slices.EqualFunc(now, m.entry.Tracks, func(a, b wire.Track) bool { return a.ID == b.ID }) {
 		m.entry.Tracks = now
 		r.retrackedLocked(m)
 	}
 }
 
-// former returns what a newcomer publishes on another node, if it comes from there: it goes on under the same ids.
+// former returns what a newcomer publishes on another node, if it comes from there, and what somebody published whose media
+// was lost: it goes on under the same ids.
 func (r *room) former(m *member) []node.Track {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	owner, known := r.roster.ownerOf(m.id)
-	if !known || owner == r.roster.self.Node {
-		return nil
-	}
 	var tracks []node.Track
 	for _, t := range r.roster.view[m.id].Tracks {
 		tracks = append(tracks, nodeTrack(t))

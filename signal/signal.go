@@ -17,27 +17,15 @@ import (
 	"github.com/parley-sfu/parley/node"
 	"github.com/parley-sfu/parley/node/grant"
 	"github.com/parley-sfu/parley/placement"
+	"github.com/parley-sfu/parley/signal/sfu"
 	"github.com/parley-sfu/parley/signal/wire"
 )
 
-// Peer is a participant's connection to the SFU. *node.Peer is one.
-type Peer interface {
-	Offer(context.Context, node.Offer) (node.Answer, error)
-	Subscribe(node.Subscription) error
-	SetMuted(node.Source, bool)
-	Close()
-}
-
-// Media is what signalling needs of the SFU; see OnNode.
-type Media interface {
-	// Join gives the participant a new peer. An older one with the same id is replaced.
-	Join(node.PeerConfig) (Peer, error)
-	// AddRemote lets a room show a track that is published to another node, until RemoveRemote. MuteRemote says whether
-	// its publisher has muted it.
-	AddRemote(room string, t node.Track, from string)
-	RemoveRemote(track string)
-	MuteRemote(track string, muted bool)
-}
+// What signalling needs of an SFU, this node's (see OnNode) or another's (see Deps.Fleet).
+type (
+	Peer  = sfu.Peer
+	Media = sfu.Media
+)
 
 // Bus carries rooms between nodes. *bus.Bus is one, and says what the methods promise.
 type Bus interface {
@@ -69,10 +57,11 @@ type Revocations interface {
 	Revoked(grant.Claims) bool
 }
 
-// Deps is what a Service works with. All are needed.
+// Deps is what a Service works with. All are needed, but of Media and Fleet one is enough.
 type Deps struct {
-	Media    Media
-	Speakers *Speakers // that the SFU was given as its RoomEvents
+	Media    Media      // this node's own SFU; nil: it carries no media
+	Fleet    *sfu.Fleet // the SFUs of other nodes; nil: there are none. Whoever made it runs it
+	Speakers *Speakers  // that the SFU was given as its RoomEvents
 	Bus      Bus
 	Cluster  Cluster
 	Keys     Keys
@@ -82,7 +71,7 @@ type Deps struct {
 }
 
 func (d Deps) validate() error {
-	if d.Media == nil || d.Speakers == nil || d.Bus == nil || d.Cluster == nil || d.Keys == nil || d.Revoked == nil || d.Log == nil {
+	if d.Media == nil && d.Fleet == nil || d.Speakers == nil || d.Bus == nil || d.Cluster == nil || d.Keys == nil || d.Revoked == nil || d.Log == nil {
 		return errors.New("a dependency is missing")
 	}
 	if !isName(d.NodeID) {
@@ -133,11 +122,15 @@ func New(cfg Config, d Deps) (*Service, error) {
 	}
 	s.metrics = newMetrics(types, func() int { return len(s.allRooms()) }, s.seated, s.queued)
 	s.fabric = &fabric{svc: s, bus: d.Bus, node: d.NodeID, log: d.Log, inbox: make(chan delivery, fabricInbox)}
-	d.Speakers.listen(func(room string, speakers []node.Speaker) {
+	heard := func(from, room string, speakers []node.Speaker) {
 		if r := s.room(room); r != nil {
-			r.speakersChanged(speakers)
+			r.speakersChanged(from, speakers)
 		}
-	})
+	}
+	d.Speakers.Listen(func(room string, speakers []node.Speaker) { heard(d.NodeID, room, speakers) })
+	if d.Fleet != nil {
+		d.Fleet.Listen(heard)
+	}
 	return s, nil
 }
 
@@ -223,7 +216,7 @@ func (s *Service) open(claims grant.Claims) *room {
 	s.mu.Lock()
 	r, is := s.rooms[claims.MeetingID]
 	if !is {
-		r = newRoom(claims.MeetingID, s.deps.NodeID, claims.Settings, s.cfg, s.deps.Media, s.fabric.tell, s.log)
+		r = newRoom(claims.MeetingID, s.deps.NodeID, claims.Settings, s.cfg, s.media, s.fabric.tell, s.log)
 		s.rooms[r.meeting] = r
 	}
 	s.mu.Unlock()
