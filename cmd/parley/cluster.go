@@ -27,21 +27,24 @@ type cluster struct {
 	id        string
 	bus       *bus.Bus
 	gossip    *placement.Cluster
-	node      *node.Node
+	node      *node.Node            // nil for a node without media
 	occupancy func() map[string]int // people by meeting on this node; set before run
 }
 
 func newCluster(id string, b *bus.Bus) *cluster { return &cluster{id: id, bus: b} }
 
-// join makes the gossip of this node, whose media sockets are open by now.
+// join makes the gossip of this node, whose media sockets, if it has any, are open by now.
 func (c *cluster) join(self placement.Node, n *node.Node, cfg Config, log *slog.Logger) (*placement.Locator, error) {
 	c.node = n
-	media, err := netip.ParseAddrPort(self.SFUEndpoint)
-	if err != nil {
-		return nil, fmt.Errorf("media address: %w", err)
+	if n != nil {
+		media, err := netip.ParseAddrPort(self.SFUEndpoint)
+		if err != nil {
+			return nil, fmt.Errorf("media address: %w", err)
+		}
+		self.Media, self.Fingerprint = media, n.Fingerprint().String()
 	}
-	self.Media, self.Fingerprint = media, n.Fingerprint().String()
 	cfg.Cluster.NodeID, cfg.Cluster.Region, cfg.Geo.Region = self.ID, self.Region, self.Region
+	var err error
 	if c.gossip, err = placement.New(cfg.Cluster, self, log); err != nil {
 		return nil, err
 	}
@@ -54,13 +57,15 @@ func (c *cluster) run(ctx context.Context) error {
 		<-ctx.Done()
 		return nil
 	}
-	stop, err := c.bus.Serve(linkSubject+c.id, func(_ context.Context, introduction []byte) ([]byte, error) {
-		return c.node.Introduced(introduction)
-	})
-	if err != nil {
-		return fmt.Errorf("serve introductions: %w", err)
+	if c.node != nil {
+		stop, err := c.bus.Serve(linkSubject+c.id, func(_ context.Context, introduction []byte) ([]byte, error) {
+			return c.node.Introduced(introduction)
+		})
+		if err != nil {
+			return fmt.Errorf("serve introductions: %w", err)
+		}
+		defer stop()
 	}
-	defer stop()
 	drained, err := c.bus.Serve(drainSubject+c.id, c.drained)
 	if err != nil {
 		return fmt.Errorf("serve drain: %w", err)

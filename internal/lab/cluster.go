@@ -13,8 +13,9 @@ import (
 )
 
 // StartCluster runs `parley serve` as several processes on loopback, each in a region of its own: region-1, region-2 and
-// so on. The first runs NATS for all of them. It returns when all are ready and know each other.
-func StartCluster(tb testing.TB, size int) []*Node {
+// so on. The first runs NATS for all of them. What extra has for a node is added to its configuration. It returns when all
+// are ready and know each other.
+func StartCluster(tb testing.TB, size int, extra ...string) []*Node {
 	tb.Helper()
 	secret := rand.Text() + rand.Text()
 	nats, first := freePort(tb), freePort(tb)
@@ -37,6 +38,9 @@ node: {media: {listen: "%s"}}
 api: {public_url: "%s", api_keys: [{id: lab, secret: %s}]}
 cluster: {listen: "%s", join: ["%s"]}
 `, i+1, listen, dir, bus, media, n.URL, secret, gossip, first)
+		if i < len(extra) {
+			content += extra[i] + "\n"
+		}
 		if err := os.WriteFile(config, []byte(content), 0o600); err != nil {
 			tb.Fatal(err)
 		}
