@@ -22,6 +22,7 @@ func hello(ctx context.Context, s *session, q *request, h *wire.Hello) error {
 		return &fatal{wire.CloseDenied, denied(wire.CodeDenied, "The token is another participant's.")}
 	}
 	if s.greeted {
+		s.room.console(s.member)
 		return offer(ctx, s, q, &wire.Offer{SDPOffer: h.SDPOffer, Tracks: h.Tracks})
 	}
 	hold, err := s.room.knock(s.member, h.DisplayName, s.resumed)

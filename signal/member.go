@@ -37,6 +37,7 @@ type member struct {
 	peer   Peer   // nil without media
 	place  string // the node whose SFU has the peer
 	failed string // the node that lost the last peer
+	bereft bool   // the last peer was lost, and the client has not said hello since
 	media  int    // counts peers: what an older one still tells is not listened to
 	slots  []wire.Slot
 	wanted map[string][]string // layers of its tracks that are wanted

@@ -25,6 +25,9 @@ func offer(ctx context.Context, s *session, q *request, o *wire.Offer) error {
 	if !s.offers.Allow() {
 		return limited("Too many offers.")
 	}
+	if s.room.bereft(s.member) {
+		return denied(wire.CodeSessionUnknown, "Your media connection is lost. Say hello with a new one.")
+	}
 	return s.negotiate(ctx, q, o.SDPOffer, o.Tracks)
 }
 

@@ -130,7 +130,7 @@ func (l *listener) Lost(err error) {
 
 // bereaveLocked lets go of media that is lost, and has the client start anew.
 func (r *room) bereaveLocked(m *member) {
-	m.failed = m.place
+	m.failed, m.bereft = m.place, true
 	m.peer, m.slots, m.wanted = nil, nil, nil
 	m.media++
 	r.placesLocked()
@@ -138,6 +138,20 @@ func (r *room) bereaveLocked(m *member) {
 	if m.session != nil {
 		m.session.socket.end(wire.CloseGoingAway, "the media node is gone")
 	}
+}
+
+// console lets the client of a member whose media was lost bring new media, which a hello says that it does. An offer alone
+// may be of the old connection, which it tries to save: nothing could come of that on another node.
+func (r *room) console(m *member) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	m.bereft = false
+}
+
+func (r *room) bereft(m *member) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return m.bereft
 }
 
 // moveOn decides what becomes of an offer that did not reach the media node. It is true when another node can be asked with
