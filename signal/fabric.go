@@ -264,7 +264,8 @@ func (r *room) mergedLocked(changes []change, chats []wire.Chat) []Peer {
 			continue
 		}
 		m := r.members[c.after.ID]
-		if owner, _ := r.roster.ownerOf(m.id); owner == r.roster.self.Node || m.stage == arriving {
+		_, entered := r.roster.self.Entries[m.id] // else it is on its way here from there
+		if owner, _ := r.roster.ownerOf(m.id); owner == r.roster.self.Node || !entered {
 			continue
 		}
 		if m.session != nil {

@@ -40,16 +40,23 @@ func enter(t *testing.T, n *lab.Node, meeting, name, region string) guest {
 // meet waits until everybody receives sound and picture of each other, and checks that nobody receives themselves.
 func meet(t *testing.T, what string, all ...guest) {
 	t.Helper()
-	for i, g := range all {
-		for k, other := range all {
-			if i == k {
-				continue
+	type line struct {
+		from, to guest
+		kind     string
+	}
+	before := map[line]int{}
+	for _, to := range all {
+		for _, from := range all {
+			if from != to {
+				before[line{from, to, "audio"}] = to.ear.of(from.Client, "audio")
+				before[line{from, to, "video"}] = to.ear.of(from.Client, "video")
 			}
-			before := [2]int{g.ear.of(other.Client, "audio"), g.ear.of(other.Client, "video")}
-			lab.Until(t, 20*time.Second, what, func() bool {
-				return g.ear.of(other.Client, "audio") > before[0]+10 && g.ear.of(other.Client, "video") > before[1]+10
-			})
 		}
+	}
+	for l, n := range before {
+		lab.Until(t, 20*time.Second, what, func() bool { return l.to.ear.of(l.from.Client, l.kind) > n+10 })
+	}
+	for _, g := range all {
 		if n := g.ear.of(g.Client, "audio") + g.ear.of(g.Client, "video"); n != 0 {
 			t.Errorf("somebody received %d packets of their own", n)
 		}
