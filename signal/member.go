@@ -237,6 +237,7 @@ func (r *room) publishes(m *member, peer Peer, tracks []node.Track) {
 	if m.peer != peer {
 		return
 	}
+	m.failed = ""
 	now := make([]wire.Track, 0, len(tracks))
 	for _, t := range tracks {
 		now = append(now, wireTrack(t))

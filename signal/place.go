@@ -166,8 +166,8 @@ func (s *session) moveOn(err error, made bool) bool {
 	if m.session != s || m.peer == nil {
 		return false
 	}
+	s.log.Warn("a media node does not answer an offer", "media_node", m.place, "error", err)
 	if !made {
-		s.log.Info("the media node does not answer an offer", "media_node", m.place)
 		r.bereaveLocked(m)
 		return false
 	}

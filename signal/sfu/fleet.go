@@ -23,6 +23,7 @@ type Fleet struct {
 	bus     Bus
 	cluster Cluster
 	self    string
+	session uint64 // this node's incarnation
 	log     *slog.Logger
 	wake    chan struct{} // has an element when the nodes have changed
 
@@ -34,8 +35,9 @@ type Fleet struct {
 
 // NewFleet returns a Fleet whose media works at once; what media nodes tell is heard while Run runs.
 func NewFleet(bus Bus, cluster Cluster, self string, log *slog.Logger) *Fleet {
+	session, _ := incarnationOf(self, cluster.Nodes())
 	return &Fleet{
-		bus: bus, cluster: cluster, self: self, log: log, wake: make(chan struct{}, 1), remotes: map[string]*Remote{},
+		bus: bus, cluster: cluster, self: self, session: session, log: log, wake: make(chan struct{}, 1), remotes: map[string]*Remote{},
 		speakers: func(string, string, []node.Speaker) {},
 	}
 }
@@ -47,18 +49,21 @@ func (f *Fleet) Listen(heard func(node, room string, who []node.Speaker)) {
 	f.speakers = heard
 }
 
-// On returns the media of a node. It is good until the node dies; its peers are told by Losable.
+// On returns the media of a node, whether it lives or not. When it dies, its peers are told by Losable.
 func (f *Fleet) On(id string) *Remote {
-	nodes := f.cluster.Nodes()
+	f.mu.Lock()
+	r := f.remotes[id]
+	f.mu.Unlock()
+	if r != nil {
+		return r
+	}
+	life, _ := incarnationOf(id, f.cluster.Nodes())
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	r := f.remotes[id]
-	if r == nil {
-		r = newRemote(f, id)
-		r.incarnation, _ = incarnationOf(id, nodes)
-		f.remotes[id] = r
+	if f.remotes[id] == nil {
+		f.remotes[id] = newRemote(f, id, life)
 	}
-	return r
+	return f.remotes[id]
 }
 
 // Run hears events, compares with media nodes and notices when they die, until ctx ends.
@@ -88,12 +93,6 @@ func (f *Fleet) Run(ctx context.Context) error {
 	}
 }
 
-// session is this node's incarnation.
-func (f *Fleet) session() uint64 {
-	incarnation, _ := incarnationOf(f.self, f.cluster.Nodes())
-	return incarnation
-}
-
 func (f *Fleet) nextPeer() uint64 {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -117,7 +116,7 @@ func (f *Fleet) hear(ctx context.Context, data []byte) {
 	f.mu.Lock()
 	r, heard := f.remotes[e.Node], f.speakers
 	f.mu.Unlock()
-	if r == nil || e.Session != f.session() {
+	if r == nil || e.Session != f.session {
 		return
 	}
 	if e.Kind == eventSpeakers {
@@ -135,6 +134,9 @@ func (f *Fleet) compare(ctx context.Context) {
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	for _, r := range f.all() {
+		if r.idle() {
+			continue
+		}
 		wg.Go(func() {
 			if err := r.sync(ctx); err != nil && ctx.Err() == nil {
 				f.log.Debug("no comparison with a media node", "peer_node", r.node, "error", err)
@@ -143,41 +145,38 @@ func (f *Fleet) compare(ctx context.Context) {
 	}
 }
 
-// bury lets go of media nodes that gossip has lost, unless they still answer. Nobody is given up while the bus is away:
-// media may well go on.
+// bury lets go of what was on media nodes that gossip has lost, unless they still answer. Nobody is given up while the bus is
+// away: media may well go on. What was said of tracks stays, should the node come back.
 func (f *Fleet) bury(ctx context.Context) {
 	nodes := f.cluster.Nodes()
 	for _, r := range f.all() {
 		incarnation, lives := incarnationOf(r.node, nodes)
-		if lives && incarnation == r.incarnation || !f.bus.Connected() {
-			continue
+		same := lives && r.is(incarnation)
+		switch {
+		case same || r.idle() || !f.bus.Connected():
+		case !lives && r.sync(ctx) == nil:
+		default:
+			r.lose(fmt.Errorf("%w: %s is gone", ErrUnreachable, r.node))
 		}
-		if !lives && r.sync(ctx) == nil {
-			continue
-		}
-		f.mu.Lock()
-		delete(f.remotes, r.node)
-		f.mu.Unlock()
-		r.lose(fmt.Errorf("%w: %s is gone", ErrUnreachable, r.node))
 	}
 }
 
 // Remote is the media of one other node. It implements Media.
 type Remote struct {
-	fleet       *Fleet
-	node        string
-	incarnation uint64 // of the node when it was used first
-
+	fleet *Fleet
+	node  string
 	steps atomic.Uint64 // told of tracks
 
 	mu    sync.Mutex // before a listing's
 	peers map[uint64]*remotePeer
 	rooms map[string]*listing // of tracks elsewhere
 	where map[string]*listing // by track
+	life  uint64              // the node's incarnation when it was seen last
+	used  bool                // there is, or may still be, something on the node
 }
 
-func newRemote(f *Fleet, id string) *Remote {
-	return &Remote{fleet: f, node: id, peers: map[uint64]*remotePeer{}, rooms: map[string]*listing{}, where: map[string]*listing{}}
+func newRemote(f *Fleet, id string, life uint64) *Remote {
+	return &Remote{fleet: f, node: id, life: life, peers: map[uint64]*remotePeer{}, rooms: map[string]*listing{}, where: map[string]*listing{}}
 }
 
 // Join implements Media. The node hears of it with the peer's first offer, which is where it may fail.
@@ -189,7 +188,7 @@ func (r *Remote) join(cfg node.PeerConfig) *remotePeer {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.peers[p.id] = p
+	r.peers[p.id], r.used = p, true
 	return p
 }
 
@@ -232,7 +231,7 @@ func (r *Remote) forget(p *remotePeer) {
 
 // ask sends one request and reads the answer. An error of the other node is a *node.Error.
 func (r *Remote) ask(ctx context.Context, limit time.Duration, q request) (reply, error) {
-	q.From, q.Session = r.fleet.self, r.fleet.session()
+	q.From, q.Session = r.fleet.self, r.fleet.session
 	data, err := json.Marshal(q)
 	if err != nil {
 		return reply{}, fmt.Errorf("sfu: %w", err)
@@ -279,7 +278,17 @@ func (r *Remote) sync(ctx context.Context) error {
 			r.mend(ctx, *got.Sync)
 		}
 	}
+	r.agreed(after)
 	return nil
+}
+
+// agreed notes when nothing is left on the node, and nothing was put there since the comparison began.
+func (r *Remote) agreed(upTo uint64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.peers) == 0 && len(r.rooms) == 0 && r.fleet.upTo() == upTo {
+		r.used = false
+	}
 }
 
 // upTo is the newest peer. Peers that are made later are nobody's business in a comparison that began before.
@@ -323,10 +332,27 @@ func (r *Remote) mend(ctx context.Context, v verdict) {
 	}
 }
 
-// lose ends everything that was on the node.
+// idle says that nothing is to be compared.
+func (r *Remote) idle() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return !r.used
+}
+
+// is says whether the node is the one that was seen last, and not started anew since.
+func (r *Remote) is(incarnation uint64) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	same := r.life == incarnation || r.life == 0
+	r.life = incarnation
+	return same
+}
+
+// lose ends all peers that were on the node.
 func (r *Remote) lose(err error) {
 	r.mu.Lock()
 	peers := slices.Collect(maps.Values(r.peers))
+	r.used = len(r.rooms) > 0
 	r.mu.Unlock()
 	for _, p := range peers {
 		p.lose(err)

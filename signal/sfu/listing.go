@@ -33,7 +33,7 @@ func (r *Remote) AddRemote(room string, t node.Track, from string) {
 		l = &listing{remote: r, room: room, tracks: map[string]farTrack{}, changed: map[string]bool{}, whole: true}
 		r.rooms[room] = l
 	}
-	r.where[t.ID] = l
+	r.where[t.ID], r.used = l, true
 	l.change(t.ID, func() {
 		l.tracks[t.ID] = farTrack{Track: track(t), From: from, Muted: l.tracks[t.ID].Muted}
 	})

@@ -37,7 +37,7 @@ func (p *remotePeer) call(ctx context.Context, limit time.Duration, q request) (
 	select {
 	case p.calls <- struct{}{}:
 	case <-ctx.Done():
-		return reply{}, &node.Error{Kind: node.Internal, Code: "internal", Say: "The request was given up.", Err: ctx.Err()}
+		return reply{}, &node.Error{Kind: node.Moved, Code: "going_away", Say: "The request was given up.", Err: ctx.Err()}
 	}
 	defer func() { <-p.calls }()
 	p.mu.Lock()
