@@ -19,7 +19,7 @@ import (
 )
 
 // Deps are what the API needs of the rest of the node. All but Cluster, Web, Metrics and Ready are required; Signal is not
-// where both NoREST and NoSocket are set.
+// where both NoREST and NoSocket are set and there is a Cluster.
 type Deps struct {
 	Signal  Signal
 	Keys    Keys

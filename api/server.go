@@ -31,7 +31,8 @@ func New(cfg Config, deps Deps) (*Server, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("api: config: %w", err)
 	}
-	if deps.Signal == nil && !(deps.NoREST && deps.NoSocket) || deps.Keys == nil || deps.Revoked == nil || deps.Bus == nil || deps.Locator == nil || deps.Log == nil {
+	needsSignal := !deps.NoREST || !deps.NoSocket || deps.Cluster == nil
+	if deps.Signal == nil && needsSignal || deps.Keys == nil || deps.Revoked == nil || deps.Bus == nil || deps.Locator == nil || deps.Log == nil {
 		return nil, errors.New("api: a dependency is missing")
 	}
 	if deps.NoREST {
