@@ -91,6 +91,9 @@ durable: ## kill -9 right after a 201, 50 times
 regions: ## one meeting over nodes in three regions
 	@$(SYSTEM) '^TestRegions'
 
+tiers: ## signalling and media on different nodes, and either dies
+	@$(SYSTEM) '^TestTiers'
+
 ##@ Needs
 
 # Debian packages are asked for only where the command they bring is missing.
@@ -129,4 +132,4 @@ clean: ## remove what was built here
 help: ## list the tasks
 	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  \033[1m%-10s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-.PHONY: run build web test unit web-test system check fmt fuzz bench browsers layers timings loss hostile durable deps browser-deps clean help
+.PHONY: run build web test unit web-test system check fmt fuzz bench browsers layers timings loss hostile durable regions tiers deps browser-deps clean help

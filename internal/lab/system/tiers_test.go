@@ -190,6 +190,33 @@ func TestTiersOutliveAMediaNode(t *testing.T) {
 	}
 }
 
+// The node that runs NATS is killed: signalling cannot reach the media nodes any more, and media goes on.
+func TestTiersMediaNeedsNoBus(t *testing.T) {
+	nodes := tiered(t)
+	meeting := meetingOver(t, nodes[0], nodes[1])
+	a, b := enter(t, nodes[0], meeting, "A", "region-3"), enter(t, nodes[0], meeting, "B", "region-4")
+	meet(t, "they see and hear each other", a, b)
+	gaps := []*gap{watch(t, a, b), watch(t, b, a)}
+	nodes[0].Kill(t)
+	const outage = 10 * time.Second // gossip loses the node meanwhile, and comparisons fail
+	start := time.Now()
+	lab.Until(t, 2*outage, "time passes", func() bool { return time.Since(start) > outage })
+	figures := newTable(t, "what", "measured", "bound", "")
+	for i, g := range gaps {
+		longest := g.stop()
+		const bound = 400 * time.Millisecond
+		figures.add(fmt.Sprintf("longest silence of media in 10 s without NATS, person %d", i+1), longest, bound, verdict(longest < bound))
+		if longest >= bound {
+			t.Errorf("media stopped for %s", longest)
+		}
+	}
+	for _, g := range []guest{a, b} {
+		if g.State() != client.StateJoined || g.MediaState() != client.MediaConnected {
+			t.Errorf("a client is %v, its media %v", g.State(), g.MediaState())
+		}
+	}
+}
+
 // gap measures the longest time in which one participant receives nothing of another.
 type gap struct {
 	done    chan struct{}
