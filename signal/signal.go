@@ -148,12 +148,19 @@ func (s *Service) Run(ctx context.Context) error {
 	return err
 }
 
-// abandon lets go of those whose sockets were lost.
+// abandon lets go of those whose sockets were lost, but for those whose media is on another node: it goes on, and the
+// signalling node that they resume through takes it over.
 func (s *Service) abandon() {
 	for _, r := range s.allRooms() {
 		r.mu.Lock()
 		var peers []Peer
 		for _, m := range r.members {
+			if m.peer != nil && m.place != s.deps.NodeID {
+				if m.grace != nil {
+					m.grace.Stop()
+				}
+				continue
+			}
 			if peer := r.leaveLocked(m); peer != nil {
 				peers = append(peers, peer)
 			}

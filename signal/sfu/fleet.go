@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/parley-sfu/parley/internal/telemetry"
 	"github.com/parley-sfu/parley/node"
 )
 
@@ -25,7 +26,9 @@ type Fleet struct {
 	self    string
 	session uint64 // this node's incarnation
 	log     *slog.Logger
-	wake    chan struct{} // has an element when the nodes have changed
+	pulls   *telemetry.CounterMetric // peers' states that were fetched whole
+	losses  *telemetry.CounterMetric // peers lost with their node
+	wake    chan struct{}            // has an element when the nodes have changed
 
 	mu       sync.Mutex
 	remotes  map[string]*Remote
@@ -37,7 +40,9 @@ type Fleet struct {
 func NewFleet(bus Bus, cluster Cluster, self string, log *slog.Logger) *Fleet {
 	session, _ := incarnationOf(self, cluster.Nodes())
 	return &Fleet{
-		bus: bus, cluster: cluster, self: self, session: session, log: log, wake: make(chan struct{}, 1), remotes: map[string]*Remote{},
+		bus: bus, cluster: cluster, self: self, session: session, log: log,
+		pulls: telemetry.Counter("parley_media_pulls_total"), losses: telemetry.Counter("parley_media_lost_peers_total"),
+		wake: make(chan struct{}, 1), remotes: map[string]*Remote{},
 		speakers: func(string, string, []node.Speaker) {},
 	}
 }

@@ -70,6 +70,32 @@ func TestLostStepsAreMadeGood(t *testing.T) {
 	})
 }
 
+// A media node obeys what follows on what it knows, asks for the whole list otherwise, and nothing late changes anything.
+func TestStepsAreObeyedInOrder(t *testing.T) {
+	inTiers(t, func(t *testing.T, r *tiers) {
+		remote := r.fleets["s1"].On("m1")
+		far := []farTrack{{Track: track(track1("tr_late")), From: "m2"}}
+		for _, tc := range []struct {
+			name   string
+			step   step
+			behind bool
+			shows  string
+		}{
+			{"the first, which is whole", step{Version: 5, Whole: true, Set: []farTrack{{Track: track(track1("tr_a")), From: "m2"}}}, false, "tr_a of mtg_1 from m2"},
+			{"one that follows", step{Version: 7, After: 5, Set: []farTrack{{Track: track(track1("tr_b")), From: "m2"}}, Gone: []string{"tr_a"}}, false, "tr_b of mtg_1 from m2"},
+			{"one after a lost one", step{Version: 9, After: 8, Set: far}, true, "tr_b of mtg_1 from m2"},
+			{"a late one", step{Version: 6, After: 5, Set: far}, true, "tr_b of mtg_1 from m2"},
+			{"a late whole one", step{Version: 6, Whole: true, Set: far}, false, "tr_b of mtg_1 from m2"},
+			{"a whole one", step{Version: 10, Whole: true}, false, ""},
+		} {
+			got, err := remote.ask(t.Context(), callTimeout, request{Op: opTracks, Room: "mtg_1", Tracks: &tc.step})
+			if err != nil || got.Behind != tc.behind || r.sfu.shows() != tc.shows {
+				t.Errorf("%s: behind %v, shows %q, %v", tc.name, got.Behind, r.sfu.shows(), err)
+			}
+		}
+	})
+}
+
 // After any losses, once nothing is lost any more, a comparison makes the media node agree with both signalling nodes.
 func TestBothEndsAgreeAfterAnyLoss(t *testing.T) {
 	rapid.Check(t, func(check *rapid.T) {

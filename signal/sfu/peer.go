@@ -41,6 +41,10 @@ func (p *remotePeer) call(ctx context.Context, limit time.Duration, q request) (
 	}
 	defer func() { <-p.calls }()
 	p.mu.Lock()
+	if p.over && q.Op != opClose {
+		p.mu.Unlock()
+		return reply{}, gone()
+	}
 	p.number++
 	q.Room, q.Participant, q.Peer, q.Number = p.cfg.Room, p.cfg.Participant, p.id, p.number
 	q.Muted = mutedList(p.muted)
@@ -124,7 +128,7 @@ func (p *remotePeer) SetMuted(source node.Source, muted bool) {
 	known := !p.born || p.over || slices.Equal(p.agreed, mutedList(p.muted)) // the first offer tells
 	p.mu.Unlock()
 	if !known {
-		_, _ = p.call(context.Background(), callTimeout, request{Op: opMute}) //nolint:errcheck // see above
+		_, _ = p.call(context.Background(), callTimeout, request{Op: opMute})
 	}
 }
 
@@ -146,6 +150,7 @@ func (p *remotePeer) lose(err error) {
 	if !p.end() {
 		return
 	}
+	p.remote.fleet.losses.Inc()
 	if events, ok := p.cfg.Events.(Losable); ok {
 		p.tell.Post(func() { events.Lost(err) })
 	}
@@ -208,6 +213,7 @@ func (p *remotePeer) tellLocked(e event) {
 
 // pull asks for the peer's whole state and passes on what is news.
 func (p *remotePeer) pull(ctx context.Context) {
+	p.remote.fleet.pulls.Inc()
 	got, err := p.call(ctx, callTimeout, request{Op: opState})
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -346,7 +346,7 @@ func inTiers(t *testing.T, test func(*testing.T, *tiers)) {
 			ends: map[string]*end{}, fleets: map[string]*Fleet{}, stops: map[string]context.CancelFunc{},
 		}
 		r.server = NewServer(r.sfu, r.end("m1"), r.gossip, "m1", slog.New(slog.DiscardHandler))
-		go r.server.Run(t.Context())
+		go func() { _ = r.server.Run(t.Context()) }()
 		r.start("s1", 1)
 		r.start("s2", 1)
 		synctest.Wait()
@@ -365,7 +365,7 @@ func (r *tiers) start(id string, incarnation uint64) {
 	f := NewFleet(r.end(id), r.gossip, id, slog.New(slog.DiscardHandler))
 	ctx, stop := context.WithCancel(r.t.Context())
 	r.fleets[id], r.stops[id] = f, stop
-	go f.Run(ctx)
+	go func() { _ = f.Run(ctx) }()
 }
 
 // kill ends a signalling node without a word.

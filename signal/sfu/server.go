@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/parley-sfu/parley/internal/telemetry"
 	"github.com/parley-sfu/parley/node"
 )
 
@@ -31,7 +32,7 @@ type Server struct {
 
 	mu       sync.Mutex // before a peer's
 	edges    map[string]*edge
-	peers    map[key]*carried
+	rooms    map[string]map[string]*carried // peers by room and participant
 	register *register
 }
 
@@ -49,8 +50,15 @@ type edge struct {
 func NewServer(media Media, bus Bus, cluster Cluster, self string, log *slog.Logger) *Server {
 	s := &Server{
 		media: media, bus: bus, cluster: cluster, self: self, log: log, seed: maphash.MakeSeed(),
-		edges: map[string]*edge{}, peers: map[key]*carried{}, register: newRegister(),
+		edges: map[string]*edge{}, rooms: map[string]map[string]*carried{}, register: newRegister(),
 	}
+	telemetry.Gauge("parley_carried_peers", func() float64 {
+		peers := 0
+		for _, n := range s.Occupancy() {
+			peers += n
+		}
+		return float64(peers)
+	})
 	return s
 }
 
@@ -79,8 +87,8 @@ func (s *Server) Occupancy() map[string]int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	rooms := map[string]int{}
-	for k := range s.peers {
-		rooms[k.room]++
+	for room, peers := range s.rooms {
+		rooms[room] = len(peers)
 	}
 	return rooms
 }
@@ -120,8 +128,8 @@ func (s *Server) SpeakersChanged(room string, speakers []node.Speaker) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	told := map[string]bool{}
-	for k, c := range s.peers {
-		if owner := c.owner(); k.room == room && !told[owner.node] {
+	for _, c := range s.rooms[room] {
+		if owner := c.owner(); !told[owner.node] {
 			told[owner.node] = true
 			s.publish(owner, event{
 				Kind: eventSpeakers, Room: room, Who: each(speakers, func(o node.Speaker) speaker { return speaker(o) }),
@@ -214,11 +222,16 @@ func (s *Server) obey(ctx context.Context, q request, answer *reply) (err error)
 	return nil
 }
 
-// owned returns the peer that a request is about, if the signalling node still has it.
-func (s *Server) owned(q request) *carried {
+// find returns a participant's peer, or nil.
+func (s *Server) find(k key) *carried {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	c := s.peers[key{q.Room, q.Participant}]
+	return s.rooms[k.room][k.participant]
+}
+
+// owned returns the peer that a request is about, if the signalling node still has it.
+func (s *Server) owned(q request) *carried {
+	c := s.find(key{q.Room, q.Participant})
 	if c == nil || c.owner() != (owner{q.From, q.Session, q.Peer}) {
 		return nil
 	}
@@ -248,10 +261,7 @@ func (s *Server) offer(ctx context.Context, q request) (*answer, error) {
 
 func (s *Server) join(q request) (*carried, error) {
 	k, by := key{q.Room, q.Participant}, owner{q.From, q.Session, q.Peer}
-	s.mu.Lock()
-	old := s.peers[k]
-	s.mu.Unlock()
-	if old != nil {
+	if old := s.find(k); old != nil {
 		if old.owner().after(by) {
 			return nil, gone() // a late one
 		}
@@ -267,16 +277,17 @@ func (s *Server) join(q request) (*carried, error) {
 	}
 	c.peer = peer
 	s.mu.Lock()
-	s.peers[k] = c
+	if s.rooms[k.room] == nil {
+		s.rooms[k.room] = map[string]*carried{}
+	}
+	s.rooms[k.room][k.participant] = c
 	s.mu.Unlock()
 	return c, nil
 }
 
 // adopt hands a living peer to another signalling node.
 func (s *Server) adopt(q request) (*state, error) {
-	s.mu.Lock()
-	c := s.peers[key{q.Room, q.Participant}]
-	s.mu.Unlock()
+	c := s.find(key{q.Room, q.Participant})
 	if c == nil || !c.adopt(owner{q.From, q.Session, q.Peer}, q.Number) {
 		return nil, gone()
 	}
@@ -286,8 +297,11 @@ func (s *Server) adopt(q request) (*state, error) {
 // end closes a peer.
 func (s *Server) end(c *carried) {
 	s.mu.Lock()
-	if s.peers[c.key] == c {
-		delete(s.peers, c.key)
+	if peers := s.rooms[c.key.room]; peers[c.key.participant] == c {
+		delete(peers, c.key.participant)
+		if len(peers) == 0 {
+			delete(s.rooms, c.key.room)
+		}
 	}
 	s.mu.Unlock()
 	c.end()
@@ -332,99 +346,4 @@ func (s *Server) dropTracks(by, room string) {
 		}
 		return orders
 	})
-}
-
-// compare tells a signalling node where it errs, and ends what it has ended without this node's hearing of it.
-func (s *Server) compare(q request) *verdict {
-	c := q.Sync
-	listed := map[uint64]mark{}
-	for _, m := range c.Peers {
-		listed[m.Peer] = m
-	}
-	s.mu.Lock()
-	var v verdict
-	theirs := map[uint64]*carried{}
-	for _, p := range s.peers {
-		if o := p.owner(); o.node == q.From && o.session == q.Session && o.peer > c.After && o.peer <= c.UpTo {
-			theirs[o.peer] = p
-		}
-	}
-	forgotten := s.compareRoomsLocked(q, &v)
-	s.mu.Unlock()
-	for id, p := range theirs {
-		m, is := listed[id]
-		switch {
-		case !is:
-			s.end(p)
-		case !m.New && p.compare(m):
-			v.Behind = append(v.Behind, id)
-		}
-	}
-	for id, m := range listed {
-		if theirs[id] == nil && !m.New {
-			v.Gone = append(v.Gone, id)
-		}
-	}
-	for _, room := range forgotten {
-		s.dropTracks(q.From, room)
-	}
-	return &v
-}
-
-func (s *Server) compareRoomsLocked(q request, v *verdict) (forgotten []string) {
-	e := s.edges[q.From]
-	if e == nil || q.Sync.Rooms == nil {
-		return nil
-	}
-	for room, version := range q.Sync.Rooms {
-		if e.rooms[room] != version {
-			v.Rooms = append(v.Rooms, room)
-		}
-	}
-	for room, version := range e.rooms {
-		if _, is := q.Sync.Rooms[room]; !is && version <= q.Sync.Steps {
-			delete(e.rooms, room)
-			forgotten = append(forgotten, room)
-		}
-	}
-	return forgotten
-}
-
-// sweep ends what belongs to signalling nodes that have been dead for so long that nobody will come for it.
-func (s *Server) sweep(now time.Time) {
-	nodes := s.cluster.Nodes()
-	var over []*carried
-	var silent []string
-	s.mu.Lock()
-	for id, e := range s.edges {
-		switch incarnation, lives := incarnationOf(id, nodes); {
-		case lives && incarnation == e.session:
-			e.silent = time.Time{}
-		case e.silent.IsZero():
-			e.silent = now
-		case now.Sub(e.silent) >= orphanGrace:
-			delete(s.edges, id)
-			silent = append(silent, id)
-		}
-	}
-	for _, c := range s.peers {
-		o := c.owner()
-		e := s.edges[o.node]
-		switch {
-		case e != nil && e.session == o.session && e.silent.IsZero():
-			c.orphaned = time.Time{}
-		case c.orphaned.IsZero():
-			c.orphaned = now
-		case now.Sub(c.orphaned) >= orphanGrace:
-			over = append(over, c)
-		}
-	}
-	s.mu.Unlock()
-	for _, c := range over {
-		s.log.Info("nobody came for a peer of a dead signalling node", "meeting_id", c.key.room, "participant_id", c.key.participant)
-		s.end(c)
-	}
-	for _, id := range silent {
-		s.dropTracks(id, "")
-	}
 }
