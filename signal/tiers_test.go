@@ -31,6 +31,10 @@ func (g *gossip) Nodes() []placement.Node {
 	return slices.Collect(maps.Values(g.nodes))
 }
 
+func (g *gossip) Answers(id string) bool {
+	return slices.ContainsFunc(g.Nodes(), func(n placement.Node) bool { return n.ID == id })
+}
+
 func (g *gossip) Watch(f func(joined, left []string)) func() {
 	g.mu.Lock()
 	defer g.mu.Unlock()

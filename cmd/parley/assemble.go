@@ -105,7 +105,7 @@ func (p *process) assembleSignal(id string, cfg Config, speakers *signal.Speaker
 		deps.Media = signal.OnNode(p.node)
 	}
 	if p.cluster != nil {
-		p.tiers = newTiers(deps.Media, p.bus, nodes, id, speakers, log)
+		p.tiers = newTiers(deps.Media, p.bus, p.cluster.gossip, id, speakers, log)
 		deps.Fleet = p.tiers.fleet
 	}
 	if p.tiers.server != nil {

@@ -17,7 +17,7 @@ type tiers struct {
 	server *sfu.Server // nil for a node without media
 }
 
-func newTiers(media signal.Media, b *bus.Bus, nodes signal.Cluster, id string, speakers *signal.Speakers, log *slog.Logger) tiers {
+func newTiers(media signal.Media, b *bus.Bus, nodes sfu.Cluster, id string, speakers *signal.Speakers, log *slog.Logger) tiers {
 	t := tiers{fleet: sfu.NewFleet(b, nodes, id, log)}
 	if media != nil {
 		t.server = sfu.NewServer(media, b, nodes, id, log)

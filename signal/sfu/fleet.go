@@ -84,6 +84,9 @@ func (f *Fleet) Run(ctx context.Context) error {
 		default:
 		}
 	})()
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	wg.Go(func() { f.feel(ctx) })
 	tick := time.NewTicker(syncEvery)
 	defer tick.Stop()
 	for {
@@ -168,9 +171,10 @@ func (f *Fleet) bury(ctx context.Context) {
 
 // Remote is the media of one other node. It implements Media.
 type Remote struct {
-	fleet *Fleet
-	node  string
-	steps atomic.Uint64 // told of tracks
+	fleet  *Fleet
+	node   string
+	misses int           // pulses without an answer; only feel has it
+	steps  atomic.Uint64 // told of tracks
 
 	mu    sync.Mutex // before a listing's
 	peers map[uint64]*remotePeer

@@ -18,6 +18,7 @@ const (
 	opAdopt     = "adopt"     // takes over a peer that another signalling node made
 	opTracks    = "tracks"    // says which tracks of a room are on other media nodes
 	opSync      = "sync"      // compares
+	opPing      = "ping"      // asks for an answer
 )
 
 // request is what a signalling node asks of a media node. Unknown fields are skipped, and missing ones have their zero
@@ -250,7 +251,7 @@ func decodeRequest(data []byte) (request, error) {
 		missing = q.Tracks == nil || q.Room == ""
 	case opSync:
 		missing = q.Sync == nil
-	case opMute, opClose, opState:
+	case opMute, opClose, opState, opPing:
 	default:
 		return q, fmt.Errorf("sfu: request: unknown operation %q", q.Op)
 	}

@@ -48,9 +48,8 @@ func FuzzRequest(f *testing.F) {
 		if _, err := s.serve(t.Context(), []byte(first)); err != nil {
 			t.Fatal(err)
 		}
-		answer, err := s.serve(t.Context(), data)
-		if err == nil && !json.Valid(answer) {
-			t.Errorf("answered %q", answer)
+		if answer, err := s.serve(t.Context(), data); err != nil || !json.Valid(answer) {
+			t.Errorf("answered %q, %v", answer, err)
 		}
 	})
 }

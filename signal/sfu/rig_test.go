@@ -123,6 +123,7 @@ func (e *end) Serve(subject string, f func(context.Context, []byte) ([]byte, err
 type gossip struct {
 	mu       sync.Mutex
 	nodes    map[string]uint64 // incarnations
+	dumb     map[string]bool   // do not answer
 	watchers []func(joined, left []string)
 }
 
@@ -134,6 +135,12 @@ func (g *gossip) Nodes() []placement.Node {
 		nodes = append(nodes, placement.Node{ID: id, Incarnation: incarnation})
 	}
 	return nodes
+}
+
+func (g *gossip) Answers(id string) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.nodes[id] != 0 && !g.dumb[id]
 }
 
 func (g *gossip) Watch(f func(joined, left []string)) func() {

@@ -152,14 +152,15 @@ func (s *Server) publish(to owner, e event) {
 
 // serve answers one request.
 func (s *Server) serve(ctx context.Context, data []byte) ([]byte, error) {
-	q, err := decodeRequest(data)
-	if err != nil {
-		return nil, err
-	}
 	var answer reply
-	if err := s.meet(q); err != nil {
-		answer.Error = faultOf(err)
-	} else if err := s.obey(ctx, q, &answer); err != nil {
+	q, err := decodeRequest(data)
+	if err == nil {
+		err = s.meet(q)
+	}
+	if err == nil {
+		err = s.obey(ctx, q, &answer)
+	}
+	if err != nil {
 		answer.Error = faultOf(err)
 	}
 	return json.Marshal(answer)
@@ -188,6 +189,8 @@ func (s *Server) meet(q request) error {
 
 func (s *Server) obey(ctx context.Context, q request, answer *reply) (err error) {
 	switch q.Op {
+	case opPing:
+		return nil
 	case opTracks:
 		answer.Behind = !s.list(q)
 		return nil

@@ -55,6 +55,7 @@ type Bus interface {
 type Cluster interface {
 	Nodes() []placement.Node
 	Watch(f func(joined, left []string)) (stop func())
+	Answers(id string) bool
 }
 
 // ErrUnreachable is in the chain of errors that say that a node of the media tier did not answer.
