@@ -54,7 +54,7 @@ func (t tier) choose(room string, candidates []grant.Candidate, failed string) s
 	if t.media {
 		return t.self
 	}
-	return t.any(room, own.Region, failed)
+	return t.best(room, own.Region, failed)
 }
 
 // carries says whether a node can carry media for this one.
@@ -65,8 +65,8 @@ func (t tier) carries(id string, n placement.Node, lives bool) bool {
 	return t.far && lives && n.Has(placement.RoleMedia) && n.Protocol >= placement.ProtocolTiers
 }
 
-// any picks among all nodes.
-func (t tier) any(room, region, failed string) string {
+// best picks among all nodes.
+func (t tier) best(room, region, failed string) string {
 	var near, far []placement.Node
 	for _, n := range t.nodes {
 		switch {

@@ -21,11 +21,11 @@ import (
 	"github.com/parley-sfu/parley/signal/wire"
 )
 
-// What signalling needs of an SFU, this node's (see OnNode) or another's (see Deps.Fleet).
-type (
-	Peer  = sfu.Peer
-	Media = sfu.Media
-)
+// Peer is a participant's connection to the SFU, this node's or another's.
+type Peer = sfu.Peer
+
+// Media is what signalling needs of an SFU: this node's, see OnNode, or another's, see Deps.Fleet.
+type Media = sfu.Media
 
 // Bus carries rooms between nodes. *bus.Bus is one, and says what the methods promise.
 type Bus interface {

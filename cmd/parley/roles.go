@@ -28,7 +28,8 @@ func (c Config) validateRoles() error {
 			faults = append(faults, fmt.Errorf("roles: %q stands there twice", role))
 		}
 	}
-	if c.Cluster.Listen == "" && !(c.does(placement.RoleAPI) && c.does(placement.RoleSignal) && c.does(placement.RoleMedia)) {
+	lacking := func(role string) bool { return !c.does(role) }
+	if c.Cluster.Listen == "" && slices.ContainsFunc(allRoles(), lacking) {
 		faults = append(faults, errors.New("roles: a node without a cluster does everything itself; set cluster.listen, or leave roles out"))
 	}
 	return errors.Join(faults...)

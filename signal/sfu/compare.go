@@ -76,8 +76,10 @@ func (s *Server) sweep(now time.Time) {
 	var silent []string
 	s.mu.Lock()
 	for id, e := range s.edges {
-		switch incarnation, lives := incarnationOf(id, nodes); {
-		case lives && incarnation == e.session:
+		incarnation, lives := incarnationOf(id, nodes)
+		lives = lives && incarnation == e.session || now.Sub(e.heard) < 2*syncEvery // gossip can err about who talks to us
+		switch {
+		case lives:
 			e.silent = time.Time{}
 		case e.silent.IsZero():
 			e.silent = now

@@ -256,13 +256,30 @@ func TestPeersOfADeadSignallingNodeAreClosedAfterAGrace(t *testing.T) {
 		if len(r.sfu.living("pt_a")) != 1 || r.sfu.shows() == "" {
 			t.Error("closed before the grace was over")
 		}
-		time.Sleep(5 * time.Second)
+		time.Sleep(2*time.Second + 3*syncEvery)
 		synctest.Wait()
 		if len(r.sfu.living("pt_a")) != 0 || r.sfu.shows() != "" {
 			t.Error("a peer or a track of the dead node is still there")
 		}
 		if len(r.sfu.living("pt_b")) != 1 || other.read() != "" {
 			t.Error("another node's peer was touched")
+		}
+	})
+}
+
+func TestWhoTalksIsNotDead(t *testing.T) {
+	inTiers(t, func(t *testing.T, r *tiers) {
+		r.join("s1", "pt_a", "m")
+		r.gossip.set("s1", 0) // gossip errs
+		time.Sleep(3 * orphanGrace)
+		if len(r.sfu.living("pt_a")) != 1 {
+			t.Error("its peers were closed")
+		}
+		r.ends["s1"].cut(true)
+		time.Sleep(orphanGrace + 3*syncEvery)
+		synctest.Wait()
+		if len(r.sfu.living("pt_a")) != 0 {
+			t.Error("now it is dead, and its peers are not closed")
 		}
 	})
 }

@@ -43,6 +43,7 @@ type key struct{ room, participant string }
 type edge struct {
 	session uint64
 	rooms   map[string]uint64 // versions of the lists of tracks
+	heard   time.Time         // its last request
 	silent  time.Time         // since when it has not been there; zero while it is
 }
 
@@ -179,7 +180,7 @@ func (s *Server) meet(q request) error {
 		e = &edge{session: q.Session, rooms: map[string]uint64{}}
 		s.edges[q.From] = e
 	}
-	e.silent = time.Time{}
+	e.heard = time.Now()
 	s.mu.Unlock()
 	if anew {
 		s.dropTracks(q.From, "")
