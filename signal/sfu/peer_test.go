@@ -345,8 +345,8 @@ func TestPeersOfADeadMediaNodeAreLost(t *testing.T) {
 		lost   bool
 	}{
 		{"it dies", func(r *tiers) { r.ends["m1"].cut(true); r.gossip.set("m1", 0) }, true},
-		{"it dies, and gossip does not know yet", func(r *tiers) { r.ends["m1"].cut(true); r.gossip.dumb = map[string]bool{"m1": true} }, true},
-		{"gossip does not reach it", func(r *tiers) { r.gossip.dumb = map[string]bool{"m1": true} }, false},
+		{"it dies, and gossip does not know yet", func(r *tiers) { r.ends["m1"].cut(true); r.gossip.silence("m1") }, true},
+		{"gossip does not reach it", func(r *tiers) { r.gossip.silence("m1") }, false},
 		{"it has started anew", func(r *tiers) { r.gossip.set("m1", 2) }, true},
 		{"gossip errs: it still answers", func(r *tiers) { r.gossip.set("m1", 0) }, false},
 		{"its bus is away", func(r *tiers) { r.ends["m1"].cut(true) }, false},

@@ -123,7 +123,7 @@ func (e *end) Serve(subject string, f func(context.Context, []byte) ([]byte, err
 type gossip struct {
 	mu       sync.Mutex
 	nodes    map[string]uint64 // incarnations
-	dumb     map[string]bool   // do not answer
+	silent   map[string]bool   // do not answer
 	watchers []func(joined, left []string)
 }
 
@@ -140,7 +140,13 @@ func (g *gossip) Nodes() []placement.Node {
 func (g *gossip) Answers(id string) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.nodes[id] != 0 && !g.dumb[id]
+	return g.nodes[id] != 0 && !g.silent[id]
+}
+
+func (g *gossip) silence(id string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.silent = map[string]bool{id: true}
 }
 
 func (g *gossip) Watch(f func(joined, left []string)) func() {
