@@ -32,8 +32,7 @@ func (a *alone) Nodes() []ClusterNode {
 }
 
 // Rooms implements Cluster.
-func (a *alone) Rooms(context.Context) ([]ClusterRoom, error) {
-	var rooms []ClusterRoom
+func (a *alone) Rooms(context.Context) (rooms []ClusterRoom, silent []string) {
 	for _, n := range a.Nodes() {
 		for meeting, participants := range a.signal.Occupancy() {
 			rooms = append(rooms, ClusterRoom{MeetingID: meeting, Node: n.ID, Participants: participants})
@@ -43,7 +42,7 @@ func (a *alone) Rooms(context.Context) ([]ClusterRoom, error) {
 }
 
 // Links implements Cluster: there is nobody to have one with.
-func (a *alone) Links() []ClusterLink { return nil }
+func (a *alone) Links(context.Context) (links []ClusterLink, silent []string) { return nil, nil }
 
 // SetDraining implements Cluster. The joins that come all the same are let in: there is no other node for them.
 func (a *alone) SetDraining(_ context.Context, _ string, draining bool) error {

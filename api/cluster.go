@@ -19,10 +19,11 @@ import (
 type Cluster interface {
 	// Nodes returns every node that lives, this one included. It answers from memory and is called often.
 	Nodes() []ClusterNode
-	// Rooms returns the rooms that this node carries, and may add what it knows of others.
-	Rooms(ctx context.Context) ([]ClusterRoom, error)
-	// Links returns this node's links to other nodes. It answers from memory.
-	Links() []ClusterLink
+	// Rooms returns the rooms that all nodes carry. It asks the others; silent are the ids of those that did not answer
+	// before ctx ended.
+	Rooms(ctx context.Context) (rooms []ClusterRoom, silent []string)
+	// Links returns all nodes' links, each link once from each of its ends. It asks as Rooms does.
+	Links(ctx context.Context) (links []ClusterLink, silent []string)
 	// SetDraining lets a node, this or another, take no new joins, or take them again. Once it returns nil the node has
 	// done so; others hear of it by gossip. What the node is already is no mistake. A node that does not answer is
 	// bus.ErrUnavailable or a context's error.
@@ -57,8 +58,9 @@ type ClusterRoom struct {
 	Participants int    `json:"participants"` // connected to that node, without those who wait in the lobby
 }
 
-// ClusterLink is this node's side of the one link that it has with another.
+// ClusterLink is one node's side of the one link that it has with another.
 type ClusterLink struct {
+	Node          string `json:"node"`
 	Peer          string `json:"peer"`
 	Region        string `json:"region"` // the peer's
 	Up            bool   `json:"up"`
@@ -85,9 +87,18 @@ func (s *Server) clusterNodes(c *gin.Context) error {
 	return nil
 }
 
-// clusterRoomsView is what the answering node knows of rooms.
+// clusterRoomsView is all rooms, but for those of silent nodes.
 type clusterRoomsView struct {
-	Rooms []ClusterRoom `json:"rooms"`
+	Rooms  []ClusterRoom `json:"rooms"`
+	Silent []string      `json:"silent"`
+}
+
+// askCluster is how long one node waits for the others' part of an answer.
+const askCluster = 2 * time.Second
+
+// asking bounds a question to all nodes: what some have answered is shown, whoever else is silent.
+func (s *Server) asking(c *gin.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(c.Request.Context(), min(askCluster, s.cfg.Timeouts.Store))
 }
 
 // clusterRooms is GET /v1/cluster/rooms.
@@ -95,13 +106,11 @@ func (s *Server) clusterRooms(c *gin.Context) error {
 	if err := callerOf(c).need(rightCluster); err != nil {
 		return err
 	}
-	ctx, cancel := s.bounded(c)
+	ctx, cancel := s.asking(c)
 	defer cancel()
-	rooms, err := s.cluster.Rooms(ctx)
-	if err != nil {
-		return err
-	}
-	view := clusterRoomsView{Rooms: append([]ClusterRoom{}, rooms...)}
+	rooms, silent := s.cluster.Rooms(ctx)
+	view := clusterRoomsView{Rooms: append([]ClusterRoom{}, rooms...), Silent: append([]string{}, silent...)}
+	slices.Sort(view.Silent)
 	slices.SortFunc(view.Rooms, func(a, b ClusterRoom) int {
 		return cmp.Or(strings.Compare(a.MeetingID, b.MeetingID), strings.Compare(a.Node, b.Node))
 	})
@@ -109,10 +118,10 @@ func (s *Server) clusterRooms(c *gin.Context) error {
 	return nil
 }
 
-// linksView is one node's links.
+// linksView is all links, but for the silent nodes' ends.
 type linksView struct {
-	Node  string        `json:"node"`
-	Links []ClusterLink `json:"links"`
+	Links  []ClusterLink `json:"links"`
+	Silent []string      `json:"silent"`
 }
 
 // clusterLinks is GET /v1/cluster/links.
@@ -120,8 +129,14 @@ func (s *Server) clusterLinks(c *gin.Context) error {
 	if err := callerOf(c).need(rightCluster); err != nil {
 		return err
 	}
-	view := linksView{Node: s.self().ID, Links: append([]ClusterLink{}, s.cluster.Links()...)}
-	slices.SortFunc(view.Links, func(a, b ClusterLink) int { return strings.Compare(a.Peer, b.Peer) })
+	ctx, cancel := s.asking(c)
+	defer cancel()
+	links, silent := s.cluster.Links(ctx)
+	view := linksView{Links: append([]ClusterLink{}, links...), Silent: append([]string{}, silent...)}
+	slices.Sort(view.Silent)
+	slices.SortFunc(view.Links, func(a, b ClusterLink) int {
+		return cmp.Or(strings.Compare(a.Node, b.Node), strings.Compare(a.Peer, b.Peer))
+	})
 	c.JSON(http.StatusOK, view)
 	return nil
 }

@@ -62,6 +62,8 @@ func TestTheOrderOfRegions(t *testing.T) {
 		"asked for one that is not there":      {placement.Hint{Region: "mars", RTTs: rtts, Remote: inTokyo}, "us us ap"},
 		"measured":                             {placement.Hint{RTTs: rtts, Remote: inTokyo}, "us us ap"},
 		"measured nonsense":                    {placement.Hint{RTTs: map[string]float64{"us": -1, "ap": math.NaN()}}, "eu eu ap"},
+		"measured two as near: our own":        {placement.Hint{RTTs: map[string]float64{"us": 20, "eu": 24.9, "mars": 1}, Remote: inTokyo}, "eu eu us"},
+		"measured two, ours is farther":        {placement.Hint{RTTs: map[string]float64{"us": 20, "eu": 25.1}, Remote: inTokyo}, "us us eu"},
 		"looked up, IPv4":                      {placement.Hint{Remote: inTokyo}, "ap ap eu"},
 		"looked up, IPv6":                      {placement.Hint{Remote: netip.MustParseAddr("2001:db8:5::1")}, "us us eu"},
 		"looked up in vain":                    {placement.Hint{Remote: netip.MustParseAddr("10.0.0.1")}, "eu eu ap"},

@@ -33,6 +33,7 @@ func TestHandlerServesTheApp(t *testing.T) {
 	}{
 		"home":                   {"GET", "/", "text/html; charset=utf-8", "no-cache", "<!doctype html>page", 200},
 		"meeting":                {"GET", "/m/mtg_x", "text/html; charset=utf-8", "no-cache", "<!doctype html>page", 200},
+		"cluster":                {"GET", "/cluster", "text/html; charset=utf-8", "no-cache", "<!doctype html>page", 200},
 		"meeting, deeper":        {"GET", "/m/mtg_x/y", "text/html; charset=utf-8", "no-cache", "<!doctype html>page", 200},
 		"script":                 {"GET", "/assets/app-1234.js", "text/javascript; charset=utf-8", forever, "let a", 200},
 		"style":                  {"GET", "/assets/app-1.css", "text/css; charset=utf-8", forever, "a{}", 200},

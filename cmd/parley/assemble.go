@@ -88,7 +88,7 @@ func assemble(ctx context.Context, cfg Config, http net.Listener, log *slog.Logg
 func (p *process) assembleMedia(id string, cfg Config, speakers *signal.Speakers, log *slog.Logger) (err error) {
 	var others *node.Cluster
 	if cfg.Cluster.Listen != "" {
-		p.cluster = newCluster(id, p.bus)
+		p.cluster = newCluster(id, p.bus, log)
 		others = &node.Cluster{NodeID: id, Links: cfg.Links, Directory: p.cluster, Introducer: p.cluster}
 	}
 	if cfg.does(placement.RoleMedia) {

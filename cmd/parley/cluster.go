@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/netip"
@@ -27,11 +28,14 @@ type cluster struct {
 	id        string
 	bus       *bus.Bus
 	gossip    *placement.Cluster
-	node      *node.Node            // nil for a node without media
+	node      *node.Node // nil for a node without media
+	log       *slog.Logger
 	occupancy func() map[string]int // people by meeting on this node; set before run
 }
 
-func newCluster(id string, b *bus.Bus) *cluster { return &cluster{id: id, bus: b} }
+func newCluster(id string, b *bus.Bus, log *slog.Logger) *cluster {
+	return &cluster{id: id, bus: b, log: log}
+}
 
 // join makes the gossip of this node, whose media sockets, if it has any, are open by now.
 func (c *cluster) join(self placement.Node, n *node.Node, cfg Config, log *slog.Logger) (*placement.Locator, error) {
@@ -51,26 +55,23 @@ func (c *cluster) join(self placement.Node, n *node.Node, cfg Config, log *slog.
 	return placement.NewLocator(cfg.Geo, c.gossip.Nodes)
 }
 
-// run gossips and answers introductions until ctx ends.
+// run gossips and answers the other nodes until ctx ends.
 func (c *cluster) run(ctx context.Context) error {
 	if c == nil {
 		<-ctx.Done()
 		return nil
 	}
-	if c.node != nil {
-		stop, err := c.bus.Serve(linkSubject+c.id, func(_ context.Context, introduction []byte) ([]byte, error) {
-			return c.node.Introduced(introduction)
-		})
+	for subject, answer := range map[string]func(context.Context, []byte) ([]byte, error){
+		linkSubject:   c.introduced,
+		drainSubject:  c.drained,
+		reportSubject: c.asked,
+	} {
+		stop, err := c.bus.Serve(subject+c.id, answer)
 		if err != nil {
-			return fmt.Errorf("serve introductions: %w", err)
+			return fmt.Errorf("serve %s: %w", subject, err)
 		}
 		defer stop()
 	}
-	drained, err := c.bus.Serve(drainSubject+c.id, c.drained)
-	if err != nil {
-		return fmt.Errorf("serve drain: %w", err)
-	}
-	defer drained()
 	own, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var wg sync.WaitGroup
@@ -88,6 +89,14 @@ func (c *cluster) Lookup(id string) (cascade.Address, bool) {
 	}
 	algorithm, value, _ := strings.Cut(n.Fingerprint, " ")
 	return cascade.Address{Media: n.Media, Fingerprint: rtc.Fingerprint{Algorithm: algorithm, Value: value}}, true
+}
+
+// introduced answers another node's Introduce.
+func (c *cluster) introduced(_ context.Context, introduction []byte) ([]byte, error) {
+	if c.node == nil {
+		return nil, errors.New("this node carries no media")
+	}
+	return c.node.Introduced(introduction)
 }
 
 // Introduce implements cascade.Introducer.

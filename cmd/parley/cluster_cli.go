@@ -51,7 +51,7 @@ func stateOf(n api.ClusterNode) string {
 	return "serving"
 }
 
-// roomsCmd lists the rooms of one node.
+// roomsCmd lists the rooms of all nodes.
 type roomsCmd struct {
 	restFlags
 	JSON bool `help:"Print JSON." name:"json"`
@@ -60,17 +60,19 @@ type roomsCmd struct {
 // Run implements the command.
 func (c *roomsCmd) Run(ctx context.Context, out console) error {
 	var answer struct {
-		Rooms []api.ClusterRoom `json:"rooms"`
+		Rooms  []api.ClusterRoom `json:"rooms"`
+		Silent []string          `json:"silent"`
 	}
 	return c.list(ctx, out, "/v1/cluster/rooms", c.JSON, &answer, func(w io.Writer) {
 		fmt.Fprintln(w, "MEETING\tNODE\tPARTICIPANTS")
 		for _, r := range answer.Rooms {
 			fmt.Fprintf(w, "%s\t%s\t%d\n", r.MeetingID, r.Node, r.Participants)
 		}
+		printSilent(out, answer.Silent)
 	})
 }
 
-// linksCmd lists the links of one node.
+// linksCmd lists the links between all nodes.
 type linksCmd struct {
 	restFlags
 	JSON bool `help:"Print JSON." name:"json"`
@@ -79,8 +81,8 @@ type linksCmd struct {
 // Run implements the command.
 func (c *linksCmd) Run(ctx context.Context, out console) error {
 	var answer struct {
-		Node  string            `json:"node"`
-		Links []api.ClusterLink `json:"links"`
+		Links  []api.ClusterLink `json:"links"`
+		Silent []string          `json:"silent"`
 	}
 	return c.list(ctx, out, "/v1/cluster/links", c.JSON, &answer, func(w io.Writer) {
 		fmt.Fprintln(w, "NODE\tPEER\tREGION\tSTATE\tSENT\tRECEIVED")
@@ -89,9 +91,17 @@ func (c *linksCmd) Run(ctx context.Context, out console) error {
 			if l.Up {
 				state = "up"
 			}
-			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%d\n", answer.Node, l.Peer, cmp.Or(l.Region, "-"), state, l.SentBytes, l.ReceivedBytes)
+			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%d\n", l.Node, l.Peer, cmp.Or(l.Region, "-"), state, l.SentBytes, l.ReceivedBytes)
 		}
+		printSilent(out, answer.Silent)
 	})
+}
+
+// printSilent says whose part of a list is missing.
+func printSilent(out console, silent []string) {
+	if len(silent) > 0 {
+		fmt.Fprintln(out.stderr, "Not in the list, for they do not answer:", strings.Join(silent, ", "))
+	}
 }
 
 // drainCmd makes the cluster send a node no new joins.

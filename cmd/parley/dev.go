@@ -243,6 +243,9 @@ func (w welcome) print(out io.Writer, asJSON bool) error {
 	for _, d := range w.Regions {
 		fmt.Fprintf(&doors, "  %-9s %s\n", d.Region, d.JoinURL)
 	}
+	if len(w.Regions) > 0 {
+		fmt.Fprintf(&doors, "  Cluster   %s/cluster#token=%s\n", w.URL, w.Token)
+	}
 	_, err := fmt.Fprintf(out, `
   Parley is running. Everybody with the meeting's link can join; Ctrl-C stops it.
 

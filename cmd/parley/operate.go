@@ -32,30 +32,6 @@ func (c *cluster) Nodes() []api.ClusterNode {
 	return nodes
 }
 
-// Rooms implements api.Cluster.
-func (c *cluster) Rooms(context.Context) ([]api.ClusterRoom, error) {
-	var rooms []api.ClusterRoom
-	for meeting, people := range c.occupancy() {
-		rooms = append(rooms, api.ClusterRoom{MeetingID: meeting, Node: c.id, Participants: people})
-	}
-	return rooms, nil
-}
-
-// Links implements api.Cluster.
-func (c *cluster) Links() []api.ClusterLink {
-	var links []api.ClusterLink
-	if c.node == nil {
-		return nil
-	}
-	for _, l := range c.node.LinkStats() {
-		peer, _ := c.gossip.Lookup(l.Peer)
-		links = append(links, api.ClusterLink{
-			Peer: l.Peer, Region: peer.Region, Up: l.Up, SentBytes: l.Sent, ReceivedBytes: l.Received,
-		})
-	}
-	return links
-}
-
 // SetDraining implements api.Cluster.
 func (c *cluster) SetDraining(ctx context.Context, id string, draining bool) error {
 	if id == c.id {

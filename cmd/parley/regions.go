@@ -71,7 +71,7 @@ func (c *devCmd) listenAs(ctx context.Context, number int) (net.Listener, error)
 	return listen(ctx, net.JoinHostPort(host, "0"))
 }
 
-// connect gives every node a region, one NATS and the address of the first node's gossip.
+// connect gives every node a name, a region, one NATS and the address of the first node's gossip.
 func connect(ctx context.Context, nodes []devNode) error {
 	bus, err := freeAddress(ctx)
 	if err != nil {
@@ -80,7 +80,7 @@ func connect(ctx context.Context, nodes []devNode) error {
 	var first string
 	for i := range nodes {
 		cfg := &nodes[i].cfg
-		cfg.Region = "region-" + strconv.Itoa(i+1)
+		cfg.Region, cfg.NodeID = "region-"+strconv.Itoa(i+1), "node-"+strconv.Itoa(i+1)
 		if cfg.Cluster.Listen, err = freeAddress(ctx); err != nil {
 			return err
 		}

@@ -54,7 +54,7 @@ type JoinOptions struct {
 	Role        string             // host, attendee or viewer; empty lets the server decide
 	HostKey     string             // makes a host of whoever has it
 	Region      string             // a wish for a region
-	RegionRTTs  map[string]float64 // measured round trips in milliseconds, by region
+	RegionRTTs  map[string]float64 // round trips in milliseconds by region, from MeasureRegions
 	HTTPClient  *http.Client       // nil uses http.DefaultClient
 }
 

@@ -1,5 +1,6 @@
 import type { JSX } from 'preact'
 import { useState } from 'preact/hooks'
+import { ClusterPage } from './cluster/cluster.tsx'
 import { Home } from './home/home.tsx'
 import { Room } from './room.tsx'
 import { routeOf } from './route.ts'
@@ -12,6 +13,8 @@ export function App(): JSX.Element {
       return <Home />
     case 'meeting':
       return <Room meetingId={route.id} />
+    case 'cluster':
+      return <ClusterPage />
     case 'missing':
       return (
         <main class="notice">

@@ -1,6 +1,6 @@
 import { Client, type ClientOptions } from '@parley-sfu/client'
 import type { JSX } from 'preact'
-import { useEffect, useMemo, useState } from 'preact/hooks'
+import { useEffect, useMemo, useRef, useState } from 'preact/hooks'
 import { useEvents, useKept } from './hooks.ts'
 import { Closed } from './meeting/closed.tsx'
 import { Meeting } from './meeting/meeting.tsx'
@@ -19,10 +19,17 @@ export function Room({ meetingId }: { meetingId: string }): JSX.Element {
     addEventListener('pagehide', leave)
     return () => removeEventListener('pagehide', leave)
   }, [client])
+  const regionRtts = useRef<Record<string, number>>({})
+  useEffect(() => {
+    void client.measureRegions().then(measured => {
+      regionRtts.current = measured
+    })
+  }, [client])
   const key = hostKey(sessionStorage, meetingId)
   const join = (): void => {
     setFresh(false)
-    client.join({ meetingId, displayName: name.trim(), ...(key ? { hostKey: key } : {}) }).catch(() => undefined)
+    const who = { meetingId, displayName: name.trim(), regionRtts: regionRtts.current }
+    client.join(key ? { ...who, hostKey: key } : who).catch(() => undefined)
   }
   if (client.state === 'closed' && !fresh) {
     return <Closed client={client} onBack={() => setFresh(true)} />

@@ -5,6 +5,8 @@ test.each([
   ['/', { page: 'home' }],
   ['/m/mtg_abc-1', { page: 'meeting', id: 'mtg_abc-1' }],
   ['/m/mtg_abc/', { page: 'meeting', id: 'mtg_abc' }],
+  ['/cluster', { page: 'cluster' }],
+  ['/clusters', { page: 'missing' }],
   ['/m/', { page: 'missing' }],
   ['/m/a/b', { page: 'missing' }],
   ['/m/%3Cscript%3E', { page: 'missing' }],

@@ -2,6 +2,7 @@ package system_test
 
 import (
 	"fmt"
+	"net/http"
 	"sync"
 	"testing"
 	"time"
@@ -79,6 +80,19 @@ func TestRegionsAreOneRoom(t *testing.T) {
 	figures.add("a raised hand is seen in all regions", took, 500*time.Millisecond, verdict(took < 500*time.Millisecond))
 	if took >= 500*time.Millisecond {
 		t.Errorf("a hand took %s to be seen", took)
+	}
+	for i, n := range nodes {
+		var carried struct {
+			Rooms  []struct{} `json:"rooms"`
+			Links  []struct{} `json:"links"`
+			Silent []string   `json:"silent"`
+		}
+		n.Call(t, http.MethodGet, "/v1/cluster/rooms", nil, &carried)
+		n.Call(t, http.MethodGet, "/v1/cluster/links", nil, &carried)
+		if len(carried.Rooms) != 3 || len(carried.Links) != 6 || len(carried.Silent) != 0 {
+			t.Errorf("node %d lists %d parts of rooms, %d ends of links, and %q as silent; want 3, 6 and none", i+1,
+				len(carried.Rooms), len(carried.Links), carried.Silent)
+		}
 	}
 	nodes[0].Stop(t)
 }

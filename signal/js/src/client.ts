@@ -47,6 +47,8 @@ export interface JoinOptions {
   displayName: string
   role?: JoinRequest['role']
   hostKey?: string
+  /** Round trips by region, from {@link Client.measureRegions}. */
+  regionRtts?: Record<string, number>
 }
 
 const keptMessages = 500
@@ -155,6 +157,11 @@ export class Client extends Emitter<ClientEvents> {
   /** The stream that shows a track now, if a slot carries it. It may show another one after the next `slots` event. */
   streamOf(trackId: string): MediaStream | undefined {
     return this.#media.streamOf(trackId)
+  }
+
+  /** Measures the way to each region, for {@link JoinOptions.regionRtts}: best while the person is still getting ready. */
+  measureRegions(): Promise<Record<string, number>> {
+    return this.#rest.measureRegions()
   }
 
   /** Joins a meeting. Resolves once in the room or in its lobby; then `state` tells the rest. */
@@ -400,5 +407,6 @@ function joinRequest(options: JoinOptions): JoinRequest {
   if (options.hostKey) request.host_key = options.hostKey
   const role = options.role ?? (options.hostKey ? 'host' : undefined)
   if (role) request.role = role
+  if (options.regionRtts && Object.keys(options.regionRtts).length > 0) request.region_rtts = options.regionRtts
   return request
 }

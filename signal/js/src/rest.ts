@@ -43,6 +43,9 @@ export interface JoinTicket extends Endpoint {
 }
 
 const timeout = 15_000
+/** How often each region is asked, and how long all of it may take. */
+const probes = 3
+const probeTimeout = 3_000
 
 /** The REST plane: everything that happens before one is in a room. */
 export class Rest {
@@ -63,6 +66,25 @@ export class Rest {
     return this.#post(`/v1/meetings/${encodeURIComponent(meetingId)}/join`, request)
   }
 
+  /**
+   * Measures the round trip to each region, in milliseconds, for {@link JoinRequest.region_rtts}. Regions that do not
+   * answer are left out. Where there is only one there is nothing to choose, and nothing is measured. Never throws.
+   */
+  async measureRegions(): Promise<Record<string, number>> {
+    const signal = AbortSignal.timeout(probeTimeout)
+    try {
+      const response = await fetch(`${this.base}/v1/regions`, { signal })
+      const { regions } = (await response.json()) as { regions: { name: string; probe_url: string }[] }
+      if (regions.length < 2) return {}
+      const measured = await Promise.allSettled(
+        regions.map(async ({ name, probe_url }) => [name, await roundTrip(probe_url, signal)] as const),
+      )
+      return Object.fromEntries(measured.flatMap(one => (one.status === 'fulfilled' ? [one.value] : [])))
+    } catch {
+      return {}
+    }
+  }
+
   async #post<T>(path: string, body: object, extra: Record<string, string> = {}): Promise<T> {
     const headers: Record<string, string> = { 'Content-Type': 'application/json', ...extra }
     if (this.token) headers.Authorization = `Bearer ${this.token}`
@@ -77,18 +99,25 @@ export class Rest {
     } catch {
       throw new ParleyError('offline', 'The server cannot be reached.')
     }
-    if (!response.ok) throw await problem(response)
+    if (!response.ok) throw await ParleyError.of(response)
     return (await response.json()) as T
   }
 }
 
-/** Reads a problem (RFC 9457) from an answer that may be anything. */
-async function problem(response: Response): Promise<ParleyError> {
-  const body: unknown = await response.json().catch(() => null)
-  const fields = (typeof body === 'object' && body !== null ? body : {}) as Record<string, unknown>
-  const code = typeof fields.code === 'string' ? fields.code : `http_${response.status}`
-  const text = [fields.detail, fields.title].find(value => typeof value === 'string' && value !== '')
-  const wait = Number(response.headers.get('Retry-After'))
-  const message = typeof text === 'string' ? text : `The server answered ${response.status}.`
-  return new ParleyError(code, message, response.status, wait > 0 ? wait : undefined)
+/** The shortest of a few round trips; the first one also makes the connection. */
+async function roundTrip(url: string, signal: AbortSignal): Promise<number> {
+  let best = probeTimeout
+  for (let i = 0; i < probes; i++) {
+    const start = performance.now()
+    const response = await fetch(url, { cache: 'no-store', signal })
+    await response.arrayBuffer() // to the end, for only then is its timing told and the connection used again
+    best = Math.min(best, onTheWire(url) ?? performance.now() - start)
+  }
+  return best
+}
+
+/** What the last request for a URL took on the network alone, if the browser tells: a busy page is late to hear of it. */
+function onTheWire(url: string): number | undefined {
+  const timing = performance.getEntriesByName(url, 'resource').at(-1) as PerformanceResourceTiming | undefined
+  return timing && timing.requestStart > 0 ? timing.responseStart - timing.requestStart : undefined
 }
