@@ -103,6 +103,8 @@ lab-full: deps browser-deps $(NATS) ## the same for real: 20 kills, NATS away fo
 	@LAB_FULL=1 go test $(AS_ROOT) ./internal/lab/system -count=1 -timeout 60m -v -run '^TestLab'
 drain: ## a node is drained in the middle of a call
 	@$(SYSTEM) '^TestDrain'
+tiers: ## signalling and media on different nodes, and either dies
+	@$(SYSTEM) '^TestTiers'
 
 ##@ Needs
 
@@ -145,4 +147,4 @@ clean: ## remove what was built here
 help: ## list the tasks
 	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  \033[1m%-10s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-.PHONY: run build web test unit web-test system check fmt fuzz bench browsers layers timings loss hostile durable regions drain lab lab-full deps browser-deps clean help
+.PHONY: run build web test unit web-test system check fmt fuzz bench browsers layers timings loss hostile durable regions drain tiers lab lab-full deps browser-deps clean help

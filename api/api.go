@@ -18,7 +18,8 @@ import (
 	"github.com/parley-sfu/parley/signal"
 )
 
-// Deps are what the API needs of the rest of the node. All but Cluster, Web, Metrics and Ready are required.
+// Deps are what the API needs of the rest of the node. All but Cluster, Web, Metrics and Ready are required; Signal is not
+// where both NoREST and NoSocket are set and there is a Cluster.
 type Deps struct {
 	Signal  Signal
 	Keys    Keys
@@ -33,6 +34,9 @@ type Deps struct {
 	Web http.Handler
 	// Metrics serves /metrics. Without it there is no such page.
 	Metrics http.Handler
+	// NoREST leaves out the meetings, the regions and the page; NoSocket leaves out GET /v1/signal: other nodes have them.
+	// Health, metrics, keys and what concerns the cluster stay.
+	NoREST, NoSocket bool
 	// Ready says what the node is still waiting for, for /readyz. It is called often and does not block.
 	Ready func() []Missing
 }

@@ -27,7 +27,7 @@ func (s *Server) livez(c *gin.Context) error {
 func (s *Server) readyz(c *gin.Context) error {
 	c.Header("Cache-Control", "no-store")
 	var missing []Missing
-	if _, err := s.store.buckets(); err != nil {
+	if _, err := s.store.buckets(); err != nil && !s.deps.NoREST {
 		missing = append(missing, Missing{Component: "store", Detail: "The meetings' store was not opened yet."})
 	}
 	if s.deps.Ready != nil {

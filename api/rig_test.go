@@ -91,7 +91,9 @@ func newRig(t testing.TB, options ...option) *rig {
 		stop()
 		wg.Wait()
 	})
-	r.awaitStore()
+	if !deps.NoREST {
+		r.awaitStore()
+	}
 	return r
 }
 

@@ -32,9 +32,13 @@ func (s *Server) newEngine() (*gin.Engine, error) {
 	}
 
 	limited := e.Group("", s.first(s.limitAddress))
-	limited.GET(signalPath, s.first(needUpgrade), gin.WrapH(s.deps.Signal))
-	read(limited, "/v1/regions", s.regions)
-	s.meetingRoutes(limited.Group("/v1/meetings", s.first(s.authenticate)))
+	if !s.deps.NoSocket {
+		limited.GET(signalPath, s.first(needUpgrade), gin.WrapH(s.deps.Signal))
+	}
+	if !s.deps.NoREST {
+		read(limited, "/v1/regions", s.regions)
+		s.meetingRoutes(limited.Group("/v1/meetings", s.first(s.authenticate)))
+	}
 	s.clusterRoutes(limited.Group("/v1/cluster", s.first(s.authenticate)))
 	return e, nil
 }

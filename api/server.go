@@ -31,8 +31,12 @@ func New(cfg Config, deps Deps) (*Server, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("api: config: %w", err)
 	}
-	if deps.Signal == nil || deps.Keys == nil || deps.Revoked == nil || deps.Bus == nil || deps.Locator == nil || deps.Log == nil {
+	needsSignal := !deps.NoREST || !deps.NoSocket || deps.Cluster == nil
+	if deps.Signal == nil && needsSignal || deps.Keys == nil || deps.Revoked == nil || deps.Bus == nil || deps.Locator == nil || deps.Log == nil {
 		return nil, errors.New("api: a dependency is missing")
+	}
+	if deps.NoREST {
+		deps.Web = nil
 	}
 	s := &Server{
 		cfg: cfg, deps: deps, cluster: deps.Cluster,
@@ -71,7 +75,9 @@ func (s *Server) Handler() http.Handler { return s.engine }
 // Run opens the store and keeps the issuer's keys fresh until ctx ends; then it returns nil.
 func (s *Server) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
-	wg.Go(func() { s.store.open(ctx, s.deps.Bus, s.cfg.Timeouts.Store, s.deps.Log) })
+	if !s.deps.NoREST {
+		wg.Go(func() { s.store.open(ctx, s.deps.Bus, s.cfg.Timeouts.Store, s.deps.Log) })
+	}
 	if s.tokens.keys != nil {
 		wg.Go(func() { s.tokens.keys.run(ctx) })
 	}

@@ -24,7 +24,8 @@ type Cluster struct {
 	change chan struct{} // has an element when what Nodes returns has changed
 	queue  memberlist.TransmitLimitedQueue
 
-	mu       sync.Mutex // guards what follows; memberlist is never called under it
+	mu       sync.Mutex             // guards what follows; memberlist is never called under it
+	list     *memberlist.Memberlist // nil before Run
 	addr     netip.AddrPort
 	self     Node
 	told     pulse // this node's latest
@@ -119,7 +120,7 @@ func (c *Cluster) start() (*memberlist.Memberlist, error) {
 	}
 	addr := addrOf(list.LocalNode())
 	c.mu.Lock()
-	c.addr = addr
+	c.list, c.addr = list, addr
 	c.mu.Unlock()
 	return list, nil
 }

@@ -393,3 +393,27 @@ func (c *cable) Shutdown() error {
 	close(c.ended)
 	return err
 }
+
+// A node that is cut off does not answer, though gossip has not noticed.
+func TestWhoDoesNotAnswerIsKnownBeforeGossip(t *testing.T) {
+	cable := newCable(t)
+	a := start(t, config("a").NeverProbing())
+	cfg := config("b").Over(cable).NeverProbing()
+	cfg.Join = []string{a.Addr().String()}
+	b := start(t, cfg)
+	for _, r := range []*running{a, b} {
+		r.until(t, "both", sees("a", "b"))
+	}
+	answers := func() bool { return a.Answers("b") || a.Answers("b") || a.Answers("b") }
+	if !answers() || !a.Answers("a") || a.Answers("c") {
+		t.Error("who lives does not answer, or who does not live does")
+	}
+	cable.cut.Store(true)
+	if answers() || !sees("a", "b")(a.Nodes()) {
+		t.Errorf("a node that is cut off answers, or gossip knows already: %v", ids(a.Nodes()))
+	}
+	cable.cut.Store(false)
+	if !answers() {
+		t.Error("it does not answer again")
+	}
+}

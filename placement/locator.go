@@ -68,18 +68,16 @@ func regionsOf(nodes []Node) []Region {
 // room get one order of nodes: those that carry the room already, then free, then busy ones. Full nodes of all regions
 // come after all others; draining ones only where there is nothing else.
 //
-// A node that serves no WebSockets is returned with the SignalEndpoint of one that does, of its region if possible.
+// A node that serves no WebSockets is returned with the SignalEndpoint of one that does, of its region if possible, and each
+// with another's. Places that are left then go to the best node once more, with further SignalEndpoints: the loss of one
+// signalling node leaves every client another.
 func (l *Locator) Candidates(_ context.Context, hint Hint) ([]Node, error) {
 	all := l.nodes()
 	media := serving(with(RoleMedia, all))
 	if len(media) == 0 {
 		return nil, ErrNoNode
 	}
-	chosen := choose(hint, l.order(hint, media), media)
-	for i, n := range chosen {
-		chosen[i] = withSignal(hint.Room, n, all)
-	}
-	return chosen, nil
+	return withSignal(hint.Room, choose(hint, l.order(hint, media), media), serving(with(RoleSignal, all))), nil
 }
 
 // choose takes two nodes of the first region that has free ones and one of each next, and fills up in the same order.
@@ -116,18 +114,43 @@ func queueUp(hint Hint, nodes []Node) []Node {
 	return ranked
 }
 
-// withSignal gives a node that serves no WebSockets the endpoint of one that does.
-func withSignal(room string, n Node, all []Node) Node {
-	if n.Has(RoleSignal) {
-		return n
+// withSignal gives nodes that serve no WebSockets the endpoints of edges, which do.
+func withSignal(room string, chosen, edges []Node) []Node {
+	used := map[string]bool{}
+	for i, n := range chosen {
+		if !n.Has(RoleSignal) {
+			n = nextEdge(room, n.Region, edges, used)
+			chosen[i].SignalEndpoint = n.SignalEndpoint
+		}
+		used[n.ID] = true
 	}
-	edges := serving(with(RoleSignal, all))
-	near, ok := first(room, in(n.Region, edges))
-	if !ok {
-		near, _ = first(room, edges)
+	if len(chosen) == 0 || chosen[0].Has(RoleSignal) {
+		return chosen
 	}
-	n.SignalEndpoint = near.SignalEndpoint
-	return n
+	for best := chosen[0]; len(chosen) < maxCandidates; chosen = append(chosen, best) {
+		edge := nextEdge(room, best.Region, edges, used)
+		if used[edge.ID] {
+			break
+		}
+		best.SignalEndpoint, used[edge.ID] = edge.SignalEndpoint, true
+	}
+	return chosen
+}
+
+// nextEdge returns the first edge for a room that is not used yet, those of the region before others; where all are used,
+// the first.
+func nextEdge(room, region string, edges []Node, used map[string]bool) Node {
+	ranked := Rank(room, in(region, edges))
+	ranked = append(ranked, Rank(room, keep(edges, func(n Node) bool { return n.Region != region }))...)
+	for _, n := range ranked {
+		if !used[n.ID] {
+			return n
+		}
+	}
+	if len(ranked) == 0 {
+		return Node{}
+	}
+	return ranked[0]
 }
 
 // order returns all regions that have nodes, the best for the client first.

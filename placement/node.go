@@ -60,7 +60,7 @@ const maxCapacity = 1e6
 // CurrentProtocol is the newest way of talking that this release knows. Releases count up by one whenever nodes say something
 // to each other that the release before would not understand; see DESIGN.md.
 //
-// 1: join tokens with a seat, for participants who are moved from a draining node.
+// 1: join tokens with a seat, for participants who are moved from a draining node; media that is used from other nodes.
 const CurrentProtocol = 1
 
 // Protocol returns the newest way of talking that all nodes know. What a release adds to what nodes say to each other is

@@ -13,7 +13,7 @@ import (
 
 func TestBurstWaitsFiftyMilliseconds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRoom("mtg_1", "n1", grant.Settings{}, Defaults(), nil, func(string, update) {}, slog.New(slog.DiscardHandler))
+		r := newRoom("mtg_1", "n1", grant.Settings{}, Defaults(), func(string) Media { return nil }, func(string, update) {}, slog.New(slog.DiscardHandler))
 		watcher := &member{id: "pt_w", stage: seated, synced: true, events: newEventLog(100)}
 		r.members[watcher.id] = watcher
 		seen := func() uint64 {

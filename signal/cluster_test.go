@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -61,51 +60,6 @@ func freeAddress(t *testing.T) string {
 	}
 	defer l.Close()
 	return l.Addr().String()
-}
-
-// gossip is one node's view of the cluster, as the test wants it. It implements Cluster.
-type gossip struct {
-	mu       sync.Mutex
-	nodes    []placement.Node
-	watchers []func(joined, left []string)
-}
-
-func (g *gossip) Nodes() []placement.Node {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return slices.Clone(g.nodes)
-}
-
-func (g *gossip) Watch(f func(joined, left []string)) (stop func()) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.watchers = append(g.watchers, f)
-	return func() {}
-}
-
-// see changes the view and tells of it.
-func (g *gossip) see(nodes ...placement.Node) {
-	g.mu.Lock()
-	known := func(in []placement.Node, n placement.Node) bool {
-		return slices.ContainsFunc(in, func(o placement.Node) bool { return o.ID == n.ID && o.Incarnation == n.Incarnation })
-	}
-	var joined, left []string
-	for _, n := range nodes {
-		if !known(g.nodes, n) {
-			joined = append(joined, n.ID)
-		}
-	}
-	for _, n := range g.nodes {
-		if !known(nodes, n) {
-			left = append(left, n.ID)
-		}
-	}
-	g.nodes = slices.Clone(nodes)
-	watchers := slices.Clone(g.watchers)
-	g.mu.Unlock()
-	for _, f := range watchers {
-		f(joined, left)
-	}
 }
 
 // member of a cluster that a test plays.

@@ -22,6 +22,7 @@ func hello(ctx context.Context, s *session, q *request, h *wire.Hello) error {
 		return &fatal{wire.CloseDenied, denied(wire.CodeDenied, "The token is another participant's.")}
 	}
 	if s.greeted {
+		s.room.console(s.member)
 		return offer(ctx, s, q, &wire.Offer{SDPOffer: h.SDPOffer, Tracks: h.Tracks})
 	}
 	hold, err := s.knock(ctx, h.DisplayName)
@@ -57,6 +58,7 @@ func resume(ctx context.Context, s *session, _ *request, m *wire.Resume) error {
 	if !known {
 		return denied(wire.CodeSessionUnknown, "There is nothing to resume. Say hello.")
 	}
+	s.adopt(ctx, m.LastSeq)
 	return s.sit(ctx)
 }
 

@@ -1,16 +1,17 @@
 package signal
 
 import (
+	"slices"
 	"sync"
 
 	"github.com/parley-sfu/parley/node"
 )
 
-// Speakers passes the SFU's speaker order on to the Service. It is made before both: node.New wants it as RoomEvents,
-// New as a dependency. Until New has it, nothing is passed on.
+// Speakers passes the SFU's speaker order on to whoever listens, such as the Service. It is made before both: node.New
+// wants it as RoomEvents, New as a dependency.
 type Speakers struct {
 	mu      sync.Mutex
-	changed func(room string, speakers []node.Speaker)
+	changed []func(room string, speakers []node.Speaker)
 }
 
 // NewSpeakers returns Speakers that nobody listens to yet.
@@ -19,17 +20,18 @@ func NewSpeakers() *Speakers { return &Speakers{} }
 // SpeakersChanged implements node.RoomEvents.
 func (s *Speakers) SpeakersChanged(room string, speakers []node.Speaker) {
 	s.mu.Lock()
-	changed := s.changed
+	all := s.changed
 	s.mu.Unlock()
-	if changed != nil {
+	for _, changed := range all {
 		changed(room, speakers)
 	}
 }
 
-func (s *Speakers) listen(changed func(room string, speakers []node.Speaker)) {
+// Listen adds a listener, which must not block.
+func (s *Speakers) Listen(changed func(room string, speakers []node.Speaker)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.changed = changed
+	s.changed = append(slices.Clone(s.changed), changed)
 }
 
 // OnNode makes Media of an SFU node.

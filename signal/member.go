@@ -34,8 +34,11 @@ type member struct {
 	synced  bool   // has had a snapshot: gets the room's events
 	upTo    uint64 // of the news, what its last snapshot contained
 
-	peer   Peer // nil without media
-	media  int  // counts peers: what an older one still tells is not listened to
+	peer   Peer   // nil without media
+	place  string // the node whose SFU has the peer
+	failed string // the node that lost the last peer
+	bereft bool   // the last peer was lost, and the client has not said hello since
+	media  int    // counts peers: what an older one still tells is not listened to
 	slots  []wire.Slot
 	wanted map[string][]string // layers of its tracks that are wanted
 	former []node.Track        // what it published on another node, for when it has media here
@@ -150,6 +153,7 @@ func (r *room) leaveLocked(m *member) Peer {
 	r.dropLocked(m)
 	peer := m.peer
 	m.peer, m.session, m.synced = nil, nil, false
+	r.placesLocked()
 	return peer
 }
 
@@ -241,11 +245,13 @@ func (r *room) publishes(m *member, peer Peer, tracks []node.Track) {
 	if m.peer != peer {
 		return
 	}
+	m.failed = ""
 	now := make([]wire.Track, 0, len(tracks))
 	for _, t := range tracks {
 		now = append(now, wireTrack(t))
 	}
-	if !slices.EqualFunc(now, m.entry.Tracks, func(a, b wire.Track) bool { return a.ID == b.ID }) {
+	moved := r.roster.self.Entries[m.id].Media != m.entry.Media
+	if moved || !slices.EqualFunc(now, m.entry.Tracks, func(a, b wire.Track) bool { return a.ID == b.ID }) {
 		m.entry.Tracks = now
 		r.retrackedLocked(m)
 	}

@@ -290,6 +290,11 @@ func (r *room) former(m *member) []node.Track {
 	}
 	tracks := m.former
 	m.former = nil
+	if len(tracks) == 0 { // the media that it had was lost
+		for _, t := range r.roster.view[m.id].Tracks {
+			tracks = append(tracks, nodeTrack(t))
+		}
+	}
 	return tracks
 }
 

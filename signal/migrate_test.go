@@ -3,7 +3,6 @@ package signal
 import (
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -12,18 +11,15 @@ import (
 	"github.com/parley-sfu/parley/signal/wire"
 )
 
-// fleet is the nodes of a test, as gossip would have them.
+// fleet is nodes that a participant can be moved to.
 type fleet struct {
 	*placement.Locator
-
-	mu       sync.Mutex
-	nodes    []placement.Node
-	watchers []func(joined, left []string)
+	*gossip
 }
 
 func newFleet(t *testing.T, nodes ...string) *fleet {
 	t.Helper()
-	f := &fleet{}
+	f := &fleet{gossip: &gossip{}}
 	for _, id := range nodes {
 		f.nodes = append(f.nodes, placement.Node{ID: id, Region: "r", SFUEndpoint: id + ":1", Protocol: placement.CurrentProtocol})
 	}
@@ -33,46 +29,6 @@ func newFleet(t *testing.T, nodes ...string) *fleet {
 		t.Fatal(err)
 	}
 	return f
-}
-
-// Nodes implements Cluster.
-func (f *fleet) Nodes() []placement.Node {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return slices.Clone(f.nodes)
-}
-
-// Watch implements Cluster.
-func (f *fleet) Watch(w func(joined, left []string)) func() {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.watchers = append(f.watchers, w)
-	return func() {}
-}
-
-// change alters a node and tells everybody.
-func (f *fleet) change(id string, alter func(*placement.Node)) {
-	f.mu.Lock()
-	for i := range f.nodes {
-		if f.nodes[i].ID == id {
-			alter(&f.nodes[i])
-		}
-	}
-	watchers := slices.Clone(f.watchers)
-	f.mu.Unlock()
-	for _, w := range watchers {
-		w(nil, nil)
-	}
-}
-
-func (f *fleet) add(n placement.Node) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.nodes = append(f.nodes, n)
-}
-
-func (f *fleet) drain(id string, draining bool) {
-	f.change(id, func(n *placement.Node) { n.Draining = draining })
 }
 
 // newMovingCluster is two nodes that know of each other.
@@ -266,7 +222,7 @@ func TestDrainHasADeadline(t *testing.T) {
 	one, two, f := newMovingCluster(t, func(c *Config) {
 		c.DrainDeadline, c.migration.askAgain = 300*time.Millisecond, 50*time.Millisecond
 	})
-	f.add(placement.Node{ID: "n3", Region: "r", SFUEndpoint: "n3:1", SignalEndpoint: "ws://n3", Protocol: placement.CurrentProtocol})
+	f.see(append(f.Nodes(), placement.Node{ID: "n3", Region: "r", SFUEndpoint: "n3:1", SignalEndpoint: "ws://n3", Protocol: placement.CurrentProtocol})...)
 	cut := one.svc.metrics.migrations.cut.Value()
 	stays := two.join("pt_s", grant.Attendee)
 	a := one.join("pt_a", grant.Attendee)

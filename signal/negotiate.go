@@ -2,6 +2,7 @@ package signal
 
 import (
 	"context"
+	"slices"
 	"sync"
 
 	"github.com/parley-sfu/parley/node"
@@ -24,6 +25,9 @@ func offer(ctx context.Context, s *session, q *request, o *wire.Offer) error {
 	if !s.offers.Allow() {
 		return limited("Too many offers.")
 	}
+	if s.room.bereft(s.member) {
+		return denied(wire.CodeSessionUnknown, "Your media connection is lost. Say hello with a new one.")
+	}
 	return s.negotiate(ctx, q, o.SDPOffer, o.Tracks)
 }
 
@@ -34,29 +38,43 @@ func (s *session) negotiate(ctx context.Context, q *request, sdp string, hints [
 	if err != nil {
 		return err
 	}
-	peer, made, err := s.peer()
-	if err != nil {
-		return err
-	}
 	asked := &publishing{session: s}
 	allow := func(source node.Source) bool { return asked.allow(ctx, source) }
-	offer := node.Offer{SDP: sdp, Tracks: tracks, Allow: allow}
-	if made {
-		offer.Former = s.room.former(s.member)
-	}
-	answer, err := peer.Offer(ctx, offer)
+	peer, answer, err := s.ask(ctx, node.Offer{SDP: sdp, Tracks: tracks, Allow: allow})
 	if err != nil {
 		asked.undo()
-		if made {
-			s.dropMedia()
-		}
 		return err
 	}
+	asked.settle(answer.Tracks)
 	s.room.publishes(s.member, peer, answer.Tracks)
 	s.room.applyMutes(s.member)
 	q.answer(wire.TypeAnswer, wire.Answer{SDPAnswer: answer.SDP, Refused: answer.Refused})
 	asked.explain()
 	return nil
+}
+
+// ask has the member's peer answer an offer. A new peer whose node cannot be reached gives way to one on the next.
+func (s *session) ask(ctx context.Context, offer node.Offer) (Peer, node.Answer, error) {
+	for try := 1; ; try++ {
+		peer, made, err := s.peer()
+		if err != nil {
+			return nil, node.Answer{}, err
+		}
+		if made && offer.Former == nil {
+			offer.Former = s.room.former(s.member)
+		}
+		answer, err := peer.Offer(ctx, offer)
+		if err == nil {
+			return peer, answer, nil
+		}
+		again := s.moveOn(err, made) && try < maxTries
+		if made {
+			s.dropMedia()
+		}
+		if !again {
+			return nil, node.Answer{}, err
+		}
+	}
 }
 
 func trackHints(hints []wire.TrackHint) ([]node.TrackHint, error) {
@@ -80,9 +98,14 @@ func (s *session) peer() (peer Peer, made bool, err error) {
 		return m.peer, false, nil
 	}
 	m.media++
-	media, canPublish := m.media, m.claims.Role != grant.Viewer
+	media, canPublish, candidates, failed := m.media, m.claims.Role != grant.Viewer, m.claims.Nodes, m.failed
 	r.mu.Unlock()
-	peer, err = s.svc.deps.Media.Join(node.PeerConfig{
+	place := s.svc.tier().choose(r.meeting, candidates, failed)
+	there := s.svc.media(place)
+	if there == nil {
+		return nil, false, &node.Error{Kind: node.Full, Code: wire.CodeInternal, Say: "No node can take the media now."}
+	}
+	peer, err = there.Join(node.PeerConfig{
 		Room: r.meeting, Participant: m.id, CanPublish: canPublish, Events: &listener{r, m, media}, Log: s.log,
 	})
 	if err != nil {
@@ -91,7 +114,7 @@ func (s *session) peer() (peer Peer, made bool, err error) {
 	r.mu.Lock()
 	current := m.stage != gone && m.session == s
 	if current {
-		m.peer = peer
+		r.placeLocked(m, peer, place)
 	}
 	r.mu.Unlock()
 	if !current {
@@ -108,6 +131,7 @@ func (s *session) dropMedia() {
 	peer := m.peer
 	m.peer, m.slots, m.wanted = nil, nil, nil
 	m.media++
+	r.placesLocked()
 	if peer != nil { // who comes from another node keeps its camera place
 		r.home.CameraOff(m.id)
 	}
@@ -158,6 +182,15 @@ func (p *publishing) undo() {
 		defer r.mu.Unlock()
 		r.home.CameraOff(p.session.member.id)
 		r.releaseLocked(p.session.member, true)
+	}
+}
+
+// settle gives the camera place back if the offer turned out to start no camera.
+func (p *publishing) settle(tracks []node.Track) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.camera && !slices.ContainsFunc(tracks, func(t node.Track) bool { return t.Source == node.Camera }) {
+		p.session.room.home.CameraOff(p.session.member.id)
 	}
 }
 

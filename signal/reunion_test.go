@@ -164,7 +164,7 @@ func TestANodeThatStartedAnewHasLostItsPeople(t *testing.T) {
 }
 
 func TestAResumedSessionWinsOverAClockAhead(t *testing.T) {
-	r := newRoom("mtg_1", "n1", grant.Settings{}, Defaults(), nil, func(string, update) {}, silence())
+	r := newRoom("mtg_1", "n1", grant.Settings{}, Defaults(), func(string) Media { return nil }, func(string, update) {}, silence())
 	issued := time.Now().Add(time.Minute) // by a node whose clock is ahead
 	m := &member{id: "pt", claims: grant.Claims{IssuedAt: issued}, session: &session{resumed: true}}
 	r.mu.Lock()

@@ -24,8 +24,8 @@ type room struct {
 	home    *Home
 	cfg     Config
 	log     *slog.Logger
-	tell    func(meeting string, u update) // hands an update to the fabric; never blocks
-	media   Media
+	tell    func(meeting string, u update)        // hands an update to the fabric; never blocks
+	media   func(node string) Media               // of a node; nil where there is none
 	errands mailbox.Mailbox                       // calls of media that are made without the lock
 	release func(meeting, id string, camera bool) // tells the home that a place is free again; nil: there is no other node. Never blocks
 
@@ -38,12 +38,12 @@ type room struct {
 	news     bulletin
 	follow   func() // ends the subscription to other nodes' updates; nil until there is one
 	pulling  map[string]bool
-	away     map[string]awayTrack // tracks of other nodes that the SFU was told of, by id
-	keeping                       // as the room's home
+	away     *away
+	keeping  // as the room's home
 }
 
-func newRoom(meeting, nodeName string, settings grant.Settings, cfg Config, media Media, tell func(string, update), log *slog.Logger) *room {
-	return &room{
+func newRoom(meeting, nodeName string, settings grant.Settings, cfg Config, media func(string) Media, tell func(string, update), log *slog.Logger) *room {
+	r := &room{
 		meeting: meeting,
 		home:    NewHome(settings, cfg.MaxWaiting),
 		cfg:     cfg,
@@ -53,8 +53,10 @@ func newRoom(meeting, nodeName string, settings grant.Settings, cfg Config, medi
 		members: map[string]*member{},
 		roster:  newRoster(nodeName, time.Now().UnixNano()),
 		pulling: map[string]bool{},
-		away:    map[string]awayTrack{},
+		away:    newAway(),
 	}
+	r.placesLocked() // nobody else has it yet
+	return r
 }
 
 // putLocked writes a member's entry to the roster, here and on the other nodes, and tells everybody what changed.
@@ -236,10 +238,13 @@ func (r *room) snapshotLocked(m *member, resumeToken string) {
 	}
 }
 
-// speakersChanged passes the SFU's speaker order on.
-func (r *room) speakersChanged(speakers []node.Speaker) {
+// speakersChanged passes an SFU's speaker order on.
+func (r *room) speakersChanged(from string, speakers []node.Speaker) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if !r.hearsLocked(from) {
+		return
+	}
 	r.speakers = make([]wire.Speaker, 0, len(speakers))
 	for _, s := range speakers {
 		r.speakers = append(r.speakers, wire.Speaker{ParticipantID: s.ParticipantID, Level: s.Level})

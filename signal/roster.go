@@ -19,6 +19,7 @@ type entry struct {
 	JoinedAt time.Time    `json:"joined_at"`
 	Since    int64        `json:"since"` // grows with each session; where two nodes claim a participant, the newer has it
 	Tracks   []wire.Track `json:"tracks,omitempty"`
+	Media    string       `json:"media,omitempty"` // the node whose SFU it is on; empty: the one that writes the entry
 }
 
 // seated says whether the participant is in the room, and not in the lobby.

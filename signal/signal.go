@@ -18,27 +18,15 @@ import (
 	"github.com/parley-sfu/parley/node"
 	"github.com/parley-sfu/parley/node/grant"
 	"github.com/parley-sfu/parley/placement"
+	"github.com/parley-sfu/parley/signal/sfu"
 	"github.com/parley-sfu/parley/signal/wire"
 )
 
-// Peer is a participant's connection to the SFU. *node.Peer is one.
-type Peer interface {
-	Offer(context.Context, node.Offer) (node.Answer, error)
-	Subscribe(node.Subscription) error
-	SetMuted(node.Source, bool)
-	Close()
-}
+// Peer is a participant's connection to the SFU, this node's or another's.
+type Peer = sfu.Peer
 
-// Media is what signalling needs of the SFU; see OnNode.
-type Media interface {
-	// Join gives the participant a new peer. An older one with the same id is replaced.
-	Join(node.PeerConfig) (Peer, error)
-	// AddRemote lets a room show a track that is published to another node, until RemoveRemote. MuteRemote says whether
-	// its publisher has muted it.
-	AddRemote(room string, t node.Track, from string)
-	RemoveRemote(track string)
-	MuteRemote(track string, muted bool)
-}
+// Media is what signalling needs of an SFU: this node's, see OnNode, or another's, see Deps.Fleet.
+type Media = sfu.Media
 
 // Bus carries rooms between nodes. *bus.Bus is one, and says what the methods promise.
 type Bus interface {
@@ -77,10 +65,11 @@ type Revocations interface {
 	Revoked(grant.Claims) bool
 }
 
-// Deps is what a Service works with. All are needed, but Leases in a cluster only.
+// Deps is what a Service works with. All are needed, but of Media and Fleet one is enough, and Leases in a cluster only.
 type Deps struct {
-	Media    Media
-	Speakers *Speakers // that the SFU was given as its RoomEvents
+	Media    Media      // this node's own SFU; nil: it carries no media
+	Fleet    *sfu.Fleet // the SFUs of other nodes; nil: there are none. Whoever made it runs it
+	Speakers *Speakers  // that the SFU was given as its RoomEvents
 	Bus      Bus
 	Cluster  Cluster
 	Leases   Leases
@@ -92,7 +81,7 @@ type Deps struct {
 }
 
 func (d Deps) validate() error {
-	if d.Media == nil || d.Speakers == nil || d.Bus == nil || d.Cluster == nil || d.Locator == nil || d.Keys == nil || d.Revoked == nil || d.Log == nil {
+	if d.Media == nil && d.Fleet == nil || d.Speakers == nil || d.Bus == nil || d.Cluster == nil || d.Locator == nil || d.Keys == nil || d.Revoked == nil || d.Log == nil {
 		return errors.New("a dependency is missing")
 	}
 	if !isName(d.NodeID) {
@@ -151,11 +140,15 @@ func New(cfg Config, d Deps) (*Service, error) {
 	}
 	s.keeper = &keeper{svc: s, store: d.Leases, poke: make(chan struct{}, 1)}
 	s.owners = newOwners(d.NodeID, d.Cluster.Nodes, s.keeper.hurry)
-	d.Speakers.listen(func(room string, speakers []node.Speaker) {
+	heard := func(from, room string, speakers []node.Speaker) {
 		if r := s.room(room); r != nil {
-			r.speakersChanged(speakers)
+			r.speakersChanged(from, speakers)
 		}
-	})
+	}
+	d.Speakers.Listen(func(room string, speakers []node.Speaker) { heard(d.NodeID, room, speakers) })
+	if d.Fleet != nil {
+		d.Fleet.Listen(heard)
+	}
 	return s, nil
 }
 
@@ -194,7 +187,8 @@ func (s *Service) serve(ctx context.Context) error {
 	return errors.Join(errs[:]...)
 }
 
-// abandon lets go of those whose sockets were lost.
+// abandon lets go of those whose sockets were lost, but for those whose media is on another node: it goes on, and the
+// signalling node that they resume through takes it over.
 func (s *Service) abandon() {
 	for _, r := range s.allRooms() {
 		r.mu.Lock()
@@ -202,6 +196,12 @@ func (s *Service) abandon() {
 		r.home.Expire(time.Now().Add(2 * promiseFor))
 		var peers []Peer
 		for _, m := range r.members {
+			if m.peer != nil && m.place != s.deps.NodeID {
+				if m.grace != nil {
+					m.grace.Stop()
+				}
+				continue
+			}
 			if peer := r.leaveLocked(m); peer != nil {
 				peers = append(peers, peer)
 			}
@@ -264,7 +264,7 @@ func (s *Service) open(claims grant.Claims) *room {
 	s.mu.Lock()
 	r, is := s.rooms[claims.MeetingID]
 	if !is {
-		r = newRoom(claims.MeetingID, s.deps.NodeID, claims.Settings, s.cfg, s.deps.Media, s.fabric.tell, s.log)
+		r = newRoom(claims.MeetingID, s.deps.NodeID, claims.Settings, s.cfg, s.media, s.fabric.tell, s.log)
 		r.release = s.release
 		s.born = max(s.born+1, r.roster.self.Incarnation) // grows, whatever the clock does
 		r.roster.self.Incarnation = s.born

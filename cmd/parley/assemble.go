@@ -26,8 +26,9 @@ type process struct {
 	bus     *bus.Bus
 	keys    *grant.Keyring
 	revoked *grant.Revocations
-	node    *node.Node
-	signal  *signal.Service
+	node    *node.Node // nil for a node without media
+	tiers   tiers
+	signal  *signal.Service // nil for a node with media alone
 	api     *api.Server
 	control *control
 	cluster *cluster // nil for a node on its own
@@ -52,38 +53,27 @@ func assemble(ctx context.Context, cfg Config, http net.Listener, log *slog.Logg
 	}
 
 	speakers := signal.NewSpeakers()
-	var others *node.Cluster
-	if cfg.Cluster.Listen != "" {
-		p.cluster = newCluster(id, p.bus, log)
-		others = &node.Cluster{NodeID: id, Links: cfg.Links, Directory: p.cluster, Introducer: p.cluster, Tree: p.cluster}
-	}
-	if p.node, err = node.New(cfg.Node, speakers, others, log); err != nil {
+	if err = p.assembleMedia(id, cfg, speakers, log); err != nil {
 		return nil, err
 	}
 	place, nodes, err := p.place(id, cfg, log)
 	if err != nil {
 		return nil, err
 	}
-
-	calls := signal.Deps{
-		Media: signal.OnNode(p.node), Speakers: speakers, Bus: p.bus, Cluster: nodes, Locator: place,
-		Keys: p.keys, Revoked: p.revoked, NodeID: id, Log: log,
-	}
-	if p.cluster != nil { // a node on its own is the home of all its rooms
-		if calls.Leases, err = p.bus.Bucket(ctx, bus.BucketConfig{Name: "leases"}); err != nil {
-			return nil, err
-		}
-	}
-	if p.signal, err = signal.New(cfg.Signal, calls); err != nil {
+	if err = p.assembleSignal(ctx, id, cfg, speakers, place, nodes, log); err != nil {
 		return nil, err
 	}
 
 	deps := api.Deps{
-		Signal: p.signal, Keys: p.keys, Revoked: p.revoked, Bus: p.bus, Locator: locator{place}, Log: log,
+		Keys: p.keys, Revoked: p.revoked, Bus: p.bus, Locator: locator{place}, Log: log,
 		Web: web.Handler(), Metrics: telemetry.Handler(), Ready: p.missing,
+		NoREST: !cfg.does(placement.RoleAPI), NoSocket: !cfg.does(placement.RoleSignal),
 	}
-	if p.cluster != nil { // a nil *cluster must not become a Cluster
-		p.cluster.occupancy, p.cluster.people = p.signal.Occupancy, p.signal.People
+	if p.signal != nil { // a nil *signal.Service must not become a Signal
+		deps.Signal = p.signal
+	}
+	if p.cluster != nil { // likewise
+		p.cluster.occupancy, p.cluster.people = p.occupancy, p.people
 		deps.Cluster = p.cluster
 	}
 	if p.api, err = api.New(cfg.API, deps); err != nil {
@@ -94,11 +84,54 @@ func assemble(ctx context.Context, cfg Config, http net.Listener, log *slog.Logg
 	return p, nil
 }
 
+// assembleMedia opens the media sockets, if the node carries media.
+func (p *process) assembleMedia(id string, cfg Config, speakers *signal.Speakers, log *slog.Logger) (err error) {
+	var others *node.Cluster
+	if cfg.Cluster.Listen != "" {
+		p.cluster = newCluster(id, p.bus, log)
+		others = &node.Cluster{NodeID: id, Links: cfg.Links, Directory: p.cluster, Introducer: p.cluster, Tree: p.cluster}
+	}
+	if cfg.does(placement.RoleMedia) {
+		p.node, err = node.New(cfg.Node, speakers, others, log)
+	}
+	return err
+}
+
+// assembleSignal puts signalling on the media of this node and of the others. A node for REST alone has one too, without
+// sockets: that is how it reaches the rooms.
+func (p *process) assembleSignal(
+	ctx context.Context, id string, cfg Config, speakers *signal.Speakers, place places, nodes signal.Cluster, log *slog.Logger,
+) (err error) {
+	deps := signal.Deps{
+		Speakers: speakers, Bus: p.bus, Cluster: nodes, Locator: place, Keys: p.keys, Revoked: p.revoked, NodeID: id, Log: log,
+	}
+	if p.node != nil {
+		deps.Media = signal.OnNode(p.node)
+	}
+	if p.cluster != nil { // a node on its own is the home of all its rooms
+		if deps.Leases, err = p.bus.Bucket(ctx, bus.BucketConfig{Name: "leases"}); err != nil {
+			return err
+		}
+		p.tiers = newTiers(deps.Media, p.bus, p.cluster.gossip, id, speakers, log)
+		deps.Fleet = p.tiers.fleet
+	}
+	if p.tiers.server != nil {
+		deps.Media = p.tiers.server
+	}
+	if cfg.does(placement.RoleAPI) || cfg.does(placement.RoleSignal) {
+		p.signal, err = signal.New(cfg.Signal, deps)
+	}
+	return err
+}
+
 // place says who this node is, to itself alone or to the cluster, and returns what chooses among nodes and what knows them.
 func (p *process) place(id string, cfg Config, log *slog.Logger) (places, signal.Cluster, error) {
 	self := placement.Node{
-		ID: id, Region: cfg.Region, SFUEndpoint: p.node.Endpoint(), SignalEndpoint: signalURL(cfg.API.PublicURL),
+		ID: id, Region: cfg.Region, SFUEndpoint: p.endpoint(), Roles: cfg.Roles,
 		ProbeURL: cfg.API.PublicURL + "/livez", Version: version, Protocol: placement.CurrentProtocol,
+	}
+	if cfg.does(placement.RoleSignal) {
+		self.SignalEndpoint = signalURL(cfg.API.PublicURL)
 	}
 	if p.cluster == nil {
 		single, err := placement.NewSingle(self)
@@ -143,8 +176,9 @@ func (p *process) run(ctx context.Context) error {
 		{name: "keys", run: p.keys.Run},
 		{name: "revocations", run: p.revoked.Run},
 		{name: "cluster", run: p.cluster.run},
-		{name: "node", run: p.node.Run},
-		{name: "signal", run: p.signal.Run},
+		{name: "node", run: p.runMedia},
+		{name: "tiers", run: p.tiers.run},
+		{name: "signal", run: p.runSignal},
 		{name: "api", run: p.api.Run},
 		{name: "control", run: p.control.run},
 		{name: "http", run: func(ctx context.Context) error { return p.api.Serve(ctx, p.http) }},

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/netip"
@@ -27,8 +28,8 @@ type cluster struct {
 	id        string
 	bus       *bus.Bus
 	gossip    *placement.Cluster
-	tree      *tree // nil before join
-	node      *node.Node
+	tree      *tree      // nil before join
+	node      *node.Node // nil for a node without media
 	log       *slog.Logger
 	occupancy func() map[string]int // people by meeting on this node; set before run
 	people    func() int            // everybody on this node; likewise
@@ -38,15 +39,18 @@ func newCluster(id string, b *bus.Bus, log *slog.Logger) *cluster {
 	return &cluster{id: id, bus: b, log: log}
 }
 
-// join makes the gossip of this node, whose media sockets are open by now.
+// join makes the gossip of this node, whose media sockets, if it has any, are open by now.
 func (c *cluster) join(self placement.Node, n *node.Node, cfg Config, log *slog.Logger) (*placement.Locator, error) {
 	c.node = n
-	media, err := netip.ParseAddrPort(self.SFUEndpoint)
-	if err != nil {
-		return nil, fmt.Errorf("media address: %w", err)
+	if n != nil {
+		media, err := netip.ParseAddrPort(self.SFUEndpoint)
+		if err != nil {
+			return nil, fmt.Errorf("media address: %w", err)
+		}
+		self.Media, self.Fingerprint = media, n.Fingerprint().String()
 	}
-	self.Media, self.Fingerprint = media, n.Fingerprint().String()
 	cfg.Cluster.NodeID, cfg.Cluster.Region, cfg.Geo.Region = self.ID, self.Region, self.Region
+	var err error
 	if c.gossip, err = placement.New(cfg.Cluster, self, log); err != nil {
 		return nil, err
 	}
@@ -95,6 +99,9 @@ func (c *cluster) Lookup(id string) (cascade.Address, bool) {
 
 // introduced answers another node's Introduce.
 func (c *cluster) introduced(_ context.Context, introduction []byte) ([]byte, error) {
+	if c.node == nil {
+		return nil, errors.New("this node carries no media")
+	}
 	return c.node.Introduced(introduction)
 }
 

@@ -39,7 +39,7 @@ func (c *nodesCmd) Run(ctx context.Context, out console) error {
 		for _, n := range answer.Nodes {
 			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%.0f%%\t%.1f\t%.0f\t%d\t%s\n", n.ID, n.Region, stateOf(n),
 				cmp.Or(strings.Join(n.Roles, ","), "all"), cmp.Or(n.Version, "-"), n.Load.CPU*100, n.Load.BitsPerSecond/1e6,
-				n.Load.PacketsPerSecond, n.Load.Participants, n.SFUEndpoint)
+				n.Load.PacketsPerSecond, n.Load.Participants, cmp.Or(n.SFUEndpoint, "-"))
 		}
 	})
 }

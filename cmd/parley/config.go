@@ -23,6 +23,7 @@ import (
 type Config struct {
 	NodeID  string    `koanf:"node_id"`  // unique in the cluster; empty: made once and kept in the data directory
 	Region  string    `koanf:"region"`   // the operator's name for the place
+	Roles   []string  `koanf:"roles"`    // api, signal, media; empty: all of them
 	Listen  string    `koanf:"listen"`   // HTTP and WebSocket
 	DataDir string    `koanf:"data_dir"` // everything that must survive a restart
 	Log     LogConfig `koanf:"log"`
@@ -101,6 +102,7 @@ func (c Config) Validate() error {
 		inSection("api", c.API.Validate()),
 		inSection("links", c.Links.Validate()),
 		inSection("cluster", c.validateCluster()),
+		c.validateRoles(),
 	)...)
 }
 

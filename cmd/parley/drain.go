@@ -145,23 +145,23 @@ func (p *process) runUntilEmpty(ctx context.Context, deadline time.Duration) err
 // empty drains this node and waits until nobody is left, the time is over, or it is told again to stop. Alone it does
 // nothing: there is no place to go to.
 func (p *process) empty(ctx context.Context, limit time.Duration) {
-	if p.cluster == nil || p.signal.People() == 0 || !p.cluster.hasRefuge() {
+	if p.cluster == nil || p.people() == 0 || !p.cluster.hasRefuge() {
 		return
 	}
 	again := make(chan os.Signal, 1)
 	signal.Notify(again, syscall.SIGINT, syscall.SIGTERM)
 	defer signal.Stop(again)
-	p.log.Info("draining before stopping; a second signal stops at once", "people", p.signal.People(), "for_at_most", limit)
+	p.log.Info("draining before stopping; a second signal stops at once", "people", p.people(), "for_at_most", limit)
 	p.cluster.gossip.SetDraining(true)
 	look := time.NewTicker(100 * time.Millisecond)
 	defer look.Stop()
 	timeout := time.NewTimer(limit)
 	defer timeout.Stop()
-	for p.signal.People() > 0 {
+	for p.people() > 0 {
 		select {
 		case <-look.C:
 		case <-timeout.C:
-			p.log.Warn("stopping with people on the node", "people", p.signal.People())
+			p.log.Warn("stopping with people on the node", "people", p.people())
 			return
 		case <-again:
 			return

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/parley-sfu/parley/api"
+	"github.com/parley-sfu/parley/node"
 	"github.com/parley-sfu/parley/placement"
 )
 
@@ -84,7 +85,7 @@ func (c *cluster) sample(ctx context.Context) {
 	tick := time.NewTicker(sampleEvery)
 	defer tick.Stop()
 	var load placement.Load
-	before, at := c.node.Traffic(), time.Now()
+	before, at := c.traffic(), time.Now()
 	cpu := processTime()
 	for {
 		select {
@@ -92,7 +93,7 @@ func (c *cluster) sample(ctx context.Context) {
 			return
 		case <-tick.C:
 		}
-		now, traffic, used := time.Now(), c.node.Traffic(), processTime()
+		now, traffic, used := time.Now(), c.traffic(), processTime()
 		seconds := now.Sub(at).Seconds()
 		smooth(&load.CPU, min(1, (used-cpu).Seconds()/seconds/float64(runtime.GOMAXPROCS(0))))
 		smooth(&load.PacketsPerSecond, float64(traffic.Packets-before.Packets)/seconds)
@@ -104,6 +105,14 @@ func (c *cluster) sample(ctx context.Context) {
 		before, at, cpu = traffic, now, used
 		c.gossip.SetLoad(load)
 	}
+}
+
+// traffic is the media that this node has moved.
+func (c *cluster) traffic() node.Traffic {
+	if c.node == nil {
+		return node.Traffic{}
+	}
+	return c.node.Traffic()
 }
 
 func smooth(to *float64, measured float64) { *to += (measured - *to) / 8 }

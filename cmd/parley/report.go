@@ -48,6 +48,9 @@ func (c *cluster) own() report {
 	for meeting, people := range c.occupancy() {
 		r.Rooms = append(r.Rooms, api.ClusterRoom{MeetingID: meeting, Node: c.id, Participants: people})
 	}
+	if c.node == nil {
+		return r
+	}
 	for _, l := range c.node.LinkStats() {
 		peer, _ := c.gossip.Lookup(l.Peer)
 		r.Links = append(r.Links, api.ClusterLink{

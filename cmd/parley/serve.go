@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"text/tabwriter"
 
 	"github.com/parley-sfu/parley/internal/telemetry"
+	"github.com/parley-sfu/parley/placement"
 )
 
 // serveCmd runs a node with an operator's configuration.
@@ -35,7 +37,7 @@ func (c *serveCmd) Run(ctx context.Context, out console) error {
 	if err != nil {
 		return err
 	}
-	log.Info("starting", "version", version, "http", ln.Addr().String(), "media", p.node.Endpoint(), "public_url", cfg.API.PublicURL)
+	log.Info("starting", "version", version, "http", ln.Addr().String(), "media", p.endpoint(), "roles", cmp.Or(strings.Join(cfg.Roles, ","), "all"), "public_url", cfg.API.PublicURL)
 	return p.runUntilEmpty(ctx, cfg.Signal.DrainDeadline)
 }
 
@@ -97,10 +99,13 @@ func (c *portsCmd) Run(out console) error {
 
 func portsOf(cfg Config) []port {
 	ports := []port{
-		{"tcp", cfg.Listen, "REST, signalling and the meeting page", "listen"},
-		{"udp", cfg.Node.Media.Listen, "media", "node.media.listen"},
+		{"tcp", cfg.Listen, cfg.httpPurpose(), "listen"},
 	}
-	if cfg.Node.Media.TCP {
+	media := cfg.does(placement.RoleMedia)
+	if media {
+		ports = append(ports, port{"udp", cfg.Node.Media.Listen, "media", "node.media.listen"})
+	}
+	if media && cfg.Node.Media.TCP {
 		ports = append(ports, port{"tcp", cfg.Node.Media.Listen, "media where UDP is blocked", "node.media.tcp"})
 	}
 	if cfg.Bus.Listen != "" {

@@ -4,12 +4,14 @@ import (
 	"crypto/rand"
 	"fmt"
 	"net"
+	"strings"
 	"testing"
 )
 
 // StartCluster runs `parley serve` as several processes on loopback, each in a region of its own: region-1, region-2 and
-// so on. The first runs NATS for all of them. It returns when all are ready and know each other.
-func StartCluster(tb testing.TB, size int) []*Node {
+// so on. The first runs NATS for all of them. Roles has those of each node, separated by commas; none: all. It returns when all
+// are ready and know each other.
+func StartCluster(tb testing.TB, size int, roles ...string) []*Node {
 	tb.Helper()
 	secret := rand.Text() + rand.Text()
 	nats, first := freePort(tb), freePort(tb)
@@ -21,10 +23,14 @@ func StartCluster(tb testing.TB, size int) []*Node {
 		}
 		listen := freePort(tb)
 		n := &Node{URL: "http://" + listen, DataDir: tb.TempDir()}
-		n.config = settings{
+		config := settings{
 			region: fmt.Sprint("region-", i+1), listen: listen, media: freePort(tb), dir: n.DataDir, secret: secret,
 			bus: bus, cluster: map[string]any{"listen": gossip, "join": []string{first}},
-		}.write(tb)
+		}
+		if i < len(roles) {
+			config.roles = strings.Split(roles[i], ",")
+		}
+		n.config = config.write(tb)
 		n.Token = tokenFor(tb, n.config)
 		n.Start(tb)
 		nodes[i] = n

@@ -30,6 +30,7 @@ type settings struct {
 	dir           string // of data
 	secret        string // of the API
 	bus, cluster  map[string]any
+	roles         []string // none: all
 }
 
 // write makes the configuration file and returns its path. It is JSON, and so YAML as well.
@@ -47,6 +48,9 @@ func (s settings) write(tb testing.TB) string {
 	}
 	if s.id != "" {
 		all["node_id"] = s.id
+	}
+	if len(s.roles) > 0 {
+		all["roles"] = s.roles
 	}
 	if s.bus == nil {
 		delete(all, "bus")
