@@ -33,7 +33,7 @@ func Build(tb testing.TB) string {
 	if binary := os.Getenv(binaryEnv); binary != "" {
 		return binary
 	}
-	binary, err := build(Root(tb))
+	binary, err := build(Root(tb), "cmd/parley")
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -46,19 +46,29 @@ func BuildOnce() error {
 	if err != nil {
 		return err
 	}
-	binary, err := build(root)
+	binary, err := build(root, "cmd/parley")
 	if err != nil {
 		return err
 	}
 	return os.Setenv(binaryEnv, binary)
 }
 
-func build(root string) (binary string, err error) {
-	binary = filepath.Join(root, "artifacts", "lab", "parley")
-	cmd := exec.Command("go", "build", "-o", binary, "./cmd/parley")
+// buildWAN builds the lab's network and returns its path.
+func buildWAN(tb testing.TB) string {
+	tb.Helper()
+	binary, err := build(Root(tb), "internal/lab/wan")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return binary
+}
+
+func build(root, command string) (binary string, err error) {
+	binary = filepath.Join(root, "artifacts", "lab", filepath.Base(command))
+	cmd := exec.Command("go", "build", "-o", binary, "./"+command)
 	cmd.Dir = root
 	if out, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("lab: build parley: %w\n%s", err, out)
+		return "", fmt.Errorf("lab: build %s: %w\n%s", command, err, out)
 	}
 	return binary, nil
 }

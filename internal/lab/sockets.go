@@ -6,6 +6,8 @@ import (
 	"net/netip"
 
 	"github.com/pion/transport/v4"
+
+	"github.com/parley-sfu/parley/internal/lab/network"
 )
 
 // sockets opens UDP sockets for media in a namespace, at one address of it: a client that gathers candidates through it
@@ -16,7 +18,7 @@ type sockets struct {
 }
 
 func newSockets(space *namespace, address netip.Addr) *sockets {
-	own := transport.NewInterface(net.Interface{Index: 1, MTU: wanMTU, Name: "lab", Flags: net.FlagUp})
+	own := transport.NewInterface(net.Interface{Index: 1, MTU: network.MTU, Name: "lab", Flags: net.FlagUp})
 	own.AddAddress(&net.IPNet{IP: address.AsSlice(), Mask: net.CIDRMask(24, 32)})
 	return &sockets{space, own}
 }

@@ -1,334 +1,126 @@
 package lab
 
 import (
-	"container/heap"
+	"encoding/json"
 	"errors"
-	"math/rand/v2"
-	"net/netip"
-	"runtime"
-	"sync"
+	"io"
+	"net/rpc"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
 	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/parley-sfu/parley/internal/lab/network"
 )
 
 const (
-	wanMTU    = 1500
-	wanQueue  = 10_000 // packets that the kernel keeps for a reader that is late
-	wanBuffer = 20_000 // packets on their way at most; more are lost
-	wanSwing  = 50 * time.Millisecond
-
-	wanProcessors = 16  // of the runtime
-	wanNice       = -15 // of the threads that carry packets
-
-	wanIdle = 10 * time.Minute // for which the deliverer sleeps when nothing is on its way
+	wanDevice   = "wan"
+	wanQueue    = 10_000 // packets that the kernel keeps for a reader that is late
+	wanPriority = 10     // among what must run in real time
 )
 
-// Path is what happens to packets from one region to another.
-type Path struct {
-	Delay   time.Duration // one way
-	Jitter  time.Duration // at most so much more or less
-	Loss    float64       // share of the packets, at random, whatever their protocol
-	Reorder bool          // let jitter reorder packets
-	Cut     bool          // lose everything
-}
+// What tests say and hear of the network.
+type (
+	Path    = network.Path
+	Flow    = network.Flow
+	Traffic = network.Traffic
+)
+
+// Protocols of flows.
+const (
+	TCP = network.TCP
+	UDP = network.UDP
+)
 
 // Overseas is a path as between continents: 80 ms there and back.
 func Overseas() Path {
 	return Path{Delay: 40 * time.Millisecond, Jitter: 5 * time.Millisecond, Loss: 0.01}
 }
 
-// WAN carries packets between regions, in this process: the kernel of a test machine may know no delay. Each region has
-// one end of it, a TUN device that the routes to the other regions lead to. All methods are safe for concurrent use.
+// WAN is the network between the regions of a World; see package network.
 type WAN struct {
-	ends []*end
-	wake int // an eventfd: something is due earlier than anything before
-	halt int // an eventfd that stays readable: the WAN has stopped
-	wg   sync.WaitGroup
-
-	mu    sync.Mutex // protects following
-	paths [][]path   // by from and to
-	down  []bool     // by region: cut off from all others
-	queue flight
-	flows map[Flow]*Traffic
-	sent  uint64
-	spare []*packet
-	late  time.Duration
+	tb  testing.TB
+	rpc *rpc.Client
 }
 
-// end is a region's end of the WAN.
-type end struct {
-	region int
-	prefix netip.Prefix
-	tun    int // file descriptor, which does not block
-}
-
-type path struct {
-	Path
-	last      time.Time // when the newest packet is due
-	was, will time.Duration
-	since     time.Time // jitter drifts from was to will
-}
-
-// packet is one IP packet on its way.
-type packet struct {
-	due  time.Time
-	turn uint64 // in which packets with the same due time go
-	to   *end
-	size int
-	data [wanMTU]byte
-}
-
-// newWAN makes a WAN that carries packets until the test is over. Ends are added before run.
-func newWAN(tb testing.TB, each Path, ends ...*end) *WAN {
+// startWAN runs a WAN between the regions until the test is over. It closes their TUN devices, which it keeps itself.
+func startWAN(tb testing.TB, each Path, regions []*Region, tuns []*os.File) *WAN {
 	tb.Helper()
-	w := &WAN{ends: ends, flows: map[Flow]*Traffic{}}
-	for _, fd := range []*int{&w.wake, &w.halt} {
-		var err error
-		if *fd, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK); err != nil {
-			tb.Fatalf("lab: eventfd: %v", err)
+	var prefixes []string
+	for _, r := range regions {
+		prefixes = append(prefixes, r.prefix.String())
+	}
+	cmd := exec.Command(buildWAN(tb), prefixes...) //nolint:noctx // it ends with its input
+	cmd.ExtraFiles, cmd.Stderr = tuns, tb.Output()
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		tb.Fatalf("lab: %v", err)
+	}
+	for _, tun := range tuns {
+		tun.Close()
+	}
+	w := &WAN{tb, rpc.NewClient(pipes{out, in})}
+	tb.Cleanup(func() {
+		_ = w.rpc.Close()
+		if err := cmd.Wait(); err != nil {
+			tb.Errorf("lab: wan: %v", err)
 		}
-	}
-	w.makePaths(each)
-	// A network does not wait for the machine's processors: the WAN's threads go first, and find room in the runtime.
-	before := runtime.GOMAXPROCS(wanProcessors)
-	tb.Cleanup(func() { runtime.GOMAXPROCS(before) })
-	for _, e := range ends {
-		w.wg.Go(func() { atOnce(func() { w.read(e) }) })
-	}
-	w.wg.Go(func() { atOnce(w.deliver) })
-	tb.Cleanup(w.close)
+	})
+	w.SetAll(each)
+	inRealTime(cmd.Process.Pid)
 	return w
 }
 
-// makePaths connects every end with every other.
-func (w *WAN) makePaths(each Path) {
-	w.down = make([]bool, len(w.ends))
-	for range w.ends {
-		row := make([]path, len(w.ends))
-		for i := range row {
-			row[i].Path = each
-		}
-		w.paths = append(w.paths, row)
+// pipes are the two ways to a process.
+type pipes struct {
+	io.ReadCloser
+	in io.WriteCloser
+}
+
+// Write implements io.Writer.
+func (p pipes) Write(b []byte) (int, error) { return p.in.Write(b) }
+
+// Close implements io.Closer: it ends the process's input, and with that the process.
+func (p pipes) Close() error { return p.in.Close() }
+
+// inRealTime lets the threads of a process run before all that need not, for a network does not wait for the machine's
+// processors. New threads are like the ones that start them. Where it is not allowed, the network is as late as the machine.
+func inRealTime(pid int) {
+	threads, err := os.ReadDir(filepath.Join("/proc", strconv.Itoa(pid), "task"))
+	if err != nil {
+		return
 	}
-}
-
-func (w *WAN) close() {
-	signal(w.halt)
-	w.wg.Wait()
-	for _, e := range w.ends {
-		_ = unix.Close(e.tun)
-	}
-	_ = unix.Close(w.wake)
-	_ = unix.Close(w.halt)
-}
-
-// atOnce calls f on a thread that runs before all others of the machine. The thread ends with it.
-func atOnce(f func()) {
-	runtime.LockOSThread()
-	_ = unix.Setpriority(unix.PRIO_PROCESS, unix.Gettid(), wanNice)
-	f()
-}
-
-// signal makes an eventfd readable.
-func signal(eventfd int) { _, _ = unix.Write(eventfd, []byte{1, 0, 0, 0, 0, 0, 0, 0}) }
-
-// await waits until one of the file descriptors is readable, or so much time has passed. It waits in the kernel: timers of
-// the runtime count in milliseconds.
-func await(limit time.Duration, fds ...int) {
-	var room [2]unix.PollFd
-	polled := room[:len(fds)]
-	for i, fd := range fds {
-		polled[i] = unix.PollFd{Fd: int32(fd), Events: unix.POLLIN}
-	}
-	timeout := unix.NsecToTimespec(int64(limit))
-	_, _ = unix.Ppoll(polled, &timeout, nil) // woken too early, the caller finds nothing and waits again
-}
-
-func (w *WAN) halted() bool {
-	polled := []unix.PollFd{{Fd: int32(w.halt), Events: unix.POLLIN}}
-	n, _ := unix.Poll(polled, 0)
-	return n > 0
-}
-
-// read takes packets out of a region until the WAN stops.
-func (w *WAN) read(from *end) {
-	p := w.newPacket()
-	for {
-		n, err := unix.Read(from.tun, p.data[:])
-		if err != nil {
-			if w.halted() {
-				return
-			}
-			await(wanIdle, from.tun, w.halt)
-			continue
-		}
-		p.size = n
-		if w.send(from, p, time.Now()) {
-			signal(w.wake)
-		}
-		p = w.newPacket()
-	}
-}
-
-func (w *WAN) newPacket() *packet {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if n := len(w.spare); n > 0 {
-		p := w.spare[n-1]
-		w.spare = w.spare[:n-1]
-		return p
-	}
-	return &packet{}
-}
-
-// send decides what becomes of a packet. It reports whether the packet is due before all others.
-func (w *WAN) send(from *end, p *packet, now time.Time) (first bool) {
-	flow, ok := flowOf(p.data[:p.size])
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if ok {
-		p.to = w.endOfLocked(flow.To.Addr())
-	}
-	if !ok || p.to == nil || p.to == from {
-		w.spare = append(w.spare, p) // it leads out of the lab
-		return false
-	}
-	traffic := w.trafficLocked(flow)
-	traffic.Packets++
-	traffic.Bytes += p.size
-	path := &w.paths[from.region][p.to.region]
-	if path.Cut || w.down[from.region] || w.down[p.to.region] || rand.Float64() < path.Loss || len(w.queue) >= wanBuffer {
-		traffic.Lost++
-		w.spare = append(w.spare, p)
-		return false
-	}
-	p.due = path.due(now)
-	w.sent++
-	p.turn = w.sent
-	heap.Push(&w.queue, p)
-	return w.queue[0] == p
-}
-
-// due is when a packet arrives that is sent now.
-func (p *path) due(now time.Time) time.Time {
-	due := now.Add(p.Delay)
-	switch {
-	case p.Jitter == 0:
-	case p.Reorder:
-		due = due.Add(p.anyJitter())
-	default:
-		due = due.Add(p.drift(now))
-	}
-	if !p.Reorder && due.Before(p.last) {
-		due = p.last
-	}
-	p.last = due
-	return due
-}
-
-// drift is the jitter of packets that keep their order: it wanders slower than time passes. If each packet drew its own,
-// those behind a late one would all be late.
-func (p *path) drift(now time.Time) time.Duration {
-	passed := now.Sub(p.since)
-	if passed >= wanSwing {
-		p.was, p.will, p.since, passed = p.will, p.anyJitter(), now, 0
-	}
-	return p.was + (p.will-p.was)*passed/wanSwing
-}
-
-func (p *path) anyJitter() time.Duration { return rand.N(2*p.Jitter) - p.Jitter }
-
-func (w *WAN) endOfLocked(ip netip.Addr) *end {
-	for _, e := range w.ends {
-		if e.prefix.Contains(ip) {
-			return e
-		}
-	}
-	return nil
-}
-
-// deliver gives packets to their regions when they are due, until the WAN stops.
-func (w *WAN) deliver() {
-	var due []*packet
-	var sink [8]byte
-	for {
-		wait := w.takeDue(&due)
-		for _, p := range due {
-			_, _ = unix.Write(p.to.tun, p.data[:p.size]) // a device that is full loses it, as a router would
-		}
-		if len(due) > 0 {
-			w.recycle(due)
-			continue
-		}
-		if w.halted() {
-			return
-		}
-		await(wait, w.wake, w.halt)
-		_, _ = unix.Read(w.wake, sink[:])
-	}
-}
-
-// takeDue takes from the queue what is due, or says how long nothing is.
-func (w *WAN) takeDue(due *[]*packet) (wait time.Duration) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	*due = (*due)[:0]
-	now := time.Now()
-	for len(w.queue) > 0 {
-		p := w.queue[0]
-		if wait = p.due.Sub(now); wait > 0 {
-			return wait
-		}
-		heap.Pop(&w.queue)
-		w.late = max(w.late, -wait)
-		if !w.down[p.to.region] {
-			*due = append(*due, p)
-		}
-	}
-	return wanIdle
-}
-
-// Late is the most that a packet was delivered too late since Late was last asked: what the test machine adds to the
-// network.
-func (w *WAN) Late() time.Duration {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	late := w.late
-	w.late = 0
-	return late
-}
-
-func (w *WAN) recycle(done []*packet) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.spare = append(w.spare, done...)
-}
-
-// SetAll changes all paths of the WAN.
-func (w *WAN) SetAll(each Path) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for _, row := range w.paths {
-		for i := range row {
-			row[i].Path = each
+	for _, thread := range threads {
+		if id, err := strconv.Atoi(thread.Name()); err == nil {
+			_ = unix.SchedSetAttr(id, &unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_RR, Priority: wanPriority}, 0)
 		}
 	}
 }
+
+func (w *WAN) call(method string, args, answer any) {
+	w.tb.Helper()
+	if err := w.rpc.Call("WAN."+method, args, answer); err != nil {
+		w.tb.Errorf("lab: wan: %s: %v", method, err)
+	}
+}
+
+// SetAll changes all paths.
+func (w *WAN) SetAll(each Path) { w.call("SetAll", each, &network.Nothing{}) }
 
 // Set changes the paths between two regions, both ways.
 func (w *WAN) Set(a, b *Region, both Path) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.paths[a.index][b.index].Path, w.paths[b.index][a.index].Path = both, both
-}
-
-// Path is the present path from one region to another.
-func (w *WAN) Path(from, to *Region) Path {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.paths[from.index][to.index].Path
+	w.call("Set", network.Pair{A: a.index, B: b.index, Path: both}, &network.Nothing{})
 }
 
 // Partition cuts a region off from all others, what is on its way to it included.
@@ -338,43 +130,72 @@ func (w *WAN) Partition(r *Region) { w.setDown(r, true) }
 func (w *WAN) Heal(r *Region) { w.setDown(r, false) }
 
 func (w *WAN) setDown(r *Region, down bool) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.down[r.index] = down
+	w.call("SetDown", network.Region{Number: r.index, Down: down}, &network.Nothing{})
 }
 
-// flight are the packets on their way, the one that is due next on top. It implements heap.Interface.
-type flight []*packet
+// Late is the most that a packet was delivered too late since Late was last asked: what the test machine adds to the
+// network.
+func (w *WAN) Late() time.Duration {
+	var late int64
+	w.call("Late", network.Nothing{}, &late)
+	return time.Duration(late)
+}
 
-// Len implements sort.Interface.
-func (f flight) Len() int { return len(f) }
+// CPU is what the network has used of the processors.
+func (w *WAN) CPU() time.Duration {
+	var used int64
+	w.call("CPU", network.Nothing{}, &used)
+	return time.Duration(used)
+}
 
-// Less implements sort.Interface.
-func (f flight) Less(i, j int) bool {
-	if f[i].due.Equal(f[j].due) {
-		return f[i].turn < f[j].turn
+// Count adds up the traffic of all flows that match: what regions gave to the WAN.
+func (w *WAN) Count(match func(Flow) bool) (sum Traffic) {
+	var all []network.Counted
+	w.call("Flows", network.Nothing{}, &all)
+	for _, one := range all {
+		if match(one.Flow) {
+			sum.Packets += one.Packets
+			sum.Bytes += one.Bytes
+			sum.Lost += one.Lost
+		}
 	}
-	return f[i].due.Before(f[j].due)
+	return sum
 }
 
-// Swap implements sort.Interface.
-func (f flight) Swap(i, j int) { f[i], f[j] = f[j], f[i] }
+// Between matches everything from one region to another. A nil region is any.
+func Between(from, to *Region) func(Flow) bool {
+	return func(f Flow) bool {
+		return (from == nil || from.prefix.Contains(f.From.Addr())) && (to == nil || to.prefix.Contains(f.To.Addr()))
+	}
+}
 
-// Push implements heap.Interface.
-func (f *flight) Push(x any) { *f = append(*f, x.(*packet)) } //nolint:errcheck // there is nothing else in it
+// MediaBetween matches the media that nodes of one region send to nodes of another.
+func MediaBetween(from, to *Region) func(Flow) bool {
+	between := Between(from, to)
+	return func(f Flow) bool {
+		return f.Protocol == UDP && f.From.Port() == mediaPort && f.To.Port() == mediaPort && between(f)
+	}
+}
 
-// Pop implements heap.Interface.
-func (f *flight) Pop() any {
-	last := len(*f) - 1
-	p := (*f)[last]
-	(*f)[last] = nil
-	*f = (*f)[:last]
-	return p
+// KernelCount is what the kernel counted on the region's end of the WAN: given to it, and received from it.
+func (r *Region) KernelCount(tb testing.TB) (sent, received Traffic) {
+	tb.Helper()
+	var links []struct {
+		Stats struct {
+			RX, TX struct{ Packets, Bytes int }
+		} `json:"stats64"`
+	}
+	if err := json.Unmarshal([]byte(r.space.ip(tb, "-s", "-j", "link", "show", wanDevice)), &links); err != nil || len(links) != 1 {
+		tb.Fatalf("lab: counters of %s: %v", r.Name, err)
+	}
+	tx, rx := links[0].Stats.TX, links[0].Stats.RX
+	return Traffic{Packets: tx.Packets, Bytes: tx.Bytes}, Traffic{Packets: rx.Packets, Bytes: rx.Bytes}
 }
 
 // openTUN makes a TUN device (IP packets, no header) in the namespace. Its name is wan.
-func (n *namespace) openTUN(tb testing.TB) (fd int) {
+func (n *namespace) openTUN(tb testing.TB) *os.File {
 	tb.Helper()
+	var fd int
 	err := n.do(func() (err error) {
 		fd, err = unix.Open("/dev/net/tun", unix.O_RDWR|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
 		if err != nil {
@@ -393,5 +214,5 @@ func (n *namespace) openTUN(tb testing.TB) (fd int) {
 	if err != nil {
 		tb.Fatalf("lab: tun: %v", err)
 	}
-	return fd
+	return os.NewFile(uintptr(fd), wanDevice)
 }

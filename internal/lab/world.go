@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/parley-sfu/parley/internal/lab/network"
 	"github.com/parley-sfu/parley/signal/client"
 )
 
@@ -55,25 +56,25 @@ type Region struct {
 // NewWorld makes a region for each name and a WAN between them. It needs to be root.
 func NewWorld(tb testing.TB, each Path, names ...string) *World {
 	tb.Helper()
+	goFirst(tb)
 	if err := os.RemoveAll(filepath.Join(artifacts(tb), tb.Name())); err != nil { // the logs of an earlier run
 		tb.Fatal(err)
 	}
 	key := make([]byte, 32)
 	_, _ = rand.Read(key) // never fails
 	w := &World{secret: rand.Text() + rand.Text(), key: base64.StdEncoding.EncodeToString(key)}
-	var ends []*end
+	var tuns []*os.File
 	for i, name := range names {
 		r := &Region{Name: name, index: i, prefix: netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 77, byte(i + 1), 0}), 24)}
 		r.space = newNamespace(tb, name)
 		r.Namespace = r.space.name
 		r.space.ip(tb, "addr", "add", r.address(natsHost).String()+"/24", "dev", "lo") // all of the prefix is local now
-		tun := r.space.openTUN(tb)
-		r.space.ip(tb, "link", "set", wanDevice, "addrgenmode", "none", "mtu", fmt.Sprint(wanMTU), "txqueuelen", fmt.Sprint(wanQueue), "up")
+		tuns = append(tuns, r.space.openTUN(tb))
+		r.space.ip(tb, "link", "set", wanDevice, "addrgenmode", "none", "mtu", fmt.Sprint(network.MTU), "txqueuelen", fmt.Sprint(wanQueue), "up")
 		r.space.ip(tb, "route", "add", "10.77.0.0/16", "dev", wanDevice, "src", r.address(natsHost).String())
-		ends = append(ends, &end{region: i, prefix: r.prefix, tun: tun})
 		w.Regions = append(w.Regions, r)
 	}
-	w.WAN = newWAN(tb, each, ends...)
+	w.WAN = startWAN(tb, each, w.Regions, tuns)
 	return w
 }
 

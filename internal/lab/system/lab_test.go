@@ -38,6 +38,10 @@ func TestLabRegionsAreOneRoom(t *testing.T) {
 	}
 	awaitRoster(t, 10*time.Second, people)
 	figures.add("everybody sees and hears everybody after", awaitMedia(t, 20*time.Second, people...), "", "")
+	for _, p := range people { // people of one region only meet its own node: distance adds nothing to a join
+		m := p.Timings()
+		figures.add(p.node.Region.Name+": POST …/join, WebSocket, offer → answer, ICE, DTLS", fmt.Sprint(ms(m.Join), ms(m.WebSocket), ms(m.OfferAnswer), ms(m.ICE), ms(m.DTLS)), "", "")
+	}
 	for _, p := range people {
 		took := raise(t, 5*time.Second, true, p, people...)
 		figures.add(fmt.Sprintf("a hand raised in %s is seen everywhere after", p.node.Region.Name), took, handBound, verdict(took < handBound))
@@ -65,6 +69,8 @@ func TestLabRegionsAreOneRoom(t *testing.T) {
 		n.Stop(t)
 	}
 }
+
+func ms(d time.Duration) time.Duration { return d.Round(time.Millisecond) }
 
 // allSeeTheNewcomer says whether everybody gets sound and picture of somebody who is none of them.
 func allSeeTheNewcomer(people []*person) bool {

@@ -1,0 +1,71 @@
+package network
+
+import (
+	"net/rpc"
+
+	"golang.org/x/sys/unix"
+)
+
+// Control lets another process steer a WAN (net/rpc), as "WAN".
+type Control struct{ wan *WAN }
+
+// Pair is the arguments of Control.Set.
+type Pair struct {
+	A, B int
+	Path Path
+}
+
+// Region is the arguments of Control.SetDown.
+type Region struct {
+	Number int
+	Down   bool
+}
+
+// Nothing is no arguments, or no answer.
+type Nothing struct{}
+
+// Control returns a server that steers the WAN.
+func (w *WAN) Control() (*rpc.Server, error) {
+	server := rpc.NewServer()
+	return server, server.RegisterName("WAN", &Control{w})
+}
+
+// SetAll is WAN.SetAll.
+func (c *Control) SetAll(each Path, _ *Nothing) error {
+	c.wan.SetAll(each)
+	return nil
+}
+
+// Set is WAN.Set.
+func (c *Control) Set(p Pair, _ *Nothing) error {
+	c.wan.Set(p.A, p.B, p.Path)
+	return nil
+}
+
+// SetDown is WAN.SetDown.
+func (c *Control) SetDown(r Region, _ *Nothing) error {
+	c.wan.SetDown(r.Number, r.Down)
+	return nil
+}
+
+// Flows is WAN.Flows.
+func (c *Control) Flows(_ Nothing, all *[]Counted) error {
+	*all = c.wan.Flows()
+	return nil
+}
+
+// Late is WAN.Late, in nanoseconds.
+func (c *Control) Late(_ Nothing, late *int64) error {
+	*late = int64(c.wan.Late())
+	return nil
+}
+
+// CPU is what this process has used of the processors, in nanoseconds.
+func (c *Control) CPU(_ Nothing, used *int64) error {
+	var usage unix.Rusage
+	if err := unix.Getrusage(unix.RUSAGE_SELF, &usage); err != nil {
+		return err
+	}
+	*used = usage.Utime.Nano() + usage.Stime.Nano()
+	return nil
+}

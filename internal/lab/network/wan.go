@@ -1,0 +1,360 @@
+// Package network carries IP packets between the regions of the lab: late, and not all of them. The kernel of a test machine
+// may know no delay.
+//
+// It runs in a process of its own, internal/lab/wan, which a busy machine must not hold up: a test's process, with all its
+// clients, stands still for a while now and then.
+package network
+
+import (
+	"container/heap"
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	MTU    = 1500   // of the TUN devices
+	buffer = 20_000 // packets on their way at most; more are lost
+	swing  = 50 * time.Millisecond
+
+	idle = 10 * time.Minute // for which the deliverer sleeps when nothing is on its way
+)
+
+// Path is what happens to packets from one region to another.
+type Path struct {
+	Delay   time.Duration // one way
+	Jitter  time.Duration // at most so much more or less
+	Loss    float64       // share of the packets, at random, whatever their protocol
+	Reorder bool          // let jitter reorder packets
+	Cut     bool          // lose everything
+}
+
+// Overseas is a path as between continents: 80 ms there and back.
+func Overseas() Path {
+	return Path{Delay: 40 * time.Millisecond, Jitter: 5 * time.Millisecond, Loss: 0.01}
+}
+
+// WAN carries packets between regions, which are numbered from 0. Each has one end of it, a TUN device that the routes to
+// the other regions lead to. All methods are safe for concurrent use.
+type WAN struct {
+	ends []*end
+	wake int // an eventfd: something is due earlier than anything before
+	halt int // an eventfd that stays readable: the WAN has stopped
+
+	mu    sync.Mutex // protects following
+	paths [][]path   // by from and to
+	down  []bool     // by region: cut off from all others
+	queue flight
+	flows map[Flow]*Traffic
+	sent  uint64
+	spare []*packet
+	late  time.Duration
+}
+
+// end is a region's end of the WAN.
+type end struct {
+	region int
+	prefix netip.Prefix
+	tun    int // file descriptor, which does not block
+}
+
+type path struct {
+	Path
+	last      time.Time // when the newest packet is due
+	was, will time.Duration
+	since     time.Time // jitter drifts from was to will
+}
+
+// packet is one IP packet on its way.
+type packet struct {
+	due  time.Time
+	turn uint64 // in which packets with the same due time go
+	to   *end
+	size int
+	data [MTU]byte
+}
+
+// End is a region's end of the WAN: its addresses, and its TUN device (IP packets, no header).
+type End struct {
+	Prefix netip.Prefix
+	TUN    int // file descriptor
+}
+
+// New makes a WAN between the ends, which are the caller's to close.
+func New(ends []End) (*WAN, error) {
+	w := &WAN{flows: map[Flow]*Traffic{}}
+	for i, e := range ends {
+		if err := unix.SetNonblock(e.TUN, true); err != nil {
+			return nil, fmt.Errorf("tun of region %d: %w", i, err)
+		}
+		w.ends = append(w.ends, &end{i, e.Prefix, e.TUN})
+	}
+	for _, fd := range []*int{&w.wake, &w.halt} {
+		var err error
+		if *fd, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK); err != nil {
+			return nil, fmt.Errorf("eventfd: %w", err)
+		}
+	}
+	w.makePaths(Path{})
+	return w, nil
+}
+
+// Run carries packets until ctx ends. It runs once.
+func (w *WAN) Run(ctx context.Context) {
+	stop := context.AfterFunc(ctx, func() { signal(w.halt) })
+	defer stop()
+	var wg sync.WaitGroup
+	for _, e := range w.ends {
+		wg.Go(func() { w.read(e) })
+	}
+	w.deliver()
+	wg.Wait()
+	_ = unix.Close(w.wake)
+	_ = unix.Close(w.halt)
+}
+
+// makePaths connects every end with every other.
+func (w *WAN) makePaths(each Path) {
+	w.down = make([]bool, len(w.ends))
+	for range w.ends {
+		row := make([]path, len(w.ends))
+		for i := range row {
+			row[i].Path = each
+		}
+		w.paths = append(w.paths, row)
+	}
+}
+
+// signal makes an eventfd readable.
+func signal(eventfd int) { _, _ = unix.Write(eventfd, []byte{1, 0, 0, 0, 0, 0, 0, 0}) }
+
+// await waits until one of the file descriptors is readable, or so much time has passed. It waits in the kernel: timers of
+// the runtime count in milliseconds.
+func await(limit time.Duration, fds ...int) {
+	var room [2]unix.PollFd
+	polled := room[:len(fds)]
+	for i, fd := range fds {
+		polled[i] = unix.PollFd{Fd: int32(fd), Events: unix.POLLIN}
+	}
+	timeout := unix.NsecToTimespec(int64(limit))
+	_, _ = unix.Ppoll(polled, &timeout, nil) // woken too early, the caller finds nothing and waits again
+}
+
+func (w *WAN) halted() bool {
+	polled := []unix.PollFd{{Fd: int32(w.halt), Events: unix.POLLIN}}
+	n, _ := unix.Poll(polled, 0)
+	return n > 0
+}
+
+// read takes packets out of a region until the WAN stops.
+func (w *WAN) read(from *end) {
+	p := w.newPacket()
+	for {
+		n, err := unix.Read(from.tun, p.data[:])
+		if err != nil {
+			if w.halted() {
+				return
+			}
+			await(idle, from.tun, w.halt)
+			continue
+		}
+		p.size = n
+		if w.send(from, p, time.Now()) {
+			signal(w.wake)
+		}
+		p = w.newPacket()
+	}
+}
+
+func (w *WAN) newPacket() *packet {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if n := len(w.spare); n > 0 {
+		p := w.spare[n-1]
+		w.spare = w.spare[:n-1]
+		return p
+	}
+	return &packet{}
+}
+
+// send decides what becomes of a packet. It reports whether the packet is due before all others.
+func (w *WAN) send(from *end, p *packet, now time.Time) (first bool) {
+	flow, ok := flowOf(p.data[:p.size])
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if ok {
+		p.to = w.endOfLocked(flow.To.Addr())
+	}
+	if !ok || p.to == nil || p.to == from {
+		w.spare = append(w.spare, p) // it leads out of the lab
+		return false
+	}
+	traffic := w.trafficLocked(flow)
+	traffic.Packets++
+	traffic.Bytes += p.size
+	path := &w.paths[from.region][p.to.region]
+	if path.Cut || w.down[from.region] || w.down[p.to.region] || rand.Float64() < path.Loss || len(w.queue) >= buffer {
+		traffic.Lost++
+		w.spare = append(w.spare, p)
+		return false
+	}
+	p.due = path.due(now)
+	w.sent++
+	p.turn = w.sent
+	heap.Push(&w.queue, p)
+	return w.queue[0] == p
+}
+
+// due is when a packet arrives that is sent now.
+func (p *path) due(now time.Time) time.Time {
+	due := now.Add(p.Delay)
+	switch {
+	case p.Jitter == 0:
+	case p.Reorder:
+		due = due.Add(p.anyJitter())
+	default:
+		due = due.Add(p.drift(now))
+	}
+	if !p.Reorder && due.Before(p.last) {
+		due = p.last
+	}
+	p.last = due
+	return due
+}
+
+// drift is the jitter of packets that keep their order: it wanders slower than time passes. If each packet drew its own,
+// those behind a late one would all be late.
+func (p *path) drift(now time.Time) time.Duration {
+	passed := now.Sub(p.since)
+	if passed >= swing {
+		p.was, p.will, p.since, passed = p.will, p.anyJitter(), now, 0
+	}
+	return p.was + (p.will-p.was)*passed/swing
+}
+
+func (p *path) anyJitter() time.Duration { return rand.N(2*p.Jitter) - p.Jitter }
+
+func (w *WAN) endOfLocked(ip netip.Addr) *end {
+	for _, e := range w.ends {
+		if e.prefix.Contains(ip) {
+			return e
+		}
+	}
+	return nil
+}
+
+// deliver gives packets to their regions when they are due, until the WAN stops.
+func (w *WAN) deliver() {
+	var due []*packet
+	var sink [8]byte
+	for {
+		wait := w.takeDue(&due)
+		for _, p := range due {
+			_, _ = unix.Write(p.to.tun, p.data[:p.size]) // a device that is full loses it, as a router would
+		}
+		if len(due) > 0 {
+			w.recycle(due)
+			continue
+		}
+		if w.halted() {
+			return
+		}
+		await(wait, w.wake, w.halt)
+		_, _ = unix.Read(w.wake, sink[:])
+	}
+}
+
+// takeDue takes from the queue what is due, or says how long nothing is.
+func (w *WAN) takeDue(due *[]*packet) (wait time.Duration) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	*due = (*due)[:0]
+	now := time.Now()
+	for len(w.queue) > 0 {
+		p := w.queue[0]
+		if wait = p.due.Sub(now); wait > 0 {
+			return wait
+		}
+		heap.Pop(&w.queue)
+		w.late = max(w.late, -wait)
+		if !w.down[p.to.region] {
+			*due = append(*due, p)
+		}
+	}
+	return idle
+}
+
+// Late is the most that a packet was delivered too late since Late was last asked: what the test machine adds to the
+// network.
+func (w *WAN) Late() time.Duration {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	late := w.late
+	w.late = 0
+	return late
+}
+
+func (w *WAN) recycle(done []*packet) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.spare = append(w.spare, done...)
+}
+
+// SetAll changes all paths of the WAN.
+func (w *WAN) SetAll(each Path) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, row := range w.paths {
+		for i := range row {
+			row[i].Path = each
+		}
+	}
+}
+
+// Set changes the paths between two regions, both ways.
+func (w *WAN) Set(a, b int, both Path) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.paths[a][b].Path, w.paths[b][a].Path = both, both
+}
+
+// SetDown cuts a region off from all others, what is on its way to it included, or ends that.
+func (w *WAN) SetDown(region int, down bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.down[region] = down
+}
+
+// flight are the packets on their way, the one that is due next on top. It implements heap.Interface.
+type flight []*packet
+
+// Len implements sort.Interface.
+func (f flight) Len() int { return len(f) }
+
+// Less implements sort.Interface.
+func (f flight) Less(i, j int) bool {
+	if f[i].due.Equal(f[j].due) {
+		return f[i].turn < f[j].turn
+	}
+	return f[i].due.Before(f[j].due)
+}
+
+// Swap implements sort.Interface.
+func (f flight) Swap(i, j int) { f[i], f[j] = f[j], f[i] }
+
+// Push implements heap.Interface.
+func (f *flight) Push(x any) { *f = append(*f, x.(*packet)) } //nolint:errcheck // there is nothing else in it
+
+// Pop implements heap.Interface.
+func (f *flight) Pop() any {
+	last := len(*f) - 1
+	p := (*f)[last]
+	(*f)[last] = nil
+	*f = (*f)[:last]
+	return p
+}
