@@ -8,6 +8,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
 )
 
 func bucket(t *testing.T, b *Bus, cfg BucketConfig) *Bucket {
@@ -187,5 +189,24 @@ func TestOldKeysDisappearAndWatchersHearIt(t *testing.T) {
 	}
 	if _, err := k.Create(t.Context(), "a", nil); err != nil {
 		t.Errorf("Create = %v", err)
+	}
+}
+
+// A cluster of which some servers are away, or have not come yet, is away: nobody stops for it.
+func TestClusterWithoutItsServersIsAway(t *testing.T) {
+	for name, tc := range map[string]struct {
+		err  jetstream.APIError
+		away bool
+	}{
+		"no leader":         {jetstream.APIError{Code: 503, ErrorCode: 10008}, true},
+		"too few servers":   {jetstream.APIError{Code: 400, ErrorCode: noPeers}, true},
+		"refused for good":  {jetstream.APIError{Code: 400, ErrorCode: 10052}, false},
+		"no right to do so": {jetstream.APIError{Code: 403}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if away := errors.Is(fail("open", &tc.err), ErrUnavailable); away != tc.away {
+				t.Errorf("away: %t, want %t", away, tc.away)
+			}
+		})
 	}
 }

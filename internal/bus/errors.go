@@ -26,6 +26,9 @@ var (
 	ErrRemote = errors.New("remote error")
 )
 
+// noPeers is JetStream's code for "no suitable peers for placement": some of its servers are away, or not there yet.
+const noPeers jetstream.ErrorCode = 10005
+
 // unavailable are the errors of the client that say nothing but "not now".
 func unavailable() []error {
 	return []error{
@@ -77,5 +80,6 @@ func isUnavailable(err error) bool {
 		}
 	}
 	api, ok := errors.AsType[*jetstream.APIError](err)
-	return ok && api.Code == 503 // JetStream's own "service unavailable": no leader, shutting down
+	// JetStream's own "service unavailable" (no leader, shutting down), or fewer servers than a bucket has replicas
+	return ok && (api.Code == 503 || api.ErrorCode == noPeers)
 }

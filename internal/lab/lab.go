@@ -2,7 +2,8 @@
 // namespaces with links that lose packets, and real browsers. The tests that use all of it are in lab/system; the
 // browsers' side of them is in lab/browser.
 //
-// A World is several regions: namespaces with addresses of their own, a WAN between them (package network), a NATS server and nodes in each, and clients that run in the test but have their sockets in there.
+// A World is several regions: namespaces with addresses of their own, a WAN between them (package network), a NATS server
+// and nodes in each, and clients that run in the test but have their sockets in there.
 //
 // Everything here is for tests: helpers take a testing.TB, fail it with what the process logged, and clean up after it.
 // The lab touches nothing but loopback and the namespaces that it made.

@@ -22,6 +22,7 @@ import (
 // Last bytes of addresses in a region.
 const (
 	natsHost    = 1
+	browserHost = 2
 	firstNode   = 11
 	firstClient = 101
 	lastHost    = 254
@@ -71,6 +72,7 @@ func NewWorld(tb testing.TB, each Path, names ...string) *World {
 		r.space.ip(tb, "addr", "add", r.address(natsHost).String()+"/24", "dev", "lo") // all of the prefix is local now
 		tuns = append(tuns, r.space.openTUN(tb))
 		r.space.ip(tb, "link", "set", wanDevice, "addrgenmode", "none", "mtu", fmt.Sprint(network.MTU), "txqueuelen", fmt.Sprint(wanQueue), "up")
+		r.space.ip(tb, "addr", "add", r.address(browserHost).String()+"/32", "dev", wanDevice) // browsers do not look at lo
 		r.space.ip(tb, "route", "add", "10.77.0.0/16", "dev", wanDevice, "src", r.address(natsHost).String())
 		w.Regions = append(w.Regions, r)
 	}

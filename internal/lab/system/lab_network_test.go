@@ -136,7 +136,7 @@ func TestLabNetworkIsWhatItSays(t *testing.T) {
 	hold("of 10,000 at 5,000 a second, there and back", len(trips), many, len(trips) == many)
 	figures.add("CPU a packet", fmt.Sprint((w.WAN.CPU()-before)/(2*many)), "", "")
 	late := w.WAN.Late()
-	hold("the WAN was late by at most", late, 20*time.Millisecond, late < 20*time.Millisecond)
+	hold("the WAN was late by at most", late, 50*time.Millisecond, late < 50*time.Millisecond)
 
 	for _, r := range w.Regions {
 		sent, received := r.KernelCount(t)
