@@ -26,6 +26,6 @@ figures.test('sees and hears all others', async () => {
   figures.note('from the click to moving pictures of all others, ms', Date.now() - start)
   const voices = async () => (await guest.sample()).inbound.filter(one => one.kind === 'audio' && one.energy > 0).length
   await until('all voices are heard', 10_000, async () => (await voices()) >= talking)
-  await pause(3_000) // for the others to see and hear this one
+  await pause(4_000) // for the others to see and hear this one
   figures.hold('remote tiles', (await guest.remoteTiles()).length, String(others), (await guest.remoteTiles()).length === others)
 })

@@ -1,6 +1,7 @@
 package system_test
 
 import (
+	"slices"
 	"sync"
 	"time"
 
@@ -96,4 +97,16 @@ func (w *mediaWatch) of(participant, kind string) received {
 	now.missing += now.open()
 	now.longest = max(now.longest, time.Since(now.last))
 	return now
+}
+
+// hasOther says whether something of the kind came of a participant who is none of those.
+func (w *mediaWatch) hasOther(than []string, kind string) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for from, r := range w.from {
+		if from.kind == kind && r.packets > 10 && !slices.Contains(than, from.participant) {
+			return true
+		}
+	}
+	return false
 }
