@@ -11,17 +11,19 @@ import (
 )
 
 // arrive comes to the new node, and returns nil once the client can go on there.
-func (mv *move) arrive(ctx context.Context) (err error) {
+func (mv *move) arrive(ctx context.Context) error {
 	c := mv.client
-	ctx, cancel := context.WithTimeoutCause(ctx, moveTime, fmt.Errorf("not moved within %s", moveTime))
-	defer cancel()
 	if c.currentMedia() != nil {
-		if mv.media, err = c.makeMedia(mv.mediaChanged); err != nil {
+		fresh, err := c.makeMedia(mv.mediaChanged)
+		if err != nil {
 			return err
 		}
+		c.mu.Lock()
+		mv.media = fresh
+		c.mu.Unlock()
 	}
-	if err := mv.dial(ctx); err != nil {
-		return err
+	if !mv.listen() {
+		return ErrClosed
 	}
 	if lobby, err := mv.enter(ctx); err != nil || lobby {
 		return err // in the lobby there is nothing to show
@@ -62,24 +64,14 @@ func (mv *move) enter(ctx context.Context) (lobby bool, err error) {
 	return false, nil
 }
 
-// dial opens the new socket and has it read.
-func (mv *move) dial(ctx context.Context) error {
+// listen has the new socket read, unless the client is ending.
+func (mv *move) listen() bool {
 	c := mv.client
-	sock, err := dial(ctx, mv.to.SignalEndpoint, mv.to.JoinToken, c.opts)
-	if err != nil {
-		return err
-	}
-	mv.sock = sock
-	reads := c.background(func(ctx context.Context) {
+	mv.reads = c.background(func(ctx context.Context) {
 		defer close(mv.ended)
-		mv.err = c.readOut(ctx, sock, func(e wire.Envelope, raw []byte) error { return mv.receive(ctx, e, raw) })
+		mv.err = c.readOut(ctx, mv.sock, func(e wire.Envelope, raw []byte) error { return mv.receive(ctx, e, raw) })
 	})
-	if !reads {
-		sock.abort()
-		close(mv.ended)
-		return ErrClosed
-	}
-	return nil
+	return mv.reads
 }
 
 // greet says hello. From the lobby it is answered on admission, when the client has long moved.
@@ -165,16 +157,17 @@ func (mv *move) translate(old *media, wish wire.SubscriptionUpdate) wire.Subscri
 func (mv *move) await(ctx context.Context) error {
 	poll := time.NewTicker(movePoll)
 	defer poll.Stop()
+	flow := time.Now().Add(flowTime)
 	var show time.Time // until when to wait for what the old connection shows
 	for {
 		now := time.Now()
-		if mv.media.current() == MediaConnected {
-			if show.IsZero() {
-				show = now.Add(showTime)
-			}
-			if now.After(show) || mv.shows(now) {
-				return nil
-			}
+		switch flows := mv.media.current() == MediaConnected; {
+		case flows && show.IsZero():
+			show = now.Add(showTime)
+		case flows && (now.After(show) || mv.shows(now)):
+			return nil
+		case !flows && now.After(flow):
+			return errNoFlow
 		}
 		select {
 		case <-poll.C:

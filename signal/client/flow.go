@@ -182,12 +182,30 @@ func (c *Client) reportAll(ctx context.Context) {
 			return
 		}
 		wait := firstReport
-		if m := c.currentMedia(); m.current() == MediaConnected {
-			m.sendReports(c.clock, c.ticket.ParticipantID)
+		if c.reportOn(c.currentMedia()) {
 			wait = reportEvery
+		}
+		c.mu.Lock()
+		var coming *media // over which the client moves
+		if c.move != nil && c.move.media != c.media {
+			coming = c.move.media
+		}
+		c.mu.Unlock()
+		if coming != nil {
+			c.reportOn(coming)
+			wait = firstReport
 		}
 		timer.Reset(wait)
 	}
+}
+
+// reportOn sends sender reports if media flows.
+func (c *Client) reportOn(m *media) bool {
+	flows := m.current() == MediaConnected
+	if flows {
+		m.sendReports(c.clock, c.ticket.ParticipantID)
+	}
+	return flows
 }
 
 // publishAll starts the sources of what is published from the beginning, together, once media can flow.

@@ -3,18 +3,23 @@ package client
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/parley-sfu/parley/signal/wire"
 )
 
 const (
-	moveTime = 15 * time.Second       // for the new node to take the client in, and for media to flow there
+	moveTime = 15 * time.Second       // for all of a move
+	flowTime = 6 * time.Second        // for media to flow through the new node; shorter than the server keeps the old path
 	showTime = 2 * time.Second        // from then on, for the new connection to show what the old one does
 	movePoll = 20 * time.Millisecond  // between looks
 	farewell = time.Second            // that the old connection stays, for the others to find what is published on the new node
 	restTime = 500 * time.Millisecond // without a packet, after which an old slot is not waited for
 )
+
+// errNoFlow ends a move to a node that takes the client in, but has no way for its media.
+var errNoFlow = fmt.Errorf("no media within %s", flowTime)
 
 // errOldLost ends a move that had not come far enough when the old socket was lost.
 var errOldLost = errors.New("the old socket was lost first")
@@ -26,7 +31,8 @@ type move struct {
 	to     wire.Migrate
 	from   *socket
 	sock   *socket
-	media  *media // nil for a client without media
+	reads  bool   // somebody reads sock, and will close ended
+	media  *media // nil for a client without media; written under the client's mu
 
 	decided chan struct{} // closed when the client has moved, or will not
 	ended   chan struct{} // closed when the new socket has ended
@@ -96,15 +102,7 @@ func (mv *move) isMoved() bool {
 // run moves, or leaves everything as it was.
 func (mv *move) run(ctx context.Context) {
 	c := mv.client
-	release, err := c.reshape(ctx) // nothing else is offered meanwhile
-	if err == nil {
-		defer release()
-		err = mv.arrive(ctx)
-	}
-	var old *media
-	if err == nil {
-		old, err = c.switchTo(ctx, mv)
-	}
+	old, err := mv.goOver(ctx)
 	if err != nil {
 		c.log.Info("the client stays on its node", "to", mv.to.SignalEndpoint, "error", err)
 		mv.giveUp()
@@ -112,17 +110,37 @@ func (mv *move) run(ctx context.Context) {
 	}
 	c.log.Info("the client has moved", "to", mv.to.SignalEndpoint)
 	close(mv.decided)
-	release()
 	mv.sayAgain(ctx, old)
 	mv.depart(ctx, old)
+}
+
+// goOver makes the move, and returns the media that it has left behind.
+func (mv *move) goOver(ctx context.Context) (old *media, err error) {
+	limited, cancel := context.WithTimeoutCause(ctx, moveTime, fmt.Errorf("not moved within %s", moveTime))
+	defer cancel()
+	if mv.sock, err = dial(limited, mv.to.SignalEndpoint, mv.to.JoinToken, mv.client.opts); err != nil {
+		return nil, err
+	}
+	release, err := mv.client.reshape(limited) // nothing else is offered meanwhile
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	if err := mv.arrive(limited); err != nil {
+		return nil, err
+	}
+	return mv.client.switchTo(ctx, mv)
 }
 
 // giveUp lets go of what the move has come to.
 func (mv *move) giveUp() {
 	c := mv.client
-	if mv.sock != nil {
+	switch {
+	case mv.reads:
 		mv.sock.leave()
 		<-mv.ended
+	case mv.sock != nil:
+		mv.sock.abort()
 	}
 	if mv.media != nil {
 		mv.media.retired.Store(true)

@@ -23,6 +23,8 @@ export interface MoveOptions {
 
 // In milliseconds.
 const moveTime = 15_000
+/** For media to flow: shorter than the server keeps the old path once it has seen the new one. */
+const flowTime = 6_000
 const showTime = 2_000
 const poll = 50
 
@@ -129,7 +131,8 @@ export class Move {
     this.greeted.then(() => this.#wake(() => (settled = true))).catch(() => this.abandon())
     await this.#until(() => this.waiting !== undefined || (settled && this.#entered))
     if (this.waiting !== undefined) return
-    await this.#until(() => this.#hurried || media.state === 'connected')
+    const late = setTimeout(() => this.abandon(), flowTime)
+    await this.#until(() => this.#hurried || media.state === 'connected').finally(() => clearTimeout(late))
     const limit = Date.now() + showTime
     while (!this.#hurried && Date.now() < limit && !(await this.#shows())) {
       await new Promise(resolve => setTimeout(resolve, poll))

@@ -244,6 +244,15 @@ describe('a move to another node', () => {
     expect(old.readyState).toBe(FakeWebSocket.OPEN)
   })
 
+  test('comes to nothing where media has no way to the node', async () => {
+    const { socket, peer } = await begin()
+    await tick(5_900)
+    expect(socket.readyState).toBe(FakeWebSocket.OPEN)
+    await tick(200)
+    expect([socket.readyState, peer.connectionState, old.readyState]).toEqual([3, 'closed', FakeWebSocket.OPEN])
+    expect(log).toEqual([])
+  })
+
   test('ends with the meeting', async () => {
     const { socket, peer } = await begin()
     old.drop(4103)
