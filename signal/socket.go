@@ -61,9 +61,11 @@ func (k *socket) run(ctx context.Context) error {
 	own, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	var wg sync.WaitGroup
+	var left bool // the client said goodbye; a write that failed of it may have been noticed before
 	wg.Go(func() {
 		defer close(k.inbox)
 		err := k.read(own)
+		left = errors.Is(err, errClosed)
 		if broken, ok := errors.AsType[*fatal](err); ok {
 			k.complain(broken)
 			<-own.Done() // the writer says so and closes
@@ -76,6 +78,9 @@ func (k *socket) run(ctx context.Context) error {
 	_ = k.conn.CloseNow() // closed is closed
 	wg.Wait()
 	k.queue.close()
+	if left {
+		return errClosed
+	}
 	return context.Cause(own)
 }
 
