@@ -183,6 +183,9 @@ var errNoHome = errors.New("signal: no home found")
 
 // atHome answers what the home of a room is asked, or says who is to be asked.
 func (s *Service) atHome(ctx context.Context, c command) reply {
+	if !isName(c.Meeting) {
+		return reply{}
+	}
 	at := s.owners.accept(c.Meeting, c.Appointed, time.Now())
 	switch {
 	case at.node != s.deps.NodeID:

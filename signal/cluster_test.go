@@ -97,7 +97,7 @@ func newNodesAt(t *testing.T, n int, url string, change func(*Config), more ...r
 		}
 		g := &gossip{nodes: nodes}
 		brisk := withConfig(func(c *Config) {
-			c.DigestEvery, c.NodeSilence, c.NodeGrace = 50*time.Millisecond, 300*time.Millisecond, 100*time.Millisecond
+			c.DigestEvery, c.NodeSilence, c.NodeGrace = 50*time.Millisecond, 2*time.Second, 100*time.Millisecond
 			c.homeTimeout = patience // a slow machine is not a home out of reach
 			change(c)
 		})

@@ -186,6 +186,9 @@ func (k *keeper) hurry() {
 // hear follows a lease: this node is a home now, or another is.
 func (k *keeper) hear(e bus.Entry, deleted bool) {
 	s, now := k.svc, time.Now()
+	if !isName(e.Key) {
+		return // nobody's
+	}
 	s.owners.hear(e, deleted, now)
 	if deleted {
 		return // a home that let go of its room, or whose room is in use again: tend sees to it

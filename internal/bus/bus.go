@@ -28,7 +28,8 @@ import (
 const (
 	callTimeout = 5 * time.Second        // of every call that waits for NATS
 	retryDelay  = 200 * time.Millisecond // between attempts of the background loops
-	workers     = 16                     // requests answered at the same time
+	workers     = 64                     // requests answered at the same time; some wait for other nodes
+	maxRequests = 4 * workers            // that wait for a worker
 )
 
 // Bus is the process's NATS. All methods are safe for concurrent use, before, during and after Run.
@@ -61,7 +62,7 @@ func New(cfg Config, log *slog.Logger) (*Bus, error) {
 		cfg:      cfg,
 		log:      log,
 		out:      newOutbox(cfg.OutboxBytes),
-		requests: make(chan request, 16*workers),
+		requests: make(chan request, maxRequests),
 		ready:    make(chan struct{}),
 		subs:     make(map[*subscription]struct{}),
 		relinked: make(chan struct{}),

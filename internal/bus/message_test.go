@@ -167,7 +167,7 @@ func TestABusyServerSaysSo(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer stop()
-	const asked = workers + 16*workers + 50
+	const asked = workers + maxRequests + 50
 	busy := make(chan error, asked)
 	var wg sync.WaitGroup
 	for range asked {
