@@ -14,6 +14,9 @@ const (
 	// freshFor is how old a keyframe may be that a picture begins with.
 	freshFor = 500 * time.Millisecond
 
+	// burstEvery is the least time between two bursts into one slot, however often its viewer changes its mind.
+	burstEvery = time.Second
+
 	// maxBurst bounds the packets sent at once.
 	maxBurst = 256
 
@@ -43,6 +46,10 @@ func (s *slot) catchUp(l *layer, now int64) bool {
 	if s.current != nil || s.target != l || s.formats[l.format.Load()].pt == 0 {
 		return false
 	}
+	if s.caughtUp != 0 && now-s.caughtUp < int64(burstEvery) {
+		return false
+	}
+	s.caughtUp = now
 	sent := 0
 	l.cache.EachFrom(from, func(p *packet.Packet) bool {
 		if s.forwardLocked(l, p, out) {

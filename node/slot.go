@@ -36,6 +36,7 @@ type slot struct {
 	packets  uint32
 	octets   uint32
 	lastTime uint32 // RTP timestamp last sent
+	caughtUp int64  // when the slot last began from the cache; 0 before
 
 	// The room's mutex guards the wish and what was last told.
 	wish   SlotRequest

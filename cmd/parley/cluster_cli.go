@@ -85,13 +85,14 @@ func (c *linksCmd) Run(ctx context.Context, out console) error {
 		Silent []string          `json:"silent"`
 	}
 	return c.list(ctx, out, "/v1/cluster/links", c.JSON, &answer, func(w io.Writer) {
-		fmt.Fprintln(w, "NODE\tPEER\tREGION\tSTATE\tSENT\tRECEIVED")
+		fmt.Fprintln(w, "NODE\tPEER\tREGION\tSTATE\tROLE\tRTT\tLAYERS IN\tLAYERS OUT\tSENT\tRECEIVED")
 		for _, l := range answer.Links {
 			state := "down"
 			if l.Up {
 				state = "up"
 			}
-			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%d\n", l.Node, l.Peer, cmp.Or(l.Region, "-"), state, l.SentBytes, l.ReceivedBytes)
+			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%.0f ms\t%d\t%d\t%d\t%d\n", l.Node, l.Peer, cmp.Or(l.Region, "-"), state,
+				cmp.Or(l.Role, api.LinkStandby), l.RTT, l.PulledLayers, l.ServedLayers, l.SentBytes, l.ReceivedBytes)
 		}
 		printSilent(out, answer.Silent)
 	})

@@ -79,7 +79,8 @@ func TestClusterTables(t *testing.T) {
 			 "draining":false,"load":{"cpu":0,"packets_per_second":0,"bits_per_second":0,"participants":0},"self":false}]}`,
 		"/v1/cluster/rooms": `{"rooms":[{"meeting_id":"mtg_a","node":"eu-1","participants":7}],"silent":[]}`,
 		"/v1/cluster/links": `{"links":[
-			{"node":"eu-1","peer":"us-1","region":"us","up":true,"sent_bytes":1099511627776,"received_bytes":3},
+			{"node":"eu-1","peer":"us-1","region":"us","up":true,"sent_bytes":1099511627776,"received_bytes":3,
+			 "role":"parent","rtt_ms":80.4,"pulled_tracks":2,"pulled_layers":3,"served_tracks":0,"served_layers":0},
 			{"node":"us-2","peer":"eu-1","region":"","up":false,"sent_bytes":0,"received_bytes":0}],"silent":["us-3"]}`,
 	}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -98,7 +99,10 @@ func TestClusterTables(t *testing.T) {
 			"eu-1 eu draining all - 26% 9.6 1200 12 192.0.2.1:7881", "us-1 us serving api,media 1.2.3 0% 0.0 0 0 192.0.2.2:7881",
 		}},
 		{"rooms", []string{"MEETING NODE PARTICIPANTS", "mtg_a eu-1 7"}},
-		{"links", []string{"NODE PEER REGION STATE SENT RECEIVED", "eu-1 us-1 us up 1099511627776 3", "us-2 eu-1 - down 0 0"}},
+		{"links", []string{
+			"NODE PEER REGION STATE ROLE RTT LAYERS IN LAYERS OUT SENT RECEIVED", "eu-1 us-1 us up parent 80 ms 3 0 1099511627776 3",
+			"us-2 eu-1 - down standby 0 ms 0 0 0 0",
+		}},
 	} {
 		t.Run(tc.command, func(t *testing.T) {
 			code, out, err := parley(t, tc.command, "--url", server.URL, "--token", "a-token")
