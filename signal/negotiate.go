@@ -187,10 +187,8 @@ func (p *publishing) undo() {
 
 // settle gives the camera place back if the offer turned out to start no camera.
 func (p *publishing) settle(tracks []node.Track) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.camera && !slices.ContainsFunc(tracks, func(t node.Track) bool { return t.Source == node.Camera }) {
-		p.session.room.home.CameraOff(p.session.member.id)
+	if !slices.ContainsFunc(tracks, func(t node.Track) bool { return t.Source == node.Camera }) {
+		p.undo()
 	}
 }
 

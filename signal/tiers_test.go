@@ -90,6 +90,14 @@ func (r *rig) publish(c grant.Claims, tracks ...wire.TrackHint) *client {
 	return k
 }
 
+// throwOut ends a participant's stay at once.
+func (r *rig) throwOut(id string) {
+	r.t.Helper()
+	if err := r.svc.Remove(context.Background(), "mtg_1", id); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
 func camera(mid string) wire.TrackHint { return wire.TrackHint{MID: mid, Source: "camera"} }
 
 // shows says which tracks the SFU of a media node has from elsewhere.
@@ -107,11 +115,11 @@ func (s *split) eventuallyShows(t *testing.T, where string, want map[string]stri
 func TestMediaIsOnOtherNodesThanSignalling(t *testing.T) {
 	s := newSplit(t)
 	a := s.signal["s1"].publish(onMedia("pt_a", grant.Settings{}, "m1", "m2"), camera("0"), wire.TrackHint{MID: "1", Source: "microphone"})
-	b := s.signal["s2"].publish(onMedia("pt_b", grant.Settings{}, "m2", "m1"), camera("0"))
+	s.signal["s2"].publish(onMedia("pt_b", grant.Settings{}, "m2", "m1"), camera("0"))
 	a.await(wire.TypeTrackPublished)
 	s.eventuallyShows(t, "m1", map[string]string{"tr_pt_b_0": "m2"})
 	s.eventuallyShows(t, "m2", map[string]string{"tr_pt_a_0": "m1", "tr_pt_a_1": "m1"})
-	c := s.signal["s2"].publish(onMedia("pt_c", grant.Settings{}, "m1"), camera("0"))
+	s.signal["s2"].publish(onMedia("pt_c", grant.Settings{}, "m1"), camera("0"))
 	s.eventuallyShows(t, "m2", map[string]string{"tr_pt_a_0": "m1", "tr_pt_a_1": "m1", "tr_pt_c_0": "m1"})
 
 	a.ok(wire.TypePresenceUpdate, wire.PresenceUpdate{AudioMuted: new(true)})
@@ -129,15 +137,13 @@ func TestMediaIsOnOtherNodesThanSignalling(t *testing.T) {
 	if len(slots.Slots) != 1 || slots.Slots[0].TrackID != "tr_pt_b_0" {
 		t.Errorf("told of slots %+v", slots)
 	}
-	for _, k := range []*client{a, c} {
-		k.leave()
-	}
+	s.signal["s1"].throwOut("pt_a")
+	s.signal["s2"].throwOut("pt_c")
 	for _, id := range []string{"pt_a", "pt_c"} {
 		eventually(t, id+" is closed", func() bool { return s.media["m1"].peer(id).is(func(p *fakePeer) bool { return p.closed }) })
 	}
 	s.eventuallyShows(t, "m1", map[string]string{})
 	s.eventuallyShows(t, "m2", map[string]string{})
-	b.leave()
 }
 
 func TestMediaLivesOnWhenSignallingMoves(t *testing.T) {
@@ -245,7 +251,7 @@ func TestCameraPlacesAcrossTiers(t *testing.T) {
 	s.media["m1"].mu.Unlock()
 
 	a := one.publish(onMedia("pt_a", few, "m1"), wire.TrackHint{MID: "0", Source: "microphone"})
-	b := one.publish(onMedia("pt_b", few, "m1"), camera("0"))
+	one.publish(onMedia("pt_b", few, "m1"), camera("0"))
 	var answer wire.Answer
 	a.request(wire.TypeOffer, wire.Offer{SDPOffer: "more", Tracks: []wire.TrackHint{{MID: "0", Source: "microphone"}, camera("1")}}).read(t, &answer)
 	if !slices.Equal(answer.Refused, []string{"1"}) {
@@ -256,11 +262,28 @@ func TestCameraPlacesAcrossTiers(t *testing.T) {
 	if e.Code != wire.CodeCamerasFull {
 		t.Errorf("told %+v", e)
 	}
-	b.leave()
+	one.throwOut("pt_b")
 	a.await(wire.TypeParticipantLeft)
 	a.request(wire.TypeOffer, wire.Offer{SDPOffer: "more", Tracks: []wire.TrackHint{camera("1")}}).read(t, &answer)
 	if len(answer.Refused) != 1 { // what was decoded into it stays where nothing is refused
 		t.Errorf("the place of who left is not free: %+v", answer)
 	}
 	a.await(wire.TypeTrackPublished)
+}
+
+// An offer that names a camera which it does not have gives the place back.
+func TestACameraThatIsNotThereTakesNoPlace(t *testing.T) {
+	r := newRig(t)
+	few := claims("pt_a", grant.Attendee, grant.Settings{MaxCameras: 1})
+	a := r.publish(few)
+	session := r.svc.room("mtg_1").members["pt_a"].session
+	asked := &publishing{session: session}
+	if !asked.allow(node.Camera) {
+		t.Fatal("no place for the first camera")
+	}
+	asked.settle([]node.Track{{Source: node.Microphone}})
+	if granted, fresh := session.room.home.Camera("pt_b"); !granted || !fresh {
+		t.Error("the place was not given back")
+	}
+	a.leave()
 }
