@@ -60,6 +60,9 @@ func (s *session) ask(ctx context.Context, offer node.Offer) (Peer, node.Answer,
 		if err != nil {
 			return nil, node.Answer{}, err
 		}
+		if made {
+			s.room.applyMutes(s.member) // before a packet can pass
+		}
 		if made && offer.Former == nil {
 			offer.Former = s.room.former(s.member)
 		}

@@ -18,7 +18,7 @@ import (
 // between regions to the other region's gateway, and from there to a leaf.
 func TestLabTwoHops(t *testing.T) {
 	w := lab.StartWorld(t, lab.Overseas(), 2, "eu", "us")
-	meeting := w.Regions[0].Nodes[0].NewMeeting(t, "Two hops", nil).ID
+	meeting := w.NewMeeting(t, "Two hops").ID
 	origin := w.Regions[0].Nodes[0]
 	sent := &frameLog{frames: map[[32]byte]int{}}
 	publish(t, origin, meeting, sent)

@@ -18,7 +18,7 @@ func TestLabTree(t *testing.T) {
 		bound    = 1.03
 	)
 	w := lab.StartWorld(t, lab.Overseas(), 3, "eu", "us", "ap")
-	meeting := w.Regions[0].Nodes[0].NewMeeting(t, "Nine nodes", nil).ID
+	meeting := w.NewMeeting(t, "Nine nodes").ID
 	var speakers []*speaker
 	for i := range 6 {
 		r := w.Regions[i%3]
