@@ -35,7 +35,7 @@ func (a *alone) Nodes() []ClusterNode {
 func (a *alone) Rooms(context.Context) (rooms []ClusterRoom, silent []string) {
 	for _, n := range a.Nodes() {
 		for meeting, participants := range a.signal.Occupancy() {
-			rooms = append(rooms, ClusterRoom{MeetingID: meeting, Node: n.ID, Participants: participants})
+			rooms = append(rooms, ClusterRoom{MeetingID: meeting, Node: n.ID, Participants: participants, Home: true})
 		}
 	}
 	return rooms, nil

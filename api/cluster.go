@@ -59,6 +59,7 @@ type ClusterRoom struct {
 	MeetingID    string `json:"meeting_id"`
 	Node         string `json:"node"`
 	Participants int    `json:"participants"` // connected to that node, without those who wait in the lobby
+	Home         bool   `json:"home"`         // the node is the room's home: it admits
 }
 
 // ClusterLink is one node's side of the one link that it has with another.

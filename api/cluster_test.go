@@ -93,7 +93,7 @@ func twoNodes() *fakeCluster {
 		rooms: []ClusterRoom{
 			{MeetingID: "mtg_" + strings.Repeat("b", 26), Node: "n1", Participants: 2},
 			{MeetingID: "mtg_" + strings.Repeat("a", 26), Node: "n2"},
-			{MeetingID: "mtg_" + strings.Repeat("a", 26), Node: "n1", Participants: 7},
+			{MeetingID: "mtg_" + strings.Repeat("a", 26), Node: "n1", Participants: 7, Home: true},
 		},
 		links: []ClusterLink{
 			{Node: "n2", Peer: "n1", Region: "eu", Role: LinkStandby},
@@ -248,7 +248,7 @@ func TestNodeThatIsAlone(t *testing.T) {
 	}
 	var rooms clusterRoomsView
 	r.get("/v1/cluster/rooms", all).into(&rooms)
-	if want := []ClusterRoom{{MeetingID: m.ID, Node: "n1", Participants: 1}}; !slices.Equal(rooms.Rooms, want) {
+	if want := []ClusterRoom{{MeetingID: m.ID, Node: "n1", Participants: 1, Home: true}}; !slices.Equal(rooms.Rooms, want) {
 		t.Errorf("rooms = %+v, want %+v", rooms.Rooms, want)
 	}
 	var links linksView

@@ -19,6 +19,18 @@ func (s *Service) Occupancy() map[string]int {
 	return rooms
 }
 
+// Homes are the meetings whose home this node is.
+func (s *Service) Homes() (meetings []string) {
+	for _, r := range s.allRooms() {
+		r.mu.Lock()
+		if r.kept {
+			meetings = append(meetings, r.meeting)
+		}
+		r.mu.Unlock()
+	}
+	return meetings
+}
+
 // People counts everybody who is on this node: who sits, who waits in a lobby, and whose socket is lost for the moment.
 func (s *Service) People() (n int) {
 	for _, r := range s.allRooms() {

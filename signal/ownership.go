@@ -321,14 +321,3 @@ func (k *keeper) letGo(meetingID string) {
 	}
 }
 
-// homes counts the rooms that this node is the home of.
-func (s *Service) homes() (n int) {
-	for _, r := range s.allRooms() {
-		r.mu.Lock()
-		if r.kept {
-			n++
-		}
-		r.mu.Unlock()
-	}
-	return n
-}

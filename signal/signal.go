@@ -134,7 +134,7 @@ func New(cfg Config, d Deps) (*Service, error) {
 		types = append(types, typ)
 	}
 	s.cfg.homeTimeout = cmp.Or(cfg.homeTimeout, homeTimeout)
-	s.metrics = newMetrics(types, func() int { return len(s.Occupancy()) }, s.seated, s.queued, s.homes)
+	s.metrics = newMetrics(types, func() int { return len(s.Occupancy()) }, s.seated, s.queued, func() int { return len(s.Homes()) })
 	s.fabric = &fabric{
 		svc: s, bus: d.Bus, node: d.NodeID, log: d.Log, inbox: make(chan delivery, fabricInbox), nodes: newCensus(),
 	}

@@ -73,7 +73,7 @@ func assemble(ctx context.Context, cfg Config, http net.Listener, log *slog.Logg
 		deps.Signal = p.signal
 	}
 	if p.cluster != nil { // likewise
-		p.cluster.occupancy, p.cluster.people = p.occupancy, p.people
+		p.cluster.occupancy, p.cluster.people, p.cluster.homes = p.occupancy, p.people, p.homes
 		deps.Cluster = p.cluster
 	}
 	if p.api, err = api.New(cfg.API, deps); err != nil {

@@ -33,6 +33,7 @@ type cluster struct {
 	log       *slog.Logger
 	occupancy func() map[string]int // people by meeting on this node; set before run
 	people    func() int            // everybody on this node; likewise
+	homes     func() []string       // meetings whose home this node is; likewise
 }
 
 func newCluster(id string, b *bus.Bus, log *slog.Logger) *cluster {

@@ -64,9 +64,9 @@ func (c *roomsCmd) Run(ctx context.Context, out console) error {
 		Silent []string          `json:"silent"`
 	}
 	return c.list(ctx, out, "/v1/cluster/rooms", c.JSON, &answer, func(w io.Writer) {
-		fmt.Fprintln(w, "MEETING\tNODE\tPARTICIPANTS")
+		fmt.Fprintln(w, "MEETING\tNODE\tPARTICIPANTS\tHOME")
 		for _, r := range answer.Rooms {
-			fmt.Fprintf(w, "%s\t%s\t%d\n", r.MeetingID, r.Node, r.Participants)
+			fmt.Fprintf(w, "%s\t%s\t%d\t%s\n", r.MeetingID, r.Node, r.Participants, map[bool]string{true: "home", false: "-"}[r.Home])
 		}
 		printSilent(out, answer.Silent)
 	})

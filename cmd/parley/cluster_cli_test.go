@@ -39,7 +39,7 @@ func TestClusterCommandsAskARealNode(t *testing.T) {
 	if out := ask("nodes"); !strings.HasPrefix(out, "NODE") || !strings.Contains(out, self.ID) || !strings.Contains(out, "serving") {
 		t.Errorf("nodes:\n%s", out)
 	}
-	if out := ask("rooms"); out != "MEETING  NODE  PARTICIPANTS\n" {
+	if out := ask("rooms"); out != "MEETING  NODE  PARTICIPANTS  HOME\n" {
 		t.Errorf("rooms:\n%s", out)
 	}
 	if out := ask("links", "--json"); !strings.Contains(out, `"links":[]`) {
@@ -77,7 +77,7 @@ func TestClusterTables(t *testing.T) {
 			 "load":{"cpu":0.256,"packets_per_second":1200.4,"bits_per_second":9600000,"participants":12},"self":true},
 			{"id":"us-1","region":"us","sfu_endpoint":"192.0.2.2:7881","signal_endpoint":"wss://us-1/v1/signal","roles":["api","media"],"version":"1.2.3",
 			 "draining":false,"load":{"cpu":0,"packets_per_second":0,"bits_per_second":0,"participants":0},"self":false}]}`,
-		"/v1/cluster/rooms": `{"rooms":[{"meeting_id":"mtg_a","node":"eu-1","participants":7}],"silent":[]}`,
+		"/v1/cluster/rooms": `{"rooms":[{"meeting_id":"mtg_a","node":"eu-1","participants":7,"home":true}],"silent":[]}`,
 		"/v1/cluster/links": `{"links":[
 			{"node":"eu-1","peer":"us-1","region":"us","up":true,"sent_bytes":1099511627776,"received_bytes":3,
 			 "role":"parent","rtt_ms":80.4,"pulled_tracks":2,"pulled_layers":3,"served_tracks":0,"served_layers":0},
@@ -98,7 +98,7 @@ func TestClusterTables(t *testing.T) {
 			"NODE REGION STATE ROLES VERSION CPU MBIT/S PACKETS/S PARTICIPANTS MEDIA",
 			"eu-1 eu draining all - 26% 9.6 1200 12 192.0.2.1:7881", "us-1 us serving api,media 1.2.3 0% 0.0 0 0 192.0.2.2:7881",
 		}},
-		{"rooms", []string{"MEETING NODE PARTICIPANTS", "mtg_a eu-1 7"}},
+		{"rooms", []string{"MEETING NODE PARTICIPANTS HOME", "mtg_a eu-1 7 home"}},
 		{"links", []string{
 			"NODE PEER REGION STATE ROLE RTT LAYERS IN LAYERS OUT SENT RECEIVED", "eu-1 us-1 us up parent 80 ms 3 0 1099511627776 3",
 			"us-2 eu-1 - down standby 0 ms 0 0 0 0",

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -45,8 +46,15 @@ func (c *cluster) Links(ctx context.Context) (links []api.ClusterLink, silent []
 // own is what this node carries.
 func (c *cluster) own() report {
 	var r report
-	for meeting, people := range c.occupancy() {
-		r.Rooms = append(r.Rooms, api.ClusterRoom{MeetingID: meeting, Node: c.id, Participants: people})
+	rooms := c.occupancy()
+	homes := c.homes()
+	for _, meeting := range homes {
+		rooms[meeting] += 0 // also without anybody here
+	}
+	for meeting, people := range rooms {
+		r.Rooms = append(r.Rooms, api.ClusterRoom{
+			MeetingID: meeting, Node: c.id, Participants: people, Home: slices.Contains(homes, meeting),
+		})
 	}
 	if c.node == nil {
 		return r

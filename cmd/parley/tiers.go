@@ -102,3 +102,11 @@ func (p *process) people() (n int) {
 	}
 	return n
 }
+
+// homes are the meetings whose home this node is.
+func (p *process) homes() []string {
+	if p.signal == nil {
+		return nil
+	}
+	return p.signal.Homes()
+}

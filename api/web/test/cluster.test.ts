@@ -30,9 +30,9 @@ test('nodes stand with their region, both by name', () => {
 
 test('the parts of a room are one room, and the largest comes first', () => {
   const rooms = roomsOf([
-    { meeting_id: 'a', node: 'n1', participants: 1 },
-    { meeting_id: 'b', node: 'n1', participants: 2 },
-    { meeting_id: 'b', node: 'n2', participants: 5 },
+    { meeting_id: 'a', node: 'n1', participants: 1, home: false },
+    { meeting_id: 'b', node: 'n1', participants: 2, home: false },
+    { meeting_id: 'b', node: 'n2', participants: 5, home: false },
   ])
   expect(rooms.map(room => [room.id, room.participants, room.parts.map(part => part.node)])).toEqual([
     ['b', 7, ['n2', 'n1']],

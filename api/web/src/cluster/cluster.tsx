@@ -158,7 +158,11 @@ function Rooms({ cluster }: { cluster: Cluster }): JSX.Element {
                 <td class="number">{room.participants}</td>
                 <td>
                   {room.parts.map(part => (
-                    <span key={part.node} class="tag">
+                    <span
+                      key={part.node}
+                      class={part.home ? 'tag tag-mint' : 'tag'}
+                      title={part.home ? 'The room’s home' : ''}
+                    >
                       {part.node} <b>{part.participants}</b>
                     </span>
                   ))}

@@ -15,6 +15,7 @@ export interface RoomPart {
   meeting_id: string
   node: string
   participants: number
+  home: boolean
 }
 
 /** One node's side of a link, as GET /v1/cluster/links has it. */
