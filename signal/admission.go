@@ -255,7 +255,9 @@ func (s *Service) release(meetingID, id string, camera bool) {
 	if at.alone || !at.decided || at.node == s.deps.NodeID {
 		return
 	}
-	s.fabric.send(at.node, command{Op: opRelease, Meeting: meetingID, Participant: id, Camera: camera, Knock: &knocking{Node: s.deps.NodeID}})
+	s.fabric.send(at.node, command{
+		Op: opRelease, Meeting: meetingID, Participant: id, Camera: camera, Knock: &knocking{Node: s.deps.NodeID},
+	})
 }
 
 // promisedLocked says who was given a place that no roster shows yet, for a new home: members of this node, and those of

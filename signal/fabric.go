@@ -214,8 +214,9 @@ func (f *fabric) ask(ctx context.Context, to string, c command) (reply, error) {
 	return answer, json.Unmarshal(data, &answer)
 }
 
-// compare tells the other nodes where this one stands and, when asked to, asks them where they do; it forgets nodes that have been silent, and sends those away whose
-// tokens were revoked elsewhere. While the bus is away nobody is forgotten: silence says nothing then.
+// compare tells the other nodes where this one stands and, when ask is set, asks where they do. It forgets nodes that have
+// been silent, and sends those away whose tokens were revoked elsewhere. While the bus is away nobody is forgotten: silence
+// says nothing then.
 func (f *fabric) compare(now, heardSince time.Time, ask bool) {
 	silentSince := now.Add(-f.svc.cfg.NodeSilence)
 	for _, r := range f.svc.allRooms() {
