@@ -93,7 +93,7 @@ func (r *room) attach(s *session, claims grant.Claims) (m *member, older *sessio
 // token, also where that node's clock is ahead and its part of the roster not here yet.
 func (r *room) newSinceLocked(m *member) int64 {
 	since := time.Now().UnixNano()
-	if m.session != nil && m.session.resumed {
+	if m.session != nil && m.session.trusted {
 		since = max(since, m.claims.IssuedAt.Add(time.Second).UnixNano()) // tokens have whole seconds
 	}
 	if e, known := r.roster.view[m.id]; known {

@@ -166,13 +166,13 @@ func TestANodeThatStartedAnewHasLostItsPeople(t *testing.T) {
 func TestAResumedSessionWinsOverAClockAhead(t *testing.T) {
 	r := newRoom("mtg_1", "n1", grant.Settings{}, Defaults(), func(string) Media { return nil }, func(string, update) {}, silence())
 	issued := time.Now().Add(time.Minute) // by a node whose clock is ahead
-	m := &member{id: "pt", claims: grant.Claims{IssuedAt: issued}, session: &session{resumed: true}}
+	m := &member{id: "pt", claims: grant.Claims{IssuedAt: issued}, session: &session{trusted: true}}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if since := r.newSinceLocked(m); since <= issued.UnixNano() {
 		t.Errorf("the session is of %v", time.Unix(0, since))
 	}
-	m.session.resumed = false
+	m.session.trusted = false
 	if since := r.newSinceLocked(m); since >= issued.UnixNano() {
 		t.Error("a join token makes a session of the future")
 	}
