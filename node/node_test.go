@@ -45,6 +45,7 @@ func (e *events) TrackUnpublished(Track) {}
 func (e *events) SlotsChanged(s []Slot) {
 	e.note(func() { e.slots, e.before = s, append(e.before, s) })
 }
+
 func (e *events) LayersWanted(id string, l []string) {
 	e.note(func() { e.wanted[id] = l })
 }

@@ -96,8 +96,8 @@ func (s *outletStream) replay(have uint32, now int64) bool {
 	defer func() { s.held = false }()
 	from, ok := s.from(have, now)
 	if !ok {
-		_, newest, any := s.layer.cache.Window()
-		s.replayed, s.settled = any, newest // what waited meanwhile stays in the cache, where it can be asked for
+		_, newest, some := s.layer.cache.Window()
+		s.replayed, s.settled = some, newest // what waited meanwhile stays in the cache, where it can be asked for
 		return false
 	}
 	sent, last := 0, from-1
@@ -120,8 +120,8 @@ func (s *outletStream) from(have uint32, now int64) (seq uint16, ok bool) {
 		seq, ok = s.layer.recent(now)
 		return seq, ok && (!s.started || packet.SeqLess(s.newest, seq))
 	}
-	oldest, newest, any := s.layer.cache.Window()
-	if !any {
+	oldest, newest, some := s.layer.cache.Window()
+	if !some {
 		return uint16(have), true // the layer does not come yet; it was asked for with the same words
 	}
 	behind, missing := packet.SeqDiff(newest, uint16(have-1)), packet.SeqDiff(oldest, uint16(have))

@@ -263,7 +263,7 @@ func (s *Service) release(meetingID, id string, camera bool) {
 // promisedLocked says who was given a place that no roster shows yet, for a new home: members of this node, and those of
 // others to whom this node has promised one while it was the home.
 func (r *room) promisedLocked(answer *reply) {
-	answer.Seats, answer.Cameras = r.home.Promised()
+	answer.Seats, answer.Cameras = r.home.promised()
 	for id, m := range r.members {
 		own := promised{ID: id, Node: r.roster.self.Node, Version: r.roster.self.Version}
 		if m.stage == admitted {

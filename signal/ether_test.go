@@ -257,9 +257,7 @@ func (p *port) Watch(ctx context.Context, f func(e bus.Entry, deleted bool), cau
 	for ctx.Err() == nil {
 		now := map[string]bus.Entry{}
 		if p.write(func(e *ether) error {
-			for key, entry := range e.leases {
-				now[key] = entry
-			}
+			maps.Copy(now, e.leases)
 			return nil
 		}) == nil {
 			for key, entry := range now {
@@ -290,12 +288,15 @@ func (p *port) Watch(ctx context.Context, f func(e bus.Entry, deleted bool), cau
 type noKeys struct{}
 
 func (noKeys) VerifyJoin(string) (grant.Claims, error) { return grant.Claims{}, grant.ErrTokenExpired }
+
 func (noKeys) VerifyResume(string) (grant.Claims, error) {
 	return grant.Claims{}, grant.ErrTokenExpired
 }
+
 func (noKeys) IssueJoin(grant.Claims) (string, time.Time, error) {
 	return "", time.Time{}, grant.ErrTokenExpired
 }
+
 func (noKeys) IssueResume(grant.Claims) (string, time.Time, error) {
 	return "", time.Time{}, nil
 }

@@ -17,6 +17,7 @@ func (r *room) name(m *member, name string) (sits bool, err error) {
 		return false, errGone
 	case seated:
 		return true, nil
+	case arriving, waiting, admitted:
 	}
 	name, err = displayName(m.claims, name)
 	if err != nil {
@@ -152,12 +153,12 @@ func (r *room) deliverLocked(chat wire.Chat) {
 func (r *room) admit(m *member) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	switch {
-	case m.stage == gone:
+	if m.stage == gone {
 		r.home.Leave(m.id)
 		r.releaseLocked(m, false)
 		return notFound("Nobody with that id is waiting.")
-	case m.stage == waiting:
+	}
+	if m.stage == waiting {
 		r.admittedLocked(m)
 	}
 	return nil

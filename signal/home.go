@@ -139,8 +139,6 @@ func (h *Home) Leave(id string) {
 	for _, places := range []map[string]place{h.seats, h.lobby, h.cameras} {
 		hide(places, id)
 	}
-	if _, waits := h.lobby[id]; !waits {
-	}
 }
 
 // Camera takes a camera place for id, and says whether there was one. Fresh is false when id had it already. The promise
@@ -172,7 +170,7 @@ func (h *Home) CameraOff(id string) {
 
 // promising says whether anything is promised, and not shown yet.
 func (h *Home) promising() bool {
-	seats, cameras := h.Promised()
+	seats, cameras := h.promised()
 	return len(seats)+len(cameras) > 0
 }
 
@@ -184,8 +182,8 @@ func (h *Home) HasCamera(id string) bool {
 	return has
 }
 
-// Promised returns the seats and camera places that are promised, and not shown yet.
-func (h *Home) Promised() (seats, cameras []promised) {
+// promised returns the seats and camera places that are promised, and not shown yet.
+func (h *Home) promised() (seats, cameras []promised) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return unkept(h.seats), unkept(h.cameras)

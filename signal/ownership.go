@@ -320,4 +320,3 @@ func (k *keeper) letGo(meetingID string) {
 		k.svc.sweep(r)
 	}
 }
-

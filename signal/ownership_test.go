@@ -60,11 +60,6 @@ func (c *testCluster) rig(id string) *rig {
 	return c.rigs[slices.IndexFunc(c.rigs, func(r *rig) bool { return r.svc.deps.NodeID == id })]
 }
 
-// others are all nodes but one.
-func (c *testCluster) others(id string) (rigs []*rig) {
-	return slices.DeleteFunc(slices.Clone(c.rigs), func(r *rig) bool { return r.svc.deps.NodeID == id })
-}
-
 // outcome is what became of somebody who said hello.
 func outcome(c *client) (seated, camera bool) {
 	for {

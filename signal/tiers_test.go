@@ -45,7 +45,7 @@ func newSplit(t *testing.T) *split {
 		}
 		fleet := sfu.NewFleet(b, s.gossip, id, log)
 		background(t, fleet.Run)
-		s.signal[id] = newRig(t, func(c *Config, d *Deps) {
+		s.signal[id] = newRig(t, func(_ *Config, d *Deps) {
 			d.Media, d.Fleet, d.Bus, d.Cluster, d.NodeID = nil, fleet, b, s.gossip, id
 			if one := s.signal["s1"]; one != nil {
 				d.Keys, d.Revoked = one.keys, one.revoked

@@ -131,8 +131,13 @@ func TestDrainWaits(t *testing.T) {
 	}{
 		{"nobody is on it", []int{0}, nil, exitOK, "n1 is draining: new joins go to other nodes, nobody is left on it after"},
 		{"it empties", []int{3, 3, 1, 0}, nil, exitOK, "3 left\n1 left\n0 left\nn1 is draining: new joins go to other nodes, nobody is left on it after"},
-		{"somebody stays", []int{2}, []string{"--timeout", "100ms"}, exitFailed,
-			"2 left\nn1 is draining: new joins go to other nodes, 2 people are left on it after"},
+		{
+			"somebody stays",
+			[]int{2},
+			[]string{"--timeout", "100ms"},
+			exitFailed,
+			"2 left\nn1 is draining: new joins go to other nodes, 2 people are left on it after",
+		},
 		{"nobody waits", []int{2}, []string{"--no-wait"}, exitOK, "n1 is draining: new joins go to other nodes, 2 people are left on it after"},
 		{"as JSON", []int{0}, []string{"--json"}, exitOK, `{"node":"n1","left":0,"drained":true,`},
 		{"as JSON, with somebody left", []int{1}, []string{"--json", "--timeout", "1ms"}, exitFailed, `{"node":"n1","left":1,"drained":false,`},

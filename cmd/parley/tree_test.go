@@ -24,8 +24,13 @@ func (g grove) tree(self string) *tree {
 }
 
 func TestParents(t *testing.T) {
-	g := grove{{ID: "eu1", Region: "eu"}, {ID: "us1", Region: "us"}, {ID: "us2", Region: "us"}, {ID: "us3", Region: "us"},
-		{ID: "us-api", Region: "us", Roles: []string{placement.RoleAPI}}}
+	g := grove{
+		{ID: "eu1", Region: "eu"},
+		{ID: "us1", Region: "us"},
+		{ID: "us2", Region: "us"},
+		{ID: "us3", Region: "us"},
+		{ID: "us-api", Region: "us", Roles: []string{placement.RoleAPI}},
+	}
 	order := placement.Gateways("mtg_1", "us", g)
 	first, second, third := order[0].ID, order[1].ID, order[2].ID
 	for name, tc := range map[string]struct {

@@ -61,7 +61,7 @@ func sweepNamespaces(tb testing.TB) {
 		if _, err := os.Stat(filepath.Join("/proc", owner)); err == nil {
 			continue // another test's
 		}
-		for _, field := range strings.Fields(privileged(tb, "ip", "netns", "pids", name)) {
+		for field := range strings.FieldsSeq(privileged(tb, "ip", "netns", "pids", name)) {
 			if pid, err := strconv.Atoi(field); err == nil {
 				_ = unix.Kill(pid, unix.SIGKILL)
 			}

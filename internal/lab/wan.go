@@ -23,10 +23,12 @@ const (
 	wanPriority = 10     // among what must run in real time
 )
 
-// What tests say and hear of the network.
 type (
-	Path    = network.Path
-	Flow    = network.Flow
+	// Path is what happens to packets between two regions.
+	Path = network.Path
+	// Flow is one direction between two sockets.
+	Flow = network.Flow
+	// Traffic counts what a region gave the WAN.
 	Traffic = network.Traffic
 )
 

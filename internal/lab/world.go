@@ -214,7 +214,7 @@ func (r *Region) ListenUDP(tb testing.TB) *net.UDPConn {
 	if err != nil {
 		tb.Fatalf("lab: %v", err)
 	}
-	tb.Cleanup(func() { conn.Close() })
+	tb.Cleanup(func() { _ = conn.Close() })
 	return conn
 }
 

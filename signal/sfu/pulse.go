@@ -52,8 +52,10 @@ func (r *Remote) feel(ctx context.Context) {
 		return
 	}
 	r.misses = 0
-	if r.fleet.cluster.Answers(r.node) || r.fleet.cluster.Answers(r.node) {
-		return
+	for range 2 { // a packet may be lost
+		if r.fleet.cluster.Answers(r.node) {
+			return
+		}
 	}
 	r.fleet.log.Warn("a media node is dead", "peer_node", r.node, "error", err)
 	r.lose(fmt.Errorf("%w: %s is dead", ErrUnreachable, r.node))

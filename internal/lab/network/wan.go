@@ -18,7 +18,9 @@ import (
 )
 
 const (
-	MTU    = 1500   // of the TUN devices
+	// MTU is that of the TUN devices.
+	MTU = 1500
+
 	buffer = 20_000 // packets on their way at most; more are lost
 	swing  = 50 * time.Millisecond
 

@@ -104,7 +104,7 @@ func TestLabNatsOutage(t *testing.T) {
 	}
 	figures.add("NATS answers → JetStream has its leaders", time.Since(answered), "", "")
 	figures.add("the lab's WAN itself was late by at most", w.WAN.Late(), "", "")
-	gaps, worst = longest(all)
+	_, worst = longest(all)
 	hold(fmt.Sprintf("longest silence until here: %s", worst), worst.now().longest, mediaGap)
 }
 

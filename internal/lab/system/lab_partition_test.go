@@ -53,7 +53,7 @@ func TestLabPartition(t *testing.T) {
 		hold("healed → "+m.what, m.at.Sub(healed), back)
 	}
 	figures.add("the lab's WAN itself was late by at most", w.WAN.Late(), "", "")
-	gaps, worst = longest(inside)
+	_, worst = longest(inside)
 	figures.add("longest silence inside a side since: "+worst.String(), worst.now().longest, "", "")
 }
 

@@ -152,15 +152,3 @@ func mark(everybody []*person) {
 		p.watch.mark()
 	}
 }
-
-// awaitFlows waits until there is a packet of each since the mark, and returns when the last one's first packet came.
-func awaitFlows(tb testing.TB, limit time.Duration, of []flow) (last time.Time) {
-	tb.Helper()
-	for _, f := range of {
-		lab.Until(tb, limit, f.String(), func() bool { return f.now().packets > 0 })
-		if first := f.now().first; first.After(last) {
-			last = first
-		}
-	}
-	return last
-}
