@@ -2,6 +2,7 @@ package signal
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"time"
 
@@ -34,7 +35,7 @@ type move struct {
 	overlap *time.Timer // runs out when the old path must go; nil before the new one has been seen
 }
 
-// migrate moves everybody away whenever this node drains, until ctx ends.
+// migrate moves everybody away whenever this node drains, and whenever another does whoever has media there, until ctx ends.
 func (s *Service) migrate(ctx context.Context) error {
 	changed := make(chan struct{}, 1)
 	stop := s.deps.Cluster.Watch(func(_, _ []string) {
@@ -46,20 +47,22 @@ func (s *Service) migrate(ctx context.Context) error {
 	defer stop()
 	var since time.Time // that this node drains; zero: it does not
 	for {
-		self, draining := s.self()
+		draining := s.draining()
 		var look <-chan time.Time
-		switch {
-		case draining && since.IsZero():
+		switch here := draining[s.deps.NodeID]; {
+		case here && since.IsZero():
 			since = time.Now()
 			s.log.Info("the node drains: its participants are moved", "participants", s.seated())
-		case !draining && !since.IsZero():
+		case !here && !since.IsZero():
 			since = time.Time{}
 			s.log.Info("the node no longer drains: who is here stays", "participants", s.seated())
 		}
-		if draining {
-			s.moveAll(ctx, self)
-			s.cutOff(since)
+		if len(draining) > 0 {
+			s.moveAll(ctx, draining)
 			look = time.After(s.cfg.migration.lookEvery)
+		}
+		if !since.IsZero() {
+			s.cutOff(since)
 		}
 		select {
 		case <-changed:
@@ -70,22 +73,32 @@ func (s *Service) migrate(ctx context.Context) error {
 	}
 }
 
-// self is this node as the cluster knows it.
-func (s *Service) self() (self placement.Node, draining bool) {
+// draining returns the ids of the nodes that drain.
+func (s *Service) draining() map[string]bool {
+	ids := map[string]bool{}
 	for _, n := range s.deps.Cluster.Nodes() {
-		if n.ID == s.deps.NodeID {
-			return n, n.Draining
+		if n.Draining {
+			ids[n.ID] = true
 		}
 	}
-	return placement.Node{}, false
+	return ids
 }
 
-// moveAll asks all who are due to move, one after the other, for as long as the node drains.
-func (s *Service) moveAll(ctx context.Context, self placement.Node) {
+// self is this node as the cluster knows it.
+func (s *Service) self() placement.Node {
+	nodes := s.deps.Cluster.Nodes()
+	if i := slices.IndexFunc(nodes, func(n placement.Node) bool { return n.ID == s.deps.NodeID }); i >= 0 {
+		return nodes[i]
+	}
+	return placement.Node{}
+}
+
+// moveAll asks all who are due to move, one after the other, for as long as the same nodes drain.
+func (s *Service) moveAll(ctx context.Context, draining map[string]bool) {
 	pace := time.NewTicker(s.cfg.migration.moveEvery)
 	defer pace.Stop()
-	for _, session := range s.due() {
-		if _, draining := s.self(); !draining || !s.ask(ctx, session, self) {
+	for _, session := range s.due(draining) {
+		if !maps.Equal(draining, s.draining()) || !s.ask(ctx, session, s.self()) {
 			return
 		}
 		select {
@@ -96,14 +109,15 @@ func (s *Service) moveAll(ctx context.Context, self placement.Node) {
 	}
 }
 
-// due returns the sessions whose participants are to be asked now.
-func (s *Service) due() []*session {
+// due returns the sessions whose participants are to be asked now: their socket or their media is on a draining node.
+func (s *Service) due(draining map[string]bool) []*session {
 	before := time.Now().Add(-s.cfg.migration.askAgain)
 	var due []*session
 	for _, r := range s.allRooms() {
 		r.mu.Lock()
 		for _, m := range r.members {
-			if m.movable() && m.session.move.overlap == nil && m.session.move.asked.Before(before) {
+			leaves := draining[s.deps.NodeID] || m.peer != nil && draining[m.place]
+			if leaves && m.movable() && m.session.move.overlap == nil && m.session.move.asked.Before(before) {
 				due = append(due, m.session)
 			}
 		}

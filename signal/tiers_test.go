@@ -33,10 +33,14 @@ func newSplit(t *testing.T) *split {
 		gossip: &gossip{}, signal: map[string]*rig{}, media: map[string]*fakeMedia{}, stop: map[string]func(){},
 	}
 	log := slog.New(slog.DiscardHandler)
+	locator, err := placement.NewLocator(placement.LocatorConfig{Region: "r"}, s.gossip.Nodes)
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, id := range []string{"m1", "m2", "s1", "s2"} {
 		b := startBus(t, func(c *bus.Config) { c.URL = "nats://" + address })
 		s.gossip.nodes = append(s.gossip.nodes, placement.Node{
-			ID: id, Roles: []string{map[byte]string{'m': "media", 's': "signal"}[id[0]]}, Protocol: placement.CurrentProtocol, Incarnation: 1,
+			ID: id, Region: "r", SFUEndpoint: id + ":1", SignalEndpoint: map[byte]string{'s': "ws://" + id}[id[0]], Roles: []string{map[byte]string{'m': "media", 's': "signal"}[id[0]]}, Protocol: placement.CurrentProtocol, Incarnation: 1,
 		})
 		if id[0] == 'm' {
 			s.media[id] = &fakeMedia{peers: map[string]*fakePeer{}}
@@ -46,7 +50,7 @@ func newSplit(t *testing.T) *split {
 		fleet := sfu.NewFleet(b, s.gossip, id, log)
 		background(t, fleet.Run)
 		s.signal[id] = newRig(t, func(_ *Config, d *Deps) {
-			d.Media, d.Fleet, d.Bus, d.Cluster, d.NodeID = nil, fleet, b, s.gossip, id
+			d.Media, d.Fleet, d.Bus, d.Cluster, d.Locator, d.NodeID = nil, fleet, b, s.gossip, locator, id
 			if one := s.signal["s1"]; one != nil {
 				d.Keys, d.Revoked = one.keys, one.revoked
 			}
@@ -286,4 +290,17 @@ func TestACameraThatIsNotThereTakesNoPlace(t *testing.T) {
 		t.Error("the place was not given back")
 	}
 	a.leave()
+}
+
+// A media node drains: whoever has media there is asked to move, to other media; the others stay.
+func TestDrainOfAMediaNode(t *testing.T) {
+	s := newSplit(t)
+	moves := s.signal["s1"].publish(onMedia("pt_a", grant.Settings{}, "m1", "m2"), wire.TrackHint{MID: "0", Source: "camera"})
+	stays := s.signal["s1"].publish(onMedia("pt_b", grant.Settings{}, "m2", "m1"), wire.TrackHint{MID: "0", Source: "camera"})
+	s.gossip.drain("m1", true)
+	claims, err := s.signal["s1"].keys.VerifyJoin(told(t, moves).JoinToken)
+	if err != nil || claims.ParticipantID != "pt_a" || len(claims.Nodes) == 0 || claims.Nodes[0].Node != "m2" {
+		t.Errorf("asked to move with %+v, %v", claims, err)
+	}
+	quiet(t, stays, wire.TypeMigrate)
 }
