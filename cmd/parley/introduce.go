@@ -1,0 +1,66 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/parley-sfu/parley/internal/bus"
+)
+
+const (
+	// busAlone is how long the bus has for an introduction before gossip carries it as well. With a bus that works it is enough
+	// for all but the longest ways.
+	busAlone = 250 * time.Millisecond
+	// gossipLimit is how long gossip tries while the bus is away, before the bus is tried again.
+	gossipLimit = 2 * time.Second
+)
+
+// Introduce implements cascade.Introducer. The bus is asked first, and gossip, too, when the bus is away or slow: so a link can
+// be made without NATS. The first answer counts; the other node gives the same one twice.
+func (c *cluster) Introduce(ctx context.Context, id string, introduction []byte) ([]byte, error) {
+	return introduce(ctx,
+		func(ctx context.Context) ([]byte, error) { return c.bus.Request(ctx, linkSubject+id, introduction) },
+		func(ctx context.Context) ([]byte, error) { return c.gossip.Ask(ctx, id, introduction) },
+	)
+}
+
+// reply is what came back over one of the ways.
+type reply struct {
+	body []byte
+	err  error
+}
+
+func introduce(ctx context.Context, overBus, overGossip func(context.Context) ([]byte, error)) ([]byte, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel() // of the way that was slower
+	replies := make(chan reply, 2)
+	ask := func(ctx context.Context, way func(context.Context) ([]byte, error)) {
+		go func() {
+			body, err := way(ctx)
+			replies <- reply{body, err}
+		}()
+	}
+	ask(ctx, overBus)
+	slow := time.NewTimer(busAlone)
+	defer slow.Stop()
+	var faults []error
+	for gossiping := false; ; {
+		select {
+		case r := <-replies:
+			if r.err == nil || errors.Is(r.err, bus.ErrRemote) { // the node itself refuses
+				return r.body, r.err
+			}
+			if faults = append(faults, r.err); len(faults) == 2 {
+				return nil, errors.Join(faults...)
+			}
+		case <-slow.C:
+		}
+		if !gossiping {
+			gossiping = true
+			limited, cancel := context.WithTimeout(ctx, gossipLimit)
+			defer cancel()
+			ask(limited, overGossip)
+		}
+	}
+}
