@@ -118,4 +118,3 @@ func (c *cluster) introduced(_ context.Context, introduction []byte) ([]byte, er
 	}
 	return c.node.Introduced(introduction)
 }
-

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/parley-sfu/parley/internal/bus"
+	"github.com/parley-sfu/parley/placement"
 )
 
 const (
@@ -48,7 +49,7 @@ func introduce(ctx context.Context, overBus, overGossip func(context.Context) ([
 	for gossiping := false; ; {
 		select {
 		case r := <-replies:
-			if r.err == nil || errors.Is(r.err, bus.ErrRemote) { // the node itself refuses
+			if r.err == nil || errors.Is(r.err, bus.ErrRemote) || errors.Is(r.err, placement.ErrRefused) { // the node itself refuses
 				return r.body, r.err
 			}
 			if faults = append(faults, r.err); len(faults) == 2 {

@@ -31,7 +31,7 @@ func TestIntroductionsTakeTwoWays(t *testing.T) {
 		"the bus is slow":                     {bus: way{takes: 300 * time.Millisecond}, gossip: way{takes: never}, want: "bus", took: 300 * time.Millisecond},
 		"gossip is not answered, the bus is":  {bus: way{takes: 3 * time.Second}, gossip: way{takes: never}, want: "bus", took: 3 * time.Second},
 		"the node refuses":                    {bus: way{takes: time.Millisecond, err: busy}, gossip: way{takes: never}, err: bus.ErrRemote, took: time.Millisecond},
-		"the node refuses over gossip":        {bus: way{err: away}, gossip: way{err: placement.ErrRefused}, err: placement.ErrRefused},
+		"the node refuses over gossip":        {bus: way{takes: never}, gossip: way{err: placement.ErrRefused}, err: placement.ErrRefused, took: busAlone},
 		"an older node without a bus":         {bus: way{err: away}, gossip: way{takes: never}, err: bus.ErrUnavailable, took: gossipLimit},
 		"nobody answers until the time is up": {bus: way{takes: never}, gossip: way{takes: never}, err: context.DeadlineExceeded, took: 5 * time.Second},
 	} {
