@@ -17,11 +17,11 @@ const (
 )
 
 var (
-	// ErrUnknownNode: the node that is asked does not live, as far as gossip knows.
+	// ErrUnknownNode says that the node that is asked does not live, as far as gossip knows.
 	ErrUnknownNode = errors.New("no such node")
-	// ErrRefused: the node that was asked answered with an error.
+	// ErrRefused says that the node that was asked answered with an error.
 	ErrRefused = errors.New("refused")
-	// ErrManyQuestions: too many questions wait for answers.
+	// ErrManyQuestions says that too many questions wait for answers.
 	ErrManyQuestions = errors.New("too many questions at a time")
 )
 

@@ -149,7 +149,7 @@ func FuzzCommand(f *testing.F) {
 	f.Add([]byte(`{"op":"view","meeting":"mtg_1","to_home":true}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		svc, err := New(Defaults(), Deps{
-			Media: &fakeMedia{peers: map[string]*fakePeer{}}, Speakers: NewSpeakers(), Bus: loneBus{}, Cluster: &gossip{nodes: electorateOf(2)},
+			Media: &fakeMedia{peers: map[string]*fakePeer{}}, Speakers: NewSpeakers(), Bus: loneBus{}, Cluster: &gossip{nodes: electorateOf(2)}, Locator: lone("n1"),
 			Keys: noKeys{}, Revoked: grant.NewRevocations(nil, silence()), NodeID: "n1", Log: silence(),
 		})
 		if err != nil {

@@ -278,11 +278,11 @@ func TestACameraThatIsNotThereTakesNoPlace(t *testing.T) {
 	a := r.publish(few)
 	session := r.svc.room("mtg_1").members["pt_a"].session
 	asked := &publishing{session: session}
-	if !asked.allow(node.Camera) {
+	if !asked.allow(t.Context(), node.Camera) {
 		t.Fatal("no place for the first camera")
 	}
 	asked.settle([]node.Track{{Source: node.Microphone}})
-	if granted, fresh := session.room.home.Camera("pt_b"); !granted || !fresh {
+	if granted, fresh := session.room.home.Camera("pt_b", promise{}); !granted || !fresh {
 		t.Error("the place was not given back")
 	}
 	a.leave()
