@@ -3,6 +3,7 @@ package cascade
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 )
 
@@ -12,8 +13,9 @@ type neighbour struct {
 	coming *Link // the last that was made and has not come up; it may be dead
 	call   *call // nil while this node does not call
 	pause  time.Duration
-	next   time.Time     // no call before
-	met    *acquaintance // the last introduction of the other node that was taken
+	next   time.Time      // no call before
+	met    *acquaintance  // the last introduction of the other node that was taken
+	past   []introduction // those before it, newest last
 }
 
 // acquaintance is an introduction of another node that made a link.
@@ -22,6 +24,9 @@ type acquaintance struct {
 	own    []byte // the answer
 	link   *Link  // nil once it is dead
 }
+
+// maxPast bounds the introductions that are remembered: one that comes late must not take the place of a newer one.
+const maxPast = 8
 
 // errRepeated refuses a link of an introduction that has made one.
 var errRepeated = errors.New("the introduction was answered before")
@@ -100,7 +105,7 @@ func (m *Manager) adopt(l *Link, mine *call, met *acquaintance) error {
 	switch theirs := mine == nil; {
 	case m.ctx == nil || m.closed:
 		err = ErrStopped
-	case theirs && n.met != nil && n.met.theirs == met.theirs:
+	case theirs && n.knows(met.theirs):
 		err = errRepeated
 	case theirs && m.node < l.Peer && n.calling(), !theirs && n.call != mine:
 		err = ErrBusy
@@ -111,7 +116,7 @@ func (m *Manager) adopt(l *Link, mine *call, met *acquaintance) error {
 	}
 	l.called = mine != nil
 	if met != nil {
-		n.met = met
+		n.meet(met)
 	}
 	given, replaced := n.call, n.coming
 	n.call, n.coming = nil, l
@@ -126,19 +131,32 @@ func (m *Manager) adopt(l *Link, mine *call, met *acquaintance) error {
 	return nil
 }
 
-// repeated returns the answer to an introduction that was taken before, or nil. Where its link is dead by now nothing comes of
-// it any more.
+// repeated returns the answer to an introduction that was taken before, or nil. Where its link is dead by now, or a newer
+// introduction has come, nothing comes of it any more.
 func (m *Manager) repeated(other introduction) (own []byte, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	n := m.neighbours[other.From]
 	switch {
-	case n == nil || n.met == nil || n.met.theirs != other:
+	case n == nil || !n.knows(other):
 		return nil, nil
-	case !n.met.link.alive():
+	case n.met.theirs != other || !n.met.link.alive():
 		return nil, errDead
 	}
 	return n.met.own, nil
+}
+
+// knows reports whether an introduction was taken before.
+func (n *neighbour) knows(other introduction) bool {
+	return n.met != nil && n.met.theirs == other || slices.Contains(n.past, other)
+}
+
+// meet notes an introduction that is taken.
+func (n *neighbour) meet(with *acquaintance) {
+	if n.met != nil {
+		n.past = append(n.past[max(0, len(n.past)-maxPast+1):], n.met.theirs)
+	}
+	n.met = with
 }
 
 // attend sees a link through its life.

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"sync"
 	"time"
 
 	"github.com/parley-sfu/parley/internal/bus"
@@ -13,8 +14,8 @@ const (
 	// busAlone is how long the bus has for an introduction before gossip carries it as well. With a bus that works it is enough
 	// for all but the longest ways.
 	busAlone = 250 * time.Millisecond
-	// gossipLimit is how long gossip tries while the bus is away, before the bus is tried again.
-	gossipLimit = 2 * time.Second
+	// busAgain is when a bus that is away is asked again: the other node's release may not know of gossip's questions.
+	busAgain = time.Second
 )
 
 // Introduce implements cascade.Introducer. The bus is asked first, and gossip, too, when the bus is away or slow: so a link can
@@ -32,21 +33,23 @@ type reply struct {
 	err  error
 }
 
+// introduce goes both ways until ctx ends.
 func introduce(ctx context.Context, overBus, overGossip func(context.Context) ([]byte, error)) ([]byte, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel() // of the way that was slower
 	replies := make(chan reply, 2)
-	ask := func(ctx context.Context, way func(context.Context) ([]byte, error)) {
-		go func() {
-			body, err := way(ctx)
-			replies <- reply{body, err}
-		}()
+	ask := func(way func(context.Context) ([]byte, error)) {
+		body, err := way(ctx)
+		replies <- reply{body, err}
 	}
-	ask(ctx, overBus)
+	away := make(chan struct{}) // closed when the bus is
+	go ask(func(ctx context.Context) ([]byte, error) {
+		return insist(ctx, overBus, sync.OnceFunc(func() { close(away) }))
+	})
 	slow := time.NewTimer(busAlone)
 	defer slow.Stop()
 	var faults []error
-	for gossiping := false; ; {
+	for gossiping := false; ; gossiping = true {
 		select {
 		case r := <-replies:
 			if r.err == nil || errors.Is(r.err, bus.ErrRemote) || errors.Is(r.err, placement.ErrRefused) { // the node itself refuses
@@ -56,12 +59,27 @@ func introduce(ctx context.Context, overBus, overGossip func(context.Context) ([
 				return nil, errors.Join(faults...)
 			}
 		case <-slow.C:
+		case <-away:
 		}
 		if !gossiping {
-			gossiping = true
-			limited, cancel := context.WithTimeout(ctx, gossipLimit)
-			defer cancel()
-			ask(limited, overGossip)
+			away = nil
+			go ask(overGossip)
+		}
+	}
+}
+
+// insist asks the bus again and again while it is away, and says when it is.
+func insist(ctx context.Context, overBus func(context.Context) ([]byte, error), away func()) ([]byte, error) {
+	for {
+		body, err := overBus(ctx)
+		if !errors.Is(err, bus.ErrUnavailable) {
+			return body, err
+		}
+		away()
+		select {
+		case <-time.After(busAgain):
+		case <-ctx.Done():
+			return nil, err
 		}
 	}
 }

@@ -17,6 +17,7 @@ func TestIntroductionsTakeTwoWays(t *testing.T) {
 	type way struct {
 		takes time.Duration
 		err   error
+		until int // so often it is err, unless this is 0
 	}
 	const never = time.Hour
 	for name, tc := range map[string]struct {
@@ -32,19 +33,21 @@ func TestIntroductionsTakeTwoWays(t *testing.T) {
 		"gossip is not answered, the bus is":  {bus: way{takes: 3 * time.Second}, gossip: way{takes: never}, want: "bus", took: 3 * time.Second},
 		"the node refuses":                    {bus: way{takes: time.Millisecond, err: busy}, gossip: way{takes: never}, err: bus.ErrRemote, took: time.Millisecond},
 		"the node refuses over gossip":        {bus: way{takes: never}, gossip: way{err: placement.ErrRefused}, err: placement.ErrRefused, took: busAlone},
-		"an older node without a bus":         {bus: way{err: away}, gossip: way{takes: never}, err: bus.ErrUnavailable, took: gossipLimit},
+		"the bus is away all the time":        {bus: way{err: away}, gossip: way{takes: never}, err: bus.ErrUnavailable, took: 5 * time.Second},
+		"an older node, and the bus is back":  {bus: way{takes: 10 * time.Millisecond, err: away, until: 3}, gossip: way{takes: never}, want: "bus", took: 3*busAgain + 40*time.Millisecond},
 		"nobody answers until the time is up": {bus: way{takes: never}, gossip: way{takes: never}, err: context.DeadlineExceeded, took: 5 * time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				over := func(name string, w way) func(context.Context) ([]byte, error) {
+					tries := 0
 					return func(ctx context.Context) ([]byte, error) {
 						select {
 						case <-ctx.Done():
 							return nil, ctx.Err()
 						case <-time.After(w.takes):
 						}
-						if w.err != nil {
+						if tries++; w.err != nil && (w.until == 0 || tries <= w.until) {
 							return nil, w.err
 						}
 						return []byte(name), nil
