@@ -242,6 +242,52 @@ func (m *Manager) neighbour(node string) *Link {
 	return m.neighbours[node].met.link
 }
 
+// TestBothHaveGivenUp: each takes an introduction that the other has given up by then. Neither waits for long.
+func TestBothHaveGivenUp(t *testing.T) {
+	w, ends := settle(t, "node-a", "node-b")
+	a, b := ends[0], ends[1]
+	late := make(chan struct {
+		to string
+		b  []byte
+	}, 2)
+	w.by(func(_ context.Context, to string, b []byte) ([]byte, error) {
+		late <- struct {
+			to string
+			b  []byte
+		}{to, b}
+		return nil, errors.New("given up")
+	})
+	a.links.Need("node-b")
+	b.links.Need("node-a")
+	for range 2 {
+		i := <-late
+		from := map[string]*end{"node-a": b, "node-b": a}[i.to]
+		for calling := true; calling; { // until it has given up
+			from.links.mu.Lock()
+			calling = from.links.neighbours[i.to].call != nil
+			from.links.mu.Unlock()
+			time.Sleep(time.Millisecond)
+		}
+		if _, err := w.deliver(i.to, i.b); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.by(nil)
+	start := time.Now()
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for len(a.links.Links()) == 0 || len(b.links.Links()) == 0 {
+		if time.Since(start) > 10*time.Second {
+			t.Fatal("no link")
+		}
+		a.links.Need("node-b")
+		<-tick.C
+	}
+	if took := time.Since(start); took > birthTimeout-time.Second {
+		t.Errorf("it took %v", took)
+	}
+}
+
 // TestFoundAgain: a node that gossip finds again is called at once, by whoever had to do with it, and by nobody else.
 func TestFoundAgain(t *testing.T) {
 	w, ends := settle(t, "node-a", "node-b")
