@@ -43,6 +43,7 @@ type timing struct {
 	rejoinEager              time.Duration // how long a node counts as lost of late
 	seedsSoon, seedsEvery    time.Duration // from one look for absent configured nodes to the next, at first and later
 	seedsEager               time.Duration // how long that is at first
+	seedsAgain               time.Duration // from one look for a configured node that has answered to the next
 	askEvery                 time.Duration // from one packet of a question to the next
 	pulseEvery               time.Duration // shortest time from one pulse to the next
 	rememberLost             time.Duration
@@ -56,7 +57,7 @@ func wanTiming() timing {
 		probeEvery: time.Second, probeTimeout: 500 * time.Millisecond, suspicion: 4,
 		gossipEvery: 200 * time.Millisecond, syncEvery: 15 * time.Second, streamTimeout: 5 * time.Second,
 		rejoinEvery: 500 * time.Millisecond, patientEvery: 10, rejoinEager: 2 * time.Minute,
-		seedsSoon: time.Second, seedsEvery: 5 * time.Second, seedsEager: time.Minute, askEvery: 250 * time.Millisecond,
+		seedsSoon: time.Second, seedsEvery: 5 * time.Second, seedsEager: time.Minute, seedsAgain: 30 * time.Second, askEvery: 250 * time.Millisecond,
 		pulseEvery: time.Second, rememberLost: time.Hour, leaveWithin: 2 * time.Second,
 	}
 }

@@ -12,7 +12,7 @@ func (c Config) Quick() Config {
 		probeEvery: 200 * time.Millisecond, probeTimeout: 150 * time.Millisecond, suspicion: 4,
 		gossipEvery: 20 * time.Millisecond, syncEvery: time.Second, streamTimeout: 2 * time.Second,
 		rejoinEvery: 100 * time.Millisecond, patientEvery: 10, rejoinEager: time.Minute,
-		seedsSoon: 100 * time.Millisecond, seedsEvery: time.Second, seedsEager: time.Minute, askEvery: 20 * time.Millisecond,
+		seedsSoon: 100 * time.Millisecond, seedsEvery: time.Second, seedsEager: time.Minute, seedsAgain: time.Second, askEvery: 20 * time.Millisecond,
 		pulseEvery:   20 * time.Millisecond,
 		rememberLost: time.Hour, leaveWithin: 2 * time.Second,
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -42,7 +43,8 @@ func (c *Cluster) keepJoined(ctx context.Context, list *memberlist.Memberlist) {
 }
 
 // seekSeeds asks absent configured nodes: often while this node is new or alone, for then two parts of one cluster may not
-// know of each other, and every few seconds later. Names are resolved each time.
+// know of each other, and every few seconds later. Names are resolved each time. One that answers, and is absent because it
+// gossips at another address than the configured one, is asked less often.
 func (c *Cluster) seekSeeds(ctx context.Context, wg *sync.WaitGroup, busy *attempt, join func(netip.AddrPort)) {
 	began := time.Now()
 	for {
@@ -52,7 +54,7 @@ func (c *Cluster) seekSeeds(ctx context.Context, wg *sync.WaitGroup, busy *attem
 		}
 		select {
 		case <-time.After(pause):
-			busy.all(wg, c.absent(c.resolve(ctx, busy)), join)
+			busy.all(wg, busy.notSince(time.Now().Add(-c.cfg.timing.seedsAgain), c.absent(c.resolve(ctx, busy))), join)
 		case <-ctx.Done():
 			return
 		}
@@ -84,6 +86,9 @@ func (c *Cluster) lostAt(at netip.AddrPort) (id string, ok bool) {
 
 func (c *Cluster) join(list *memberlist.Memberlist, busy *attempt, to netip.AddrPort) {
 	_, err := list.Join([]string{to.String()})
+	if err == nil {
+		busy.reach(to, time.Now())
+	}
 	if busy.news(to.String(), err) {
 		c.log.Warn("a node cannot be reached or does not share the key; it is tried again", "address", to.String(), "error", err)
 	}
@@ -155,16 +160,17 @@ func splitHostPort(s string) (host string, port uint16, err error) {
 // attempt knows who is being asked, so that a silent address holds up no other and is asked once at a time, and who could
 // not be asked last time, so that one trouble is told once.
 type attempt struct {
-	mu     sync.Mutex // guards what follows
-	under  map[netip.AddrPort]bool
-	failed map[string]bool // an address or a name
+	mu      sync.Mutex // guards what follows
+	under   map[netip.AddrPort]bool
+	failed  map[string]bool // an address or a name
+	reached map[netip.AddrPort]time.Time
 }
 
-// maxTroubles bounds what is remembered of addresses that are long gone.
-const maxTroubles = 256
+// maxKept bounds what is remembered of addresses that are long gone.
+const maxKept = 256
 
 func newAttempt() *attempt {
-	return &attempt{under: map[netip.AddrPort]bool{}, failed: map[string]bool{}}
+	return &attempt{under: map[netip.AddrPort]bool{}, failed: map[string]bool{}, reached: map[netip.AddrPort]time.Time{}}
 }
 
 // news notes how it went with an address or a name, and says whether it is trouble that was not there before.
@@ -176,11 +182,28 @@ func (a *attempt) news(name string, err error) bool {
 		return false
 	}
 	known := a.failed[name]
-	if len(a.failed) >= maxTroubles {
+	if len(a.failed) >= maxKept {
 		clear(a.failed)
 	}
 	a.failed[name] = true
 	return !known
+}
+
+// reach notes that an address has answered.
+func (a *attempt) reach(to netip.AddrPort, now time.Time) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if len(a.reached) >= maxKept {
+		clear(a.reached)
+	}
+	a.reached[to] = now
+}
+
+// notSince returns those addresses that have not answered since a moment.
+func (a *attempt) notSince(moment time.Time, targets []netip.AddrPort) []netip.AddrPort {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return slices.DeleteFunc(targets, func(to netip.AddrPort) bool { return a.reached[to].After(moment) })
 }
 
 func (a *attempt) all(wg *sync.WaitGroup, targets []netip.AddrPort, ask func(netip.AddrPort)) {
