@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"sync"
 	"time"
 
 	"github.com/parley-sfu/parley/internal/bus"
@@ -42,10 +41,8 @@ func introduce(ctx context.Context, overBus, overGossip func(context.Context) ([
 		body, err := way(ctx)
 		replies <- reply{body, err}
 	}
-	away := make(chan struct{}) // closed when the bus is
-	go ask(func(ctx context.Context) ([]byte, error) {
-		return insist(ctx, overBus, sync.OnceFunc(func() { close(away) }))
-	})
+	away := make(chan struct{}, 1) // holds an element when the bus is
+	go ask(func(ctx context.Context) ([]byte, error) { return insist(ctx, overBus, away) })
 	slow := time.NewTimer(busAlone)
 	defer slow.Stop()
 	var faults []error
@@ -62,23 +59,27 @@ func introduce(ctx context.Context, overBus, overGossip func(context.Context) ([
 		case <-away:
 		}
 		if !gossiping {
-			away = nil
 			go ask(overGossip)
 		}
 	}
 }
 
-// insist asks the bus again and again while it is away, and says when it is.
-func insist(ctx context.Context, overBus func(context.Context) ([]byte, error), away func()) ([]byte, error) {
+// insist asks the bus again and again while it is away, and says that it is.
+func insist(ctx context.Context, overBus func(context.Context) ([]byte, error), away chan<- struct{}) ([]byte, error) {
 	for {
 		body, err := overBus(ctx)
 		if !errors.Is(err, bus.ErrUnavailable) {
 			return body, err
 		}
-		away()
+		select {
+		case away <- struct{}{}:
+		default:
+		}
 		select {
 		case <-time.After(busAgain):
 		case <-ctx.Done():
+		}
+		if ctx.Err() != nil {
 			return nil, err
 		}
 	}

@@ -31,6 +31,7 @@ func TestIntroductionsTakeTwoWays(t *testing.T) {
 		"the bus says nothing":                {bus: way{takes: never}, gossip: way{takes: 80 * time.Millisecond}, want: "gossip", took: busAlone + 80*time.Millisecond},
 		"the bus is slow":                     {bus: way{takes: 300 * time.Millisecond}, gossip: way{takes: never}, want: "bus", took: 300 * time.Millisecond},
 		"gossip is not answered, the bus is":  {bus: way{takes: 3 * time.Second}, gossip: way{takes: never}, want: "bus", took: 3 * time.Second},
+		"the bus is away after a while":       {bus: way{takes: 700 * time.Millisecond, err: away}, gossip: way{takes: time.Second}, want: "gossip", took: busAlone + time.Second},
 		"the node refuses":                    {bus: way{takes: time.Millisecond, err: busy}, gossip: way{takes: never}, err: bus.ErrRemote, took: time.Millisecond},
 		"the node refuses over gossip":        {bus: way{takes: never}, gossip: way{err: placement.ErrRefused}, err: placement.ErrRefused, took: busAlone},
 		"the bus is away all the time":        {bus: way{err: away}, gossip: way{takes: never}, err: bus.ErrUnavailable, took: 5 * time.Second},
