@@ -60,7 +60,7 @@ type iceServer struct {
 	Credential string   `json:"credential,omitempty"`
 }
 
-// joinMeeting is POST /v1/meetings/{id}/join. It reads the meeting from the store once; all else is in memory.
+// joinMeeting is POST /v1/meetings/{id}/join. It reads the meeting from the store once at most; all else is in memory.
 func (s *Server) joinMeeting(c *gin.Context) error {
 	var in joinInput
 	if _, err := s.decode(c, &in, true); err != nil {
@@ -71,7 +71,7 @@ func (s *Server) joinMeeting(c *gin.Context) error {
 	}
 	ctx, cancel := s.bounded(c)
 	defer cancel()
-	m, err := s.store.meeting(ctx, c.Param("id"))
+	m, err := s.store.recentMeeting(ctx, c.Param("id"))
 	if err != nil {
 		return err
 	}

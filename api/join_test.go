@@ -34,6 +34,11 @@ func (c *countingKV) Get(ctx context.Context, key string) (bus.Entry, error) {
 	return c.kv.Get(ctx, key)
 }
 
+func (c *countingKV) GetRecent(ctx context.Context, key string) (bus.Entry, error) {
+	c.gets.Add(1)
+	return c.kv.GetRecent(ctx, key)
+}
+
 func (c *countingKV) Create(ctx context.Context, key string, value []byte) (uint64, error) {
 	c.others.Add(1)
 	return c.kv.Create(ctx, key, value)

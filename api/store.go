@@ -17,6 +17,7 @@ import (
 // kv is what the API needs of a bucket; *bus.Bucket is one.
 type kv interface {
 	Get(ctx context.Context, key string) (bus.Entry, error)
+	GetRecent(ctx context.Context, key string) (bus.Entry, error)
 	Create(ctx context.Context, key string, value []byte) (revision uint64, err error)
 	Update(ctx context.Context, key string, value []byte, revision uint64) (uint64, error)
 	Delete(ctx context.Context, key string) error
@@ -88,7 +89,17 @@ func (s *store) meeting(ctx context.Context, id string) (*meeting, error) {
 	return m, err
 }
 
+// recentMeeting reads one meeting with at most one call to the store, and none when it was read a moment ago and not written since.
+func (s *store) recentMeeting(ctx context.Context, id string) (*meeting, error) {
+	m, _, err := s.read(ctx, id, kv.GetRecent)
+	return m, err
+}
+
 func (s *store) meetingAt(ctx context.Context, id string) (*meeting, uint64, error) {
+	return s.read(ctx, id, kv.Get)
+}
+
+func (s *store) read(ctx context.Context, id string, get func(kv, context.Context, string) (bus.Entry, error)) (*meeting, uint64, error) {
 	if !isID(id, meetingPrefix) {
 		return nil, 0, errMeetingNotFound()
 	}
@@ -96,7 +107,7 @@ func (s *store) meetingAt(ctx context.Context, id string) (*meeting, uint64, err
 	if err != nil {
 		return nil, 0, err
 	}
-	e, err := b.meetings.Get(ctx, id)
+	e, err := get(b.meetings, ctx, id)
 	if errors.Is(err, bus.ErrNotFound) {
 		return nil, 0, errMeetingNotFound()
 	}

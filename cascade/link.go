@@ -67,6 +67,10 @@ const (
 
 	heartbeatSSRC = 2
 	birthTimeout  = 5 * time.Second // for a link to come up, and for an answer to an introduction
+
+	// meetTimeout is for the first connectivity checks, once there is an answer: two trips. Without them the other node has
+	// given up this call, and must not be kept from making another.
+	meetTimeout = 1500 * time.Millisecond
 )
 
 var (
@@ -218,6 +222,7 @@ func (l *Link) watch() {
 	}
 	tick := time.NewTicker(l.beat)
 	defer tick.Stop()
+	adopted := time.Now()
 	for missed := 0; ; {
 		select {
 		case <-l.over:
@@ -228,7 +233,8 @@ func (l *Link) watch() {
 		if missed++; l.heard.Swap(false) {
 			missed = 0
 		}
-		if up && missed >= l.patience || !up && time.Since(l.began) > birthTimeout {
+		late := time.Since(l.began) > birthTimeout || time.Since(adopted) > meetTimeout && l.transport.Over() == ""
+		if up && missed >= l.patience || !up && late {
 			l.die(rtc.ErrSilent)
 			return
 		}

@@ -1,6 +1,7 @@
 package cascade
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -175,8 +176,8 @@ func TestIntroductionsGoAstray(t *testing.T) {
 	need(a, "node-b")
 	la, lb := a.next("up").link, b.next("up").link
 	for range 3 {
-		if _, err := b.links.Introduced(late); err != nil {
-			t.Fatal(err)
+		if answer, err := b.links.Introduced(late); err == nil {
+			t.Fatalf("a late introduction was answered with %s", answer)
 		}
 	}
 	talk(a, b, la, "tr_1")
@@ -184,6 +185,144 @@ func TestIntroductionsGoAstray(t *testing.T) {
 	if len(b.links.Links()) != 1 {
 		t.Error("a late introduction displaced a link")
 	}
+}
+
+// TestIntroductionsComeTwice: over several ways, at the same moment or after the link is up, an introduction makes one link and
+// has one answer.
+func TestIntroductionsComeTwice(t *testing.T) {
+	w, ends := settle(t, "node-a", "node-b")
+	a, b := ends[0], ends[1]
+	const ways = 4
+	var said []byte
+	w.by(func(_ context.Context, to string, b []byte) ([]byte, error) {
+		said = b
+		answers := make(chan []byte, ways)
+		for range ways {
+			go func() {
+				answer, err := w.deliver(to, b)
+				if err != nil {
+					t.Error(err)
+				}
+				answers <- answer
+			}()
+		}
+		first := <-answers
+		for range ways - 1 {
+			if next := <-answers; !bytes.Equal(next, first) {
+				t.Errorf("answers %s and %s", first, next)
+			}
+		}
+		return first, nil
+	})
+	la, lb := connect(a, b)
+	if _, err := b.links.Introduced(said); err != nil {
+		t.Error(err)
+	}
+	talk(a, b, la, "tr_1")
+	talk(b, a, lb, "tr_2")
+	b.links.mu.Lock()
+	if n := b.links.neighbours["node-a"]; n.link != lb || n.coming != nil {
+		t.Error("a repeated introduction made another link")
+	}
+	b.links.mu.Unlock()
+	la.die(errDead)
+	b.next("down")
+	for b.links.neighbour("node-a") != nil {
+		time.Sleep(time.Millisecond) // until it is closed
+	}
+	if answer, err := b.links.Introduced(said); err == nil {
+		t.Errorf("the introduction of a link that is dead was answered with %s", answer)
+	}
+}
+
+// neighbour returns the link that a repeated introduction would be answered for.
+func (m *Manager) neighbour(node string) *Link {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.neighbours[node].met.link
+}
+
+// TestBothHaveGivenUp: each takes an introduction that the other has given up by then. Neither waits for long.
+func TestBothHaveGivenUp(t *testing.T) {
+	w, ends := settle(t, "node-a", "node-b")
+	a, b := ends[0], ends[1]
+	late := make(chan struct {
+		to string
+		b  []byte
+	}, 2)
+	w.by(func(_ context.Context, to string, b []byte) ([]byte, error) {
+		late <- struct {
+			to string
+			b  []byte
+		}{to, b}
+		return nil, errors.New("given up")
+	})
+	a.links.Need("node-b")
+	b.links.Need("node-a")
+	for range 2 {
+		i := <-late
+		from := map[string]*end{"node-a": b, "node-b": a}[i.to]
+		for calling := true; calling; { // until it has given up
+			from.links.mu.Lock()
+			calling = from.links.neighbours[i.to].call != nil
+			from.links.mu.Unlock()
+			time.Sleep(time.Millisecond)
+		}
+		if _, err := w.deliver(i.to, i.b); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.by(nil)
+	start := time.Now()
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for len(a.links.Links()) == 0 || len(b.links.Links()) == 0 {
+		if time.Since(start) > 10*time.Second {
+			t.Fatal("no link")
+		}
+		a.links.Need("node-b")
+		<-tick.C
+	}
+	if took := time.Since(start); took > birthTimeout-time.Second {
+		t.Errorf("it took %v", took)
+	}
+}
+
+// TestFoundAgain: a node that gossip finds again is called at once, by whoever had to do with it, and by nobody else.
+func TestFoundAgain(t *testing.T) {
+	w, ends := settle(t, "node-a", "node-b")
+	a, b := ends[0], ends[1]
+	a.links.Found("node-b") // a stranger
+	la, _ := connect(a, b)
+	cut := make(chan struct{}, 1)
+	w.by(func(context.Context, string, []byte) ([]byte, error) {
+		cut <- struct{}{}
+		return nil, errors.New("cut off")
+	})
+	la.die(errDead)
+	a.next("down")
+	b.next("down")
+	for range 8 {
+		need(a, "node-b")
+		<-cut
+	}
+	w.by(nil)
+	a.links.mu.Lock()
+	wait := time.Until(a.links.neighbours["node-b"].next)
+	a.links.mu.Unlock()
+	start := time.Now()
+	for calling := true; calling; { // the last call is over
+		a.links.mu.Lock()
+		calling = a.links.neighbours["node-b"].call != nil
+		a.links.mu.Unlock()
+		time.Sleep(time.Millisecond)
+	}
+	a.links.Found("node-b")
+	a.next("up")
+	if took := time.Since(start); took > wait {
+		t.Errorf("it took %v, as if it had not been found for another %v", took, wait)
+	}
+	b.next("up")
 }
 
 // need calls once the last call is over.

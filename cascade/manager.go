@@ -46,7 +46,8 @@ type Directory interface {
 }
 
 // Introducer carries an introduction to another node's Manager.Introduced and brings back its answer, until ctx ends: the
-// only use that links make of the message bus. An introduction that arrives late, twice or not at all does no harm.
+// only use that links make of messages. An introduction that arrives late, twice or not at all does no harm, so it may be
+// sent over several ways at the same time.
 type Introducer interface {
 	Introduce(ctx context.Context, node string, introduction []byte) ([]byte, error)
 }
@@ -139,6 +140,20 @@ func (m *Manager) Need(node string) {
 	})
 }
 
+// Found says that gossip knows a node again. If there was anything to do with it before, a link is made at once, however
+// often one could not be made meanwhile. It does not block.
+func (m *Manager) Found(node string) {
+	m.mu.Lock()
+	n := m.neighbours[node]
+	if n != nil {
+		n.pause, n.next = 0, time.Time{}
+	}
+	m.mu.Unlock()
+	if n != nil {
+		m.Need(node)
+	}
+}
+
 // call introduces this node to another and connects to it.
 func (m *Manager) call(ctx context.Context, c *call) error {
 	if err := c.pause(ctx); err != nil {
@@ -154,7 +169,7 @@ func (m *Manager) call(ctx context.Context, c *call) error {
 	}
 	answer, err := m.introduce(ctx, c, l)
 	if err == nil {
-		err = m.adopt(l, c)
+		err = m.adopt(l, c, nil)
 	}
 	if err != nil {
 		return errors.Join(err, l.transport.Close())
@@ -198,11 +213,14 @@ func (m *Manager) own(l *Link) ([]byte, error) {
 }
 
 // Introduced answers another node's introduction. When both introduce themselves at the same time it is the lower id that
-// calls: there it returns ErrBusy, and the other gives up its own call.
+// calls: there it returns ErrBusy, and the other gives up its own call. One that comes again gets the answer that it got.
 func (m *Manager) Introduced(b []byte) ([]byte, error) {
 	other, err := readIntroduction(b)
 	if err != nil {
 		return nil, err
+	}
+	if own, err := m.repeated(other); own != nil || err != nil {
+		return own, err
 	}
 	address, ok := m.directory.Lookup(other.From)
 	if !ok || other.From == m.node {
@@ -214,10 +232,16 @@ func (m *Manager) Introduced(b []byte) ([]byte, error) {
 	}
 	own, err := m.own(l)
 	if err == nil {
-		err = m.adopt(l, nil)
+		err = m.adopt(l, nil, &acquaintance{theirs: other, own: own, link: l})
 	}
 	if err != nil {
-		return nil, errors.Join(err, l.transport.Close())
+		err = errors.Join(err, l.transport.Close())
+		if errors.Is(err, errRepeated) { // it came over two ways at the same moment
+			if own, _ = m.repeated(other); own != nil {
+				return own, nil
+			}
+		}
+		return nil, err
 	}
 	err = l.transport.Start(rtc.Remote{Ufrag: other.Ufrag, Password: other.Password, Fingerprint: address.Fingerprint})
 	if err != nil {

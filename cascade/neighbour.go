@@ -2,6 +2,8 @@ package cascade
 
 import (
 	"context"
+	"errors"
+	"slices"
 	"time"
 )
 
@@ -11,8 +13,23 @@ type neighbour struct {
 	coming *Link // the last that was made and has not come up; it may be dead
 	call   *call // nil while this node does not call
 	pause  time.Duration
-	next   time.Time // no call before
+	next   time.Time      // no call before
+	met    *acquaintance  // the last introduction of the other node that was taken
+	past   []introduction // those before it, newest last
 }
+
+// acquaintance is an introduction of another node that made a link.
+type acquaintance struct {
+	theirs introduction
+	own    []byte // the answer
+	link   *Link  // nil once it is dead
+}
+
+// maxPast bounds the introductions that are remembered: one that comes late must not take the place of a newer one.
+const maxPast = 8
+
+// errRepeated refuses a link of an introduction that has made one.
+var errRepeated = errors.New("the introduction was answered before")
 
 // call is this node's attempt to make a link.
 type call struct {
@@ -79,15 +96,17 @@ func (m *Manager) neighbourLocked(node string) *neighbour {
 }
 
 // adopt makes a new link the one that is on its way to its node, and watches over it until it is dead and closed. The
-// link came of this node's own call, or (mine is nil) of the other's. A link that is up stays until the new one is: an
-// introduction that comes late or to nothing changes nothing.
-func (m *Manager) adopt(l *Link, mine *call) error {
+// link came of this node's own call, or (mine is nil) of the other's, which met describes. A link that is up stays until the
+// new one is: an introduction that comes late or to nothing changes nothing.
+func (m *Manager) adopt(l *Link, mine *call, met *acquaintance) error {
 	m.mu.Lock()
 	n := m.neighbourLocked(l.Peer)
 	var err error
 	switch theirs := mine == nil; {
 	case m.ctx == nil || m.closed:
 		err = ErrStopped
+	case theirs && n.knows(met.theirs):
+		err = errRepeated
 	case theirs && m.node < l.Peer && n.calling(), !theirs && n.call != mine:
 		err = ErrBusy
 	}
@@ -96,6 +115,9 @@ func (m *Manager) adopt(l *Link, mine *call) error {
 		return err
 	}
 	l.called = mine != nil
+	if met != nil {
+		n.meet(met)
+	}
 	given, replaced := n.call, n.coming
 	n.call, n.coming = nil, l
 	m.running.Go(func() { m.attend(l) })
@@ -107,6 +129,34 @@ func (m *Manager) adopt(l *Link, mine *call) error {
 		replaced.die(errDead)
 	}
 	return nil
+}
+
+// repeated returns the answer to an introduction that was taken before, or nil. Where its link is dead by now, or a newer
+// introduction has come, nothing comes of it any more.
+func (m *Manager) repeated(other introduction) (own []byte, err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	n := m.neighbours[other.From]
+	switch {
+	case n == nil || !n.knows(other):
+		return nil, nil
+	case n.met.theirs != other || !n.met.link.alive():
+		return nil, errDead
+	}
+	return n.met.own, nil
+}
+
+// knows reports whether an introduction was taken before.
+func (n *neighbour) knows(other introduction) bool {
+	return n.met != nil && n.met.theirs == other || slices.Contains(n.past, other)
+}
+
+// meet notes an introduction that is taken.
+func (n *neighbour) meet(with *acquaintance) {
+	if n.met != nil {
+		n.past = append(n.past[max(0, len(n.past)-maxPast+1):], n.met.theirs)
+	}
+	n.met = with
 }
 
 // attend sees a link through its life.
@@ -123,6 +173,9 @@ func (m *Manager) attend(l *Link) {
 	}
 	if n.coming == l {
 		n.coming = nil
+	}
+	if n.met != nil && n.met.link == l {
+		n.met.link = nil
 	}
 }
 

@@ -44,6 +44,13 @@ func (n *Node) Introduced(introduction []byte) ([]byte, error) {
 	return n.links.Introduced(introduction)
 }
 
+// Found says that gossip knows another node again; see cascade.Manager.Found.
+func (n *Node) Found(node string) {
+	if n.links != nil {
+		n.links.Found(node)
+	}
+}
+
 // AddRemote lets a room show a track that is published to another node. Nothing is pulled before a slot wants it. Adding a
 // track again does nothing. Adding it with another node, or while a participant of this one publishes it, means that its
 // participant has moved there: the old stream is shown until the new one comes.

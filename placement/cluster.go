@@ -23,18 +23,21 @@ type Cluster struct {
 	facts  chan struct{} // has an element when this node's facts are to be told
 	change chan struct{} // has an element when what Nodes returns has changed
 	queue  memberlist.TransmitLimitedQueue
+	asked  chan letter // questions of other nodes
 
-	mu       sync.Mutex             // guards what follows; memberlist is never called under it
-	list     *memberlist.Memberlist // nil before Run
-	addr     netip.AddrPort
-	self     Node
-	told     pulse // this node's latest
-	load     Load  // as told last
-	members  map[string]*member
-	lost     map[string]lostNode
-	sorted   []Node // what Nodes returns, or nil when it must be made anew
-	watchers map[int]func(joined, left []string)
-	watched  int // ids of watchers so far
+	mu        sync.Mutex             // guards what follows; memberlist is never called under it
+	list      *memberlist.Memberlist // nil before Run
+	addr      netip.AddrPort
+	self      Node
+	told      pulse // this node's latest
+	load      Load  // as told last
+	members   map[string]*member
+	lost      map[string]lostNode
+	sorted    []Node // what Nodes returns, or nil when it must be made anew
+	watchers  map[int]func(joined, left []string)
+	watched   int // ids of watchers so far
+	answerer  func(from string, question []byte) ([]byte, error)
+	questions map[uint64]*question // of this node, by number
 }
 
 // member is another node that lives.
@@ -72,7 +75,7 @@ func New(cfg Config, self Node, log *slog.Logger) (*Cluster, error) {
 	c := &Cluster{
 		cfg: cfg, log: log, place: place,
 		ready: make(chan struct{}), facts: make(chan struct{}, 1), change: make(chan struct{}, 1),
-		self: self, load: self.Load,
+		self: self, load: self.Load, asked: make(chan letter, maxQuestions), questions: map[uint64]*question{},
 		members: map[string]*member{}, lost: map[string]lostNode{}, watchers: map[int]func(joined, left []string){},
 	}
 	c.told = newPulse(self, 1)
@@ -90,6 +93,9 @@ func (c *Cluster) Run(ctx context.Context) error {
 	}
 	var wg sync.WaitGroup
 	wg.Go(func() { c.keepJoined(ctx, list) })
+	for range answerWorkers {
+		wg.Go(func() { c.answerAll(ctx) })
+	}
 	wg.Go(func() { c.tellFacts(ctx, list) })
 	wg.Go(func() { c.beat(ctx) })
 	wg.Go(func() { c.dispatch(ctx) })

@@ -50,11 +50,17 @@ func facts(id string) placement.Node {
 	}
 }
 
-func start(t *testing.T, cfg placement.Config) *running {
+func start(t *testing.T, cfg placement.Config) *running { return answering(t, cfg, nil) }
+
+// answering starts a node that answers questions, unless f is nil.
+func answering(t *testing.T, cfg placement.Config, f func(from string, question []byte) ([]byte, error)) *running {
 	t.Helper()
 	c, err := placement.New(cfg, facts(cfg.NodeID), slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
+	}
+	if f != nil {
+		c.Answer(f)
 	}
 	r := &running{Cluster: c, changed: make(chan struct{}, 1)}
 	c.Watch(func([]string, []string) {

@@ -38,8 +38,13 @@ type timing struct {
 	suspicion                int // see memberlist.Config.SuspicionMult
 	gossipEvery, syncEvery   time.Duration
 	streamTimeout            time.Duration
-	rejoinEvery              time.Duration // how often lost nodes are looked for
-	seedsEvery               int           // rejoins from one look for all configured nodes to the next
+	rejoinEvery              time.Duration // how often nodes that were lost of late are looked for
+	patientEvery             int           // rejoins from one look for all lost nodes, over TCP, to the next
+	rejoinEager              time.Duration // how long a node counts as lost of late
+	seedsSoon, seedsEvery    time.Duration // from one look for absent configured nodes to the next, at first and later
+	seedsEager               time.Duration // how long that is at first
+	seedsAgain               time.Duration // from one look for a configured node that has answered to the next
+	askEvery                 time.Duration // from one packet of a question to the next
 	pulseEvery               time.Duration // shortest time from one pulse to the next
 	rememberLost             time.Duration
 	leaveWithin              time.Duration
@@ -51,7 +56,9 @@ func wanTiming() timing {
 	return timing{
 		probeEvery: time.Second, probeTimeout: 500 * time.Millisecond, suspicion: 4,
 		gossipEvery: 200 * time.Millisecond, syncEvery: 15 * time.Second, streamTimeout: 5 * time.Second,
-		rejoinEvery: time.Second, seedsEvery: 30, pulseEvery: time.Second, rememberLost: time.Hour, leaveWithin: 2 * time.Second,
+		rejoinEvery: 500 * time.Millisecond, patientEvery: 10, rejoinEager: 2 * time.Minute,
+		seedsSoon: time.Second, seedsEvery: 5 * time.Second, seedsEager: time.Minute, seedsAgain: 30 * time.Second, askEvery: 250 * time.Millisecond,
+		pulseEvery: time.Second, rememberLost: time.Hour, leaveWithin: 2 * time.Second,
 	}
 }
 

@@ -21,8 +21,17 @@ func (d delegate) NodeMeta(limit int) []byte {
 	return meta
 }
 
-// NotifyMsg implements memberlist.Delegate: a pulse that is news goes on to others.
+// NotifyMsg implements memberlist.Delegate: a letter is for this node, a pulse that is news goes on to others.
 func (d delegate) NotifyMsg(data []byte) {
+	if isLetter(data) {
+		l, err := decodeLetter(data)
+		if err != nil {
+			d.c.log.Debug("a letter makes no sense", "error", err)
+			return
+		}
+		d.c.receive(l)
+		return
+	}
 	p, err := decodePulse(data)
 	if err != nil {
 		d.c.log.Debug("a pulse makes no sense", "error", err)

@@ -11,7 +11,9 @@ func (c Config) Quick() Config {
 	c.timing = timing{
 		probeEvery: 200 * time.Millisecond, probeTimeout: 150 * time.Millisecond, suspicion: 4,
 		gossipEvery: 20 * time.Millisecond, syncEvery: time.Second, streamTimeout: 2 * time.Second,
-		rejoinEvery: 100 * time.Millisecond, seedsEvery: 10, pulseEvery: 20 * time.Millisecond,
+		rejoinEvery: 100 * time.Millisecond, patientEvery: 10, rejoinEager: time.Minute,
+		seedsSoon: 100 * time.Millisecond, seedsEvery: time.Second, seedsEager: time.Minute, seedsAgain: time.Second, askEvery: 20 * time.Millisecond,
+		pulseEvery:   20 * time.Millisecond,
 		rememberLost: time.Hour, leaveWithin: 2 * time.Second,
 	}
 	return c

@@ -137,3 +137,39 @@ func TestPulsesConverge(t *testing.T) {
 		}
 	})
 }
+
+// A letter is none of what earlier releases know, and they drop it.
+func TestEarlierReleasesDropLetters(t *testing.T) {
+	data, err := letter{From: "nd_1", Number: 7, Body: []byte("hello")}.encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := decodePulse(data); err == nil {
+		t.Error("a letter is taken for a pulse")
+	}
+	if pulse, _ := json.Marshal(pulse{ID: "nd_1", Number: 1}); isLetter(pulse) {
+		t.Error("a pulse is taken for a letter")
+	}
+}
+
+func FuzzLetter(f *testing.F) {
+	for _, l := range []letter{
+		{From: "nd_1", Number: 7, Body: []byte("question")},
+		{From: "nd_1", Number: 1 << 63, Answer: true, Failed: "no"},
+	} {
+		data, err := l.encode()
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(data)
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		l, err := decodeLetter(data)
+		if err != nil {
+			return
+		}
+		if len(data) > maxLetter || l.From == "" || l.Number == 0 || len(l.Body) > maxLetter {
+			t.Errorf("%+v", l)
+		}
+	})
+}

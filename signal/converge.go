@@ -7,9 +7,30 @@ import (
 )
 
 // catchUp is when rosters are compared after the bus has come back or a node has: what carries the messages and what
-// knows the nodes do not mend at the same moment. Later differences are found by the periodic digests.
+// knows the nodes do not mend at the same moment. NATS servers try each other every two seconds. Later differences are found
+// by the periodic digests.
 func catchUp() []time.Duration {
-	return []time.Duration{0, 250 * time.Millisecond, 500 * time.Millisecond, time.Second, 2 * time.Second}
+	rounds := []time.Duration{0, 250 * time.Millisecond}
+	for at := 500 * time.Millisecond; at <= 3*time.Second; at += 500 * time.Millisecond {
+		rounds = append(rounds, at)
+	}
+	return rounds
+}
+
+// hailEvery is how often a room tells where it stands while it misses the digests of another node: a cut that neither gossip nor
+// this node's own connection to NATS has noticed is over when words cross again, and then both sides hear it this soon.
+const hailEvery = 500 * time.Millisecond
+
+// hail tells the rooms in which another node has been silent for more than a digest and a half.
+func (f *fabric) hail(now time.Time) {
+	since := now.Add(-f.svc.cfg.DigestEvery * 3 / 2)
+	for _, r := range f.svc.allRooms() {
+		r.mu.Lock()
+		if len(r.roster.silent(since)) > 0 {
+			r.tellLocked(update{})
+		}
+		r.mu.Unlock()
+	}
 }
 
 // catchUpGap is how long comparisons that were asked for by several events are apart at least.

@@ -54,6 +54,8 @@ func (f *fabric) run(ctx context.Context) error {
 	defer pulls.Wait()
 	tick := time.NewTicker(f.svc.cfg.DigestEvery)
 	defer tick.Stop()
+	hail := time.NewTicker(hailEvery)
+	defer hail.Stop()
 	heardSince := time.Now() // from when on the bus has been there without a break, as far as is known
 	relinked, together, gone := f.bus.Relinked(), newReunion(), newObituary(f.svc.cfg.NodeGrace)
 	defer together.timer.Stop()
@@ -77,6 +79,8 @@ func (f *fabric) run(ctx context.Context) error {
 			f.compare(now, heardSince, together.next(now))
 		case now := <-gone.timer.C:
 			f.bury(gone.due(now))
+		case now := <-hail.C:
+			f.hail(now)
 		case now := <-tick.C:
 			if !f.bus.Connected() {
 				heardSince = now

@@ -123,6 +123,26 @@ func TestOneRosterTwoSecondsAfterAPartitionHeals(t *testing.T) {
 	})
 }
 
+// Neither gossip nor a node's own connection to NATS notices a short cut between the NATS servers: the silence does.
+func TestOneRosterASecondAfterACutThatNobodyNoticed(t *testing.T) {
+	stagePlay(t, func(t *testing.T, p *play) {
+		for _, cut := range []time.Duration{4 * time.Second, 4300 * time.Millisecond, 5 * time.Second, 6700 * time.Millisecond} {
+			p.ether.mu.Lock()
+			p.ether.side["n3"] = 1
+			p.ether.mu.Unlock()
+			p.sleep(cut / 2)
+			p.cast[2].join("mtg_a", "mtg_a_there"+cut.String())
+			p.cast[1].join("mtg_a", "mtg_a_here"+cut.String())
+			p.sleep(cut / 2)
+			p.ether.mu.Lock()
+			delete(p.ether.side, "n3")
+			p.ether.mu.Unlock()
+			p.converges(t, time.Second)
+			p.sleep(5 * time.Second)
+		}
+	})
+}
+
 func TestThePeopleOfADeadNodeLeaveOnceUnlessTheyComeBack(t *testing.T) {
 	stagePlay(t, func(t *testing.T, p *play) {
 		p.cast[2].join("mtg_a", "mtg_a_9")

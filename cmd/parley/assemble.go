@@ -187,10 +187,14 @@ func (p *process) run(ctx context.Context) error {
 
 // missing says what keeps the node from being ready.
 func (p *process) missing() []api.Missing {
-	if p.bus.Connected() {
-		return nil
+	var missing []api.Missing
+	if !p.bus.Connected() {
+		missing = append(missing, api.Missing{Component: "bus", Detail: "NATS does not answer. Calls go on; meetings cannot be made or changed."})
 	}
-	return []api.Missing{{Component: "bus", Detail: "NATS does not answer. Calls go on; meetings cannot be made or changed."}}
+	if !p.keys.Published() {
+		missing = append(missing, api.Missing{Component: "keys", Detail: "This node's public key was not stored yet. Other nodes may refuse its join tokens."})
+	}
+	return missing
 }
 
 // nodeID is the configured id, or the one in the data directory, which is made the first time.

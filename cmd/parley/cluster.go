@@ -22,7 +22,7 @@ const drainSubject = "parley.drain." // + node
 // linkSubject is where a node takes introductions of others; see cascade.Introducer.
 const linkSubject = "parley.link." // + node
 
-// cluster ties gossip, the bus and the SFU together: gossip knows where a node is, the bus carries the introduction, and
+// cluster ties gossip, the bus and the SFU together: gossip knows where a node is, the bus or gossip carries the introduction, and
 // from then on the link is the SFU's own. It implements cascade.Directory, cascade.Introducer and node.Tree.
 type cluster struct {
 	id        string
@@ -55,6 +55,9 @@ func (c *cluster) join(self placement.Node, n *node.Node, cfg Config, log *slog.
 	if c.gossip, err = placement.New(cfg.Cluster, self, log); err != nil {
 		return nil, err
 	}
+	c.gossip.Answer(func(_ string, introduction []byte) ([]byte, error) {
+		return c.introduced(context.Background(), introduction)
+	})
 	c.tree = newTree(self.ID, c.gossip)
 	return placement.NewLocator(cfg.Geo, c.gossip.Nodes)
 }
@@ -79,6 +82,7 @@ func (c *cluster) run(ctx context.Context) error {
 		}
 		defer stop()
 	}
+	defer c.gossip.Watch(c.seen)()
 	own, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var wg sync.WaitGroup
@@ -98,15 +102,20 @@ func (c *cluster) Lookup(id string) (cascade.Address, bool) {
 	return cascade.Address{Media: n.Media, Fingerprint: rtc.Fingerprint{Algorithm: algorithm, Value: value}}, true
 }
 
+// seen makes links anew with nodes that gossip knows again.
+func (c *cluster) seen(joined, _ []string) {
+	if c.node == nil {
+		return
+	}
+	for _, id := range joined {
+		c.node.Found(id)
+	}
+}
+
 // introduced answers another node's Introduce.
 func (c *cluster) introduced(_ context.Context, introduction []byte) ([]byte, error) {
 	if c.node == nil {
 		return nil, errors.New("this node carries no media")
 	}
 	return c.node.Introduced(introduction)
-}
-
-// Introduce implements cascade.Introducer.
-func (c *cluster) Introduce(ctx context.Context, id string, introduction []byte) ([]byte, error) {
-	return c.bus.Request(ctx, linkSubject+id, introduction)
 }

@@ -19,6 +19,9 @@ const (
 	// tombstoneAge is how long the mark of a deleted key is kept. Watchers that were away for longer notice all the
 	// same, because they compare what they knew with what there is.
 	tombstoneAge = time.Hour
+
+	// openPatience is how long NATS has at first to open a bucket before it is asked again.
+	openPatience = time.Second
 )
 
 // BucketConfig describes a bucket. Nodes that share one must agree on it.
@@ -44,6 +47,8 @@ type Entry struct {
 type Bucket struct {
 	bus *Bus
 	cfg jetstream.KeyValueConfig
+
+	recent recent // what GetRecent knows
 
 	mu sync.Mutex         // protects following
 	kv jetstream.KeyValue // nil until opened, and again after a failure
@@ -72,13 +77,22 @@ func (b *Bus) Bucket(ctx context.Context, cfg BucketConfig) (*Bucket, error) {
 	return k, nil
 }
 
-// Get reads the latest value of key. ErrNotFound: there is none, or there cannot be one.
+// Get reads the latest value of key, from any server that has a copy. ErrNotFound: there is none, or there cannot be one. A copy
+// may not have a key yet that was just made: where there are several, the leader has the last word on that.
 func (k *Bucket) Get(ctx context.Context, key string) (Entry, error) {
+	found, err := k.get(ctx, key)
+	if errors.Is(err, ErrNotFound) && !errors.Is(err, ErrInvalid) && k.cfg.Replicas > 1 {
+		return k.askLeader(ctx, key)
+	}
+	return found, err
+}
+
+func (k *Bucket) get(ctx context.Context, key string) (Entry, error) {
 	var found Entry
 	err := k.do(ctx, "get "+key, func(ctx context.Context, kv jetstream.KeyValue) error {
 		e, err := kv.Get(ctx, key)
 		if errors.Is(err, jetstream.ErrInvalidKey) {
-			return jetstream.ErrKeyNotFound
+			return fmt.Errorf("%w: %w", jetstream.ErrKeyNotFound, ErrInvalid)
 		}
 		if err == nil {
 			found = entry(e)
@@ -90,6 +104,7 @@ func (k *Bucket) Get(ctx context.Context, key string) (Entry, error) {
 
 // Create writes a key that does not exist and returns its revision. ErrExists: it does.
 func (k *Bucket) Create(ctx context.Context, key string, value []byte) (revision uint64, err error) {
+	defer k.wrote(key)
 	err = k.do(ctx, "create "+key, func(ctx context.Context, kv jetstream.KeyValue) error {
 		revision, err = kv.Create(ctx, key, value)
 		return err
@@ -99,6 +114,7 @@ func (k *Bucket) Create(ctx context.Context, key string, value []byte) (revision
 
 // Update writes a key whose latest revision is the given one, and returns its new revision. ErrConflict: it is another.
 func (k *Bucket) Update(ctx context.Context, key string, value []byte, revision uint64) (next uint64, err error) {
+	defer k.wrote(key)
 	err = k.do(ctx, "update "+key, func(ctx context.Context, kv jetstream.KeyValue) error {
 		next, err = kv.Update(ctx, key, value, revision)
 		return err
@@ -108,6 +124,7 @@ func (k *Bucket) Update(ctx context.Context, key string, value []byte, revision 
 
 // Put writes a key whatever it was, and returns its revision.
 func (k *Bucket) Put(ctx context.Context, key string, value []byte) (revision uint64, err error) {
+	defer k.wrote(key)
 	err = k.do(ctx, "put "+key, func(ctx context.Context, kv jetstream.KeyValue) error {
 		revision, err = kv.Put(ctx, key, value)
 		return err
@@ -117,6 +134,7 @@ func (k *Bucket) Put(ctx context.Context, key string, value []byte) (revision ui
 
 // Delete removes a key and its history. To delete what is not there is no error.
 func (k *Bucket) Delete(ctx context.Context, key string) error {
+	defer k.wrote(key)
 	return k.do(ctx, "delete "+key, func(ctx context.Context, kv jetstream.KeyValue) error {
 		return kv.Purge(ctx, key, jetstream.PurgeTTL(tombstoneAge))
 	})
@@ -124,10 +142,14 @@ func (k *Bucket) Delete(ctx context.Context, key string) error {
 
 // DeleteAt removes a key whose latest revision is the given one, and its history. ErrConflict: it is another.
 func (k *Bucket) DeleteAt(ctx context.Context, key string, revision uint64) error {
+	defer k.wrote(key)
 	return k.do(ctx, "delete "+key, func(ctx context.Context, kv jetstream.KeyValue) error {
 		return kv.Purge(ctx, key, jetstream.PurgeTTL(tombstoneAge), jetstream.LastRevision(revision))
 	})
 }
+
+// wrote makes this node's own writes known to GetRecent before they return.
+func (k *Bucket) wrote(key string) { k.recent.bar(key, time.Now()) }
 
 // List returns, sorted by key, up to limit (at most MaxList) entries whose keys come after the given one. The key of
 // the last entry is the cursor of the next page. It reads every key of the bucket, and the values of one page.
@@ -200,7 +222,9 @@ func (k *Bucket) do(ctx context.Context, op string, call func(context.Context, j
 	return err
 }
 
-// open returns the bucket, which it makes when it is missing. Two calls at once do the same thing twice: no harm.
+// open returns the bucket, which it makes when it is missing. Two calls at once do the same thing twice: no harm. A NATS cluster
+// leaves unanswered what it is asked while nodes make the same bucket at the same moment, or while it has no leader: so it
+// is asked again soon, and with more patience each time.
 func (k *Bucket) open(ctx context.Context) (jetstream.KeyValue, error) {
 	l, err := k.bus.current()
 	if err != nil {
@@ -212,8 +236,17 @@ func (k *Bucket) open(ctx context.Context) (jetstream.KeyValue, error) {
 	if kv != nil {
 		return kv, nil
 	}
-	if kv, err = l.js.CreateOrUpdateKeyValue(ctx, k.cfg); err != nil {
-		return nil, fmt.Errorf("open: %w", err)
+	for patience := openPatience; ; patience *= 2 {
+		attempt, cancel := context.WithTimeout(ctx, patience)
+		kv, err = l.js.CreateOrUpdateKeyValue(attempt, k.cfg)
+		unanswered := attempt.Err() != nil
+		cancel()
+		if err == nil {
+			break
+		}
+		if !unanswered || ctx.Err() != nil {
+			return nil, fmt.Errorf("open: %w", err)
+		}
 	}
 	k.mu.Lock()
 	k.kv = kv

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -248,4 +249,49 @@ func run(t *testing.T, b *Bus) {
 			t.Errorf("Run = %v, want nil", err)
 		}
 	})
+}
+
+// Addresses may hold a password, which the log is not to show.
+func TestTheLogShowsNoSecrets(t *testing.T) {
+	ext := startExternal(t)
+	var text safeText
+	log := slog.New(slog.NewTextHandler(&text, nil))
+	cfg := ext.config()
+	cfg.URL = strings.Replace(ext.srv.ClientURL(), "nats://", "nats://parley:hunter2@", 1)
+	b, err := New(cfg, log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	run(t, b)
+	awaitConnected(t, b, true)
+	ext.down()
+	awaitConnected(t, b, false)
+	ext.up()
+	awaitConnected(t, b, true)
+	cfg.URL = "nats://parley:hunter2@h\x00"
+	bad := &Bus{cfg: cfg, log: log}
+	if _, err := bad.dial(nil); err == nil || strings.Contains(err.Error(), "hunter2") {
+		t.Errorf("dial = %v", err)
+	}
+	if said := text.String(); strings.Contains(said, "hunter2") || !strings.Contains(said, "bus: connected") {
+		t.Errorf("the log says\n%s", said)
+	}
+}
+
+// safeText is written by several goroutines.
+type safeText struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (s *safeText) Write(b []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.text.Write(b)
+}
+
+func (s *safeText) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.text.String()
 }

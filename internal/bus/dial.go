@@ -1,8 +1,10 @@
 package bus
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
+	neturl "net/url"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -28,7 +30,7 @@ func (b *Bus) dial(srv *embedded) (*link, error) {
 	}
 	conn, err := nats.Connect(url, opts...)
 	if err != nil {
-		return nil, fmt.Errorf("nats: %w", err)
+		return nil, fmt.Errorf("nats: %w", withoutURL(err))
 	}
 	js, err := jetstream.New(conn, jetstream.WithDefaultTimeout(callTimeout))
 	if err != nil {
@@ -36,6 +38,14 @@ func (b *Bus) dial(srv *embedded) (*link, error) {
 		return nil, fmt.Errorf("jetstream: %w", err)
 	}
 	return &link{conn: conn, js: js}, nil
+}
+
+// withoutURL is the error without the address that it is about, which may hold a secret.
+func withoutURL(err error) error {
+	if about, ok := errors.AsType[*neturl.Error](err); ok {
+		return about.Err
+	}
+	return err
 }
 
 func (b *Bus) linkOptions() []nats.Option {
@@ -57,9 +67,9 @@ func (b *Bus) linkOptions() []nats.Option {
 
 // linkEvents keeps Connected true to the connection. NATS makes these calls one at a time and in order.
 func (b *Bus) linkEvents() []nats.Option {
-	up := func(*nats.Conn) {
+	up := func(conn *nats.Conn) {
 		b.connected.Store(true)
-		b.log.Info("bus: connected")
+		b.log.Info("bus: connected", "server", conn.ConnectedUrlRedacted())
 		b.signalRelinked()
 	}
 	return []nats.Option{

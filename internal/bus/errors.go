@@ -58,6 +58,8 @@ func fail(op string, err error) error {
 		return nil
 	case errors.Is(err, context.Canceled):
 		return fmt.Errorf("bus: %s: %w", op, err)
+	case errors.Is(err, jetstream.ErrKeyNotFound) && errors.Is(err, ErrInvalid):
+		return fmt.Errorf("bus: %s: %w: %w", op, ErrNotFound, ErrInvalid)
 	case errors.Is(err, jetstream.ErrKeyNotFound), errors.Is(err, jetstream.ErrKeyDeleted):
 		return fmt.Errorf("bus: %s: %w", op, ErrNotFound)
 	case errors.Is(err, jetstream.ErrKeyRevisionMismatch):

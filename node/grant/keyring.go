@@ -16,9 +16,11 @@ import (
 )
 
 const (
-	tidyEvery    = 5 * time.Second  // look at the key file, retry what failed, drop what expired
-	publishEvery = 10 * time.Minute // say again that our keys live
-	settle       = time.Second      // for a new key to reach the other nodes before a token needs it
+	tidyEvery    = 5 * time.Second        // look at the key file, drop what expired
+	publishEvery = 10 * time.Minute       // say again that our keys live
+	publishAgain = 500 * time.Millisecond // when our keys could not be published
+	publishLimit = 2 * time.Second        // for a key to be stored, before it is tried again
+	settle       = time.Second            // for a new key to reach the other nodes before a token needs it
 )
 
 // Keyring issues and verifies tokens. All methods are safe for concurrent use; those for tokens never wait for
@@ -29,6 +31,8 @@ type Keyring struct {
 	log   *slog.Logger
 	view  atomic.Pointer[view]
 	wake  chan struct{} // holds one token when our keys should be published now
+	known atomic.Bool   // our keys have been published
+	said  bool          // that they could not be; for publish alone
 
 	changing sync.Mutex // held while own is replaced, which takes file and network
 
@@ -83,22 +87,26 @@ func (k *Keyring) Run(ctx context.Context) error {
 func (k *Keyring) tend(ctx context.Context) {
 	tick := time.NewTicker(tidyEvery)
 	defer tick.Stop()
-	published := k.publish(ctx)
+	publish := time.NewTimer(k.publish(ctx))
+	defer publish.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-k.wake:
-			published = k.publish(ctx)
+			publish.Reset(k.publish(ctx))
+		case <-publish.C:
+			publish.Reset(k.publish(ctx))
 		case <-tick.C:
 			k.reload(ctx)
 			k.tidy(ctx)
-			if time.Since(published) >= publishEvery {
-				published = k.publish(ctx)
-			}
 		}
 	}
 }
+
+// Published says whether this node's keys have been stored for the other nodes since Run began: until then they may refuse
+// its tokens.
+func (k *Keyring) Published() bool { return k.store == nil || k.known.Load() }
 
 // JWKS is the JWK Set (RFC 7517) of all live public keys, this node's and the others'.
 func (k *Keyring) JWKS() []byte { return slices.Clone(k.view.Load().jwks) }
@@ -223,11 +231,11 @@ func (k *Keyring) ownsLocked(id string) bool {
 	return id == k.own.signing.id || slices.ContainsFunc(k.own.retired, func(old publicKey) bool { return old.id == id })
 }
 
-// publish stores this node's live public keys, and says when; the zero time when it has to be tried again.
-func (k *Keyring) publish(ctx context.Context) time.Time {
+// publish stores this node's live public keys, and says how long to wait until it is done again.
+func (k *Keyring) publish(ctx context.Context) (again time.Duration) {
 	now := time.Now()
 	if k.store == nil {
-		return now
+		return publishEvery
 	}
 	k.mu.Lock()
 	own := k.own
@@ -239,10 +247,15 @@ func (k *Keyring) publish(ctx context.Context) time.Time {
 		}
 	}
 	if err != nil {
-		k.log.Warn("grant: public keys are not published yet; other nodes may refuse this node's tokens", "err", err)
-		return time.Time{}
+		if !k.said && ctx.Err() == nil {
+			k.said = true
+			k.log.Warn("grant: public keys are not published yet; other nodes may refuse this node's tokens", "err", err)
+		}
+		return publishAgain
 	}
-	return now
+	k.said = false
+	k.known.Store(true)
+	return publishEvery
 }
 
 func (k *Keyring) put(ctx context.Context, key publicKey, expires time.Time) error {
@@ -254,6 +267,8 @@ func (k *Keyring) put(ctx context.Context, key publicKey, expires time.Time) err
 	if err != nil {
 		return fmt.Errorf("encode key %s: %w", key.id, err)
 	}
+	ctx, cancel := context.WithTimeout(ctx, publishLimit)
+	defer cancel()
 	if _, err := k.store.Put(ctx, key.id, text); err != nil {
 		return fmt.Errorf("publish key %s: %w", key.id, err)
 	}

@@ -187,10 +187,18 @@ func TestKeysArePublishedOnceTheStoreIsBack(t *testing.T) {
 		k := newKeyring(t, Defaults(), store)
 		defer background(t, k.Run)()
 		time.Sleep(time.Minute)
+		if k.Published() {
+			t.Error("the key is said to be published while the store is away")
+		}
 		store.setAway(false)
-		time.Sleep(2 * tidyEvery)
-		if store.keys() != 1 {
-			t.Error("the key was not published")
+		time.Sleep(2 * publishAgain)
+		if store.keys() != 1 || !k.Published() {
+			t.Errorf("%d keys are published, said: %t", store.keys(), k.Published())
+		}
+		store.setAway(true)
+		time.Sleep(2 * publishEvery)
+		if !k.Published() {
+			t.Error("a store that is away later takes back what is published")
 		}
 	})
 }

@@ -108,6 +108,34 @@ func TestLabNatsOutage(t *testing.T) {
 	hold(fmt.Sprintf("longest silence until here: %s", worst), worst.now().longest, mediaGap)
 }
 
+// Links that die while NATS is away are made again without it.
+func TestLabLinksWithoutNats(t *testing.T) {
+	const cut, bound, limit = 2 * time.Second, 2 * time.Second, 15 * time.Second
+	w := lab.StartWorld(t, lab.Overseas(), 1, "eu", "us", "ap")
+	people := twoInEach(t, w, w.NewMeeting(t, "Cut without NATS").ID)
+	ap := w.Regions[2]
+	across := flows(people, func(a, b *person) bool { return (a.node.Region == ap) != (b.node.Region == ap) })
+	figures := newTable(t, "what", "measured", "bound", "")
+	w.KillNATS(t)
+	watchFor(t, time.Second, w.Nodes())
+	w.WAN.Partition(ap)
+	figures.add("NATS is away, and ap is cut off for", cut, "", "")
+	watchFor(t, cut, w.Nodes())
+	mark(people)
+	healed := time.Now()
+	w.WAN.Heal(ap)
+	for m := range together(limit,
+		milestone{what: "the first media comes across", is: func() bool { return someFlow(across) }},
+		milestone{what: "all media comes across", is: func() bool { return allFlow(across) }},
+	) {
+		took := m.at.Sub(healed)
+		figures.add("healed, NATS still away → "+m.what, took, bound, verdict(took < bound))
+		if took >= bound {
+			t.Errorf("%s after %s, want less than %s", m.what, took, bound)
+		}
+	}
+}
+
 // seenBy is what one person knows of another.
 func seenBy(watcher, who *person) wire.Participant {
 	for _, p := range watcher.Participants() {
