@@ -232,10 +232,9 @@ func (m *Manager) bear(node string) (*Link, error) {
 	l := newLink(node, m.handler(node), m.cfg, m.log)
 	l.rise = m.rise
 	var err error
-	if l.transport, err = m.endpoint.NewTransport(l, l.log); err != nil {
+	if l.transport, err = m.endpoint.NewTransport(l, l.converse, l.log); err != nil {
 		return nil, err
 	}
-	l.transport.Converse(l.converse)
 	return l, nil
 }
 

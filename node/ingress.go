@@ -214,7 +214,7 @@ func (in *ingress) receive(p *packet.Packet) *layer {
 	default:
 		l.reception.Update(&p.Header, p.Arrival, l.track.clockRate())
 		p.SSRC = l.ssrc.Load() // whichever link it came over, viewers' rewriters see one stream
-		s.pull.seen.Store(p.Arrival)
+		s.pull.seen[l.rank].Store(p.Arrival)
 	}
 	l.loss.Received(p.Sequence, p.Arrival)
 	c := in.payloads[p.PayloadType].codec

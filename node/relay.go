@@ -61,6 +61,18 @@ func (r *relay) RTCP(b []byte, out *udp.Batch) {
 	r.in.feedback(b, out, func(ssrc uint32) sending { return (*r.sending.Load())[ssrc] })
 }
 
+// Serves implements cascade.Handler.
+func (r *relay) Serves(l *cascade.Link) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, o := range r.outlets {
+		if o.link == l && o.asked.Load() != 0 {
+			return true
+		}
+	}
+	return false
+}
+
 // Up implements cascade.Handler: what waits for the link is pulled.
 func (r *relay) Up(l *cascade.Link) {
 	now := r.node.endpoint.Now()
@@ -93,7 +105,7 @@ func (r *relay) Down(l *cascade.Link) {
 		p.feed.review(now)
 	}
 	for _, o := range served {
-		o.track.hold(uint8(o.asked.Load()), now+int64(brokenFor))
+		o.track.hold(o.wanted(), now+int64(brokenFor))
 		r.drop(o)
 	}
 }
