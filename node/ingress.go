@@ -20,6 +20,7 @@ import (
 // is known of its reception.
 type ingress struct {
 	node      *Node
+	link      bool                          // it is a link's: the other end has no use for reception reports
 	transport atomic.Pointer[rtc.Transport] // nil while a link is down
 	log       *slog.Logger
 	rtt       atomic.Int64  // to the other end, in nanoseconds; 0 until known

@@ -73,6 +73,7 @@ type outletStream struct {
 	packets  uint32
 	octets   uint32
 	credit   int
+	seconds  uint32 // with a clock to report, under this SSRC or since the layer began
 
 	// No number may be sent twice under one key, and none twice in turn: see replay.
 	started  bool
@@ -229,7 +230,7 @@ func (o *outlet) rename(p *cascade.Pull) {
 		renamed = true
 		s.mu.Lock()
 		s.media, s.repair = rtc.Stream{SSRC: to.Media}, rtc.Stream{SSRC: to.Repair}
-		s.started, s.replayed = false, false
+		s.started, s.replayed, s.seconds = false, false, 0
 		s.mu.Unlock()
 	}
 	if renamed {
@@ -237,7 +238,18 @@ func (o *outlet) rename(p *cascade.Pull) {
 	}
 }
 
-// senderReports passes the publisher's clocks on, unchanged: timestamps are the same on both sides of a link.
+const (
+	// The first reports of a stream come every second, so that picture and sound find together soon; later ones, which say
+	// nothing new, every reportRarer seconds.
+	firstReports = 5
+	reportRarer  = 5
+
+	// maxReports is how many sender reports fit into a datagram.
+	maxReports = 40
+)
+
+// senderReports passes the publisher's clocks on, unchanged: timestamps are the same on both sides of a link. It is
+// called every second.
 func (o *outlet) senderReports(now int64) []rtcp.Packet {
 	var reports []rtcp.Packet
 	for left := uint8(o.sends.Load()); left != 0; left &= left - 1 {
@@ -245,7 +257,9 @@ func (o *outlet) senderReports(now int64) []rtcp.Packet {
 		clock := s.layer.clock.Load()
 		s.mu.Lock()
 		if clock != nil && s.started {
-			reports = append(reports, report(*clock, now, 0, s.media.SSRC, s.packets, s.octets))
+			if s.seconds++; s.seconds <= firstReports || s.seconds%reportRarer == 0 {
+				reports = append(reports, report(*clock, now, 0, s.media.SSRC, s.packets, s.octets))
+			}
 		}
 		s.mu.Unlock()
 	}

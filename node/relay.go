@@ -7,6 +7,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/pion/rtcp"
+
 	"github.com/parley-sfu/parley/cascade"
 	"github.com/parley-sfu/parley/internal/packet"
 	"github.com/parley-sfu/parley/internal/udp"
@@ -38,7 +40,7 @@ const linkFor = time.Second
 
 func newRelay(n *Node, peer string) *relay {
 	r := &relay{node: n, peer: peer, in: newIngress(n, n.log), pulls: map[feedKey]*pull{}, outlets: map[feedKey]*outlet{}}
-	r.in.payloads = linkPayloads()
+	r.in.link, r.in.payloads = true, linkPayloads()
 	r.sending.Store(&map[uint32]sending{})
 	return r
 }
@@ -204,9 +206,11 @@ func (r *relay) tick(count uint64, now int64) {
 	if count%reportTicks != 0 {
 		return
 	}
+	var reports []rtcp.Packet
 	for _, o := range r.served() {
-		for _, report := range o.senderReports(now) {
-			r.in.sendRTCP(report)
-		}
+		reports = append(reports, o.senderReports(now)...)
+	}
+	for some := range slices.Chunk(reports, maxReports) {
+		r.in.sendRTCP(some...)
 	}
 }
