@@ -245,6 +245,37 @@ func TestLevelsAcrossALink(t *testing.T) {
 	})
 }
 
+// TestNobodyListens: a microphone does not cross a link to a node whose people only publish; it does once somebody comes who
+// receives something, whatever that is.
+func TestNobodyListens(t *testing.T) {
+	w := settle(t, "node-a", "node-b")
+	alice, bob := join(t, w.nodes["node-a"], "pt_alice"), join(t, w.nodes["node-b"], "pt_bob")
+	voice, err := webrtc.NewTrackLocalStaticRTP(webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeOpus}, "a", "s")
+	if err != nil {
+		t.Fatal(err)
+	}
+	tr, err := alice.pc.AddTransceiverFromTrack(voice, webrtc.RTPTransceiverInit{Direction: webrtc.RTPTransceiverDirectionSendonly})
+	if err != nil {
+		t.Fatal(err)
+	}
+	alice.sender = tr.Sender()
+	alice.connect()
+	track := bob.publish()
+	bob.connect()
+	bob.film(track)
+	alice.send(voice, 480, func(int) []byte { return make([]byte, 40) }, map[string]string{uriAudioLevel: "\x8a"})
+	b := w.nodes["node-b"]
+	b.AddRemote("mtg_1", alice.peer.Tracks()[0], "node-a")
+	b.rooms["mtg_1"].tellWanted(b.endpoint.Now())
+	if f := b.feedList()[0]; f.wanted.Load() != 0 {
+		t.Error("a microphone is pulled that nobody listens to")
+	}
+	carol := join(t, b, "pt_carol")
+	carol.slots(1)
+	carol.connect()
+	eventually(t, "it is pulled", func() bool { return w.nodes["node-a"].relay("node-b").serves() == 1 })
+}
+
 // TestOnlyWantedLayersCross: of a simulcast camera the link carries what the other node's slots can use.
 func TestOnlyWantedLayersCross(t *testing.T) {
 	w := settle(t, "node-a", "node-b")
