@@ -57,7 +57,9 @@ type outlet struct {
 	sends   atomic.Uint32 // those, and others in place of those that do not come; see substitute.go
 	streams [maxLayers]*outletStream
 
-	until [maxLayers]int64 // how long a layer is sent in place of another; guarded by the room's mutex
+	// Guarded by the room's mutex.
+	since [maxLayers]int64 // when a layer was first asked for
+	until [maxLayers]int64 // how long a layer is sent in place of another
 }
 
 // outletStream is one layer of an outlet. It implements sending.

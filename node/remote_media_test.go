@@ -55,18 +55,24 @@ func (w *town) crossed(id string) (packets [maxLayers]uint32) {
 func TestPulledAgain(t *testing.T) {
 	w, _, bob, camera := across(t)
 	eventually(t, "the sequence numbers have wrapped", func() bool { return w.crossed(camera.ID)[0] > 60 })
-	mid := bob.peer.Slots()[0].MID
+	mid, r := bob.peer.Slots()[0].MID, w.nodes["node-a"].relay("node-b")
 	for range 2 {
 		if err := bob.peer.Subscribe(Subscription{Auto: true, Slots: []SlotRequest{{MID: mid, Paused: true}}}); err != nil {
 			t.Fatal(err)
 		}
-		eventually(t, "nothing crosses", func() bool { return w.nodes["node-a"].relay("node-b").serves() == 0 })
+		eventually(t, "nothing crosses", func() bool { return r.serves() == 0 })
+		if r.Serves(r.current()) {
+			t.Error("the link is guarded for nothing")
+		}
 		bob.drain(50 * time.Millisecond)
 		if err := bob.peer.Subscribe(Subscription{Auto: true}); err != nil {
 			t.Fatal(err)
 		}
 		if p := bob.next(); p.Payload[4]&1 != 0 {
 			t.Error("does not begin with a keyframe")
+		}
+		if !r.Serves(r.current()) {
+			t.Error("the link is not guarded")
 		}
 	}
 }

@@ -38,7 +38,13 @@ func (o *outlet) ask(layers uint8, now int64) (begin uint8) {
 	r := o.track.room
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	o.asked.Store(uint32(layers & (1<<len(o.track.layers) - 1)))
+	layers &= 1<<len(o.track.layers) - 1
+	for rank := range o.track.layers {
+		if layers&^uint8(o.asked.Load())&(1<<rank) != 0 {
+			o.since[rank] = now
+		}
+	}
+	o.asked.Store(uint32(layers))
 	return o.reviewLocked(now)
 }
 
@@ -61,7 +67,8 @@ func (o *outlet) reviewLocked(now int64) (begin uint8) {
 }
 
 // dueLocked returns the layers to send: what is asked, which may begin to come at any time, and in place of each that does not
-// the nearest that does. That one goes on for a moment when it is needed no more, so that the other node can change over.
+// the nearest that does; a higher one only when the publisher has had time to send what is asked. A substitute goes on for a moment when it is needed no more,
+// so that the other node can change over.
 func (o *outlet) dueLocked(now int64) (sends uint8) {
 	asked := uint8(o.asked.Load())
 	if asked == 0 || len(o.track.layers) == 1 {
@@ -72,7 +79,9 @@ func (o *outlet) dueLocked(now int64) (sends uint8) {
 		if asked&(1<<rank) == 0 || l.live(now) {
 			continue
 		}
-		if instead := o.track.nearestLive(l, now); instead != l && !o.streams[instead.rank].stale(now) {
+		instead := o.track.nearestLive(l, now)
+		early := instead.rank > rank && now-o.since[rank] < int64(silentAfter)
+		if instead != l && !early && !o.streams[instead.rank].stale(now) {
 			o.until[instead.rank] = now + int64(unwantedFor)
 		}
 	}

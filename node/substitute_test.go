@@ -162,3 +162,51 @@ func TestStaleLayers(t *testing.T) {
 		})
 	}
 }
+
+// TestDueLayers: what another node is sent, of three layers, for what it asks and what comes.
+func TestDueLayers(t *testing.T) {
+	const now, long, short = int64(time.Hour), 10 * time.Second, 100 * time.Millisecond
+	for name, tc := range map[string]struct {
+		asked, live uint8
+		since       time.Duration // it has been asked
+		old         uint8         // layers whose SSRCs are too old to go on
+		kept        uint8         // layers that were needed a moment ago
+		sends       uint8
+	}{
+		"nothing asked":                      {0, 0b111, long, 0, 0b001, 0},
+		"what is asked comes":                {0b100, 0b111, long, 0, 0, 0b100},
+		"nothing comes":                      {0b100, 0, long, 0, 0, 0b100},
+		"the next lower comes":               {0b100, 0b011, long, 0, 0, 0b110},
+		"the lowest comes":                   {0b100, 0b001, long, 0, 0, 0b101},
+		"lower ones first":                   {0b010, 0b101, long, 0, 0, 0b011},
+		"a higher one comes":                 {0b001, 0b110, long, 0, 0, 0b011},
+		"a higher one, just asked":           {0b001, 0b110, short, 0, 0, 0b001},
+		"a lower one, just asked":            {0b100, 0b011, short, 0, 0, 0b110},
+		"two asked, one comes":               {0b101, 0b011, long, 0, 0, 0b111},
+		"two asked, one in place of another": {0b110, 0b010, long, 0, 0, 0b110},
+		"its SSRC is too old":                {0b100, 0b010, long, 0b010, 0, 0b100},
+		"it came a moment ago":               {0b100, 0b111, long, 0, 0b010, 0b110},
+	} {
+		t.Run(name, func(t *testing.T) {
+			o := &outlet{track: &published{}}
+			for rank := range maxLayers {
+				l := &layer{track: o.track, rank: rank}
+				s := &outletStream{started: true, latest: now}
+				if tc.live&(1<<rank) != 0 {
+					l.lastSeen.Store(now)
+				}
+				if tc.old&(1<<rank) != 0 {
+					s.latest = now - int64(staleFor) - 1
+				}
+				if tc.kept&(1<<rank) != 0 {
+					o.until[rank] = now + 1
+				}
+				o.track.layers, o.streams[rank], o.since[rank] = append(o.track.layers, l), s, now-int64(tc.since)
+			}
+			o.asked.Store(uint32(tc.asked))
+			if got := o.dueLocked(now); got != tc.sends {
+				t.Errorf("sends %03b, want %03b", got, tc.sends)
+			}
+		})
+	}
+}
