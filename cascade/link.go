@@ -8,7 +8,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/pion/rtcp"
 	"github.com/pion/sctp"
 
 	"github.com/parley-sfu/parley/internal/packet"
@@ -21,6 +20,9 @@ import (
 // Wants, RTP and RTCP are those of rtc.Handler: they run on the goroutine that reads the socket and must not block. They
 // may come a moment before Up and after Down.
 //
+// Serves may come at any time, and often; it must not block either. It reports whether the other end is to notice at once
+// when this one dies: as long as it wants something, whether packets of that come or not.
+//
 // The others come one at a time, whatever becomes of links: Up, then any number of Pulled and Gone, then Down, all with
 // the same link, and only then the next link's Up. They run on the link's own goroutine; while one of them blocks, the
 // next link does not come up. They may call Manager.Need and the link's methods.
@@ -28,6 +30,7 @@ type Handler interface {
 	Wants(h *packet.Header, b []byte) bool
 	RTP(run []*packet.Packet, out *udp.Batch)
 	RTCP(b []byte, out *udp.Batch)
+	Serves(*Link) bool
 	// Up has a link on which packets and messages can be sent, until Down. The other end pulls nothing yet.
 	Up(*Link)
 	// Down comes once for every Up, when the link is dead. What was pulled over it is to be pulled again over the next.
@@ -49,7 +52,9 @@ type Link struct {
 	patience  int
 	log       *slog.Logger
 	began     time.Time
-	heard     atomic.Bool   // since the last heartbeat
+	heard     hearing
+	guarded   atomic.Bool   // something is about to be served
+	rests     atomic.Bool   // the other end was told that nothing is
 	over      chan struct{} // closed when the link is dead
 	told      chan struct{} // closed when the handler knows that, if it ever knew of the link
 	called    bool          // came of this node's own call; guarded by the Manager's mutex
@@ -65,8 +70,7 @@ const (
 	controlBuffer = 128 << 10 // bytes of control messages that wait to be read
 	maxBacklog    = 4 << 20   // bytes of control messages that wait to be sent: some 10,000 pulls
 
-	heartbeatSSRC = 2
-	birthTimeout  = 5 * time.Second // for a link to come up, and for an answer to an introduction
+	birthTimeout = 5 * time.Second // for a link to come up, and for an answer to an introduction
 
 	// meetTimeout is for the first connectivity checks, once there is an answer: two trips. Without them the other node has
 	// given up this call, and must not be kept from making another.
@@ -90,6 +94,15 @@ func (l *Link) Transport() *rtc.Transport { return l.transport }
 
 // Send sends a Pull to the other end. It does not block. Messages arrive in the order they were sent, or the link dies.
 func (l *Link) Send(p Pull) error { return l.send(message{Pull: &p}) }
+
+// Guard has the other end notice at once from now on when this one dies. It is called before the first packet of what begins to
+// be served; then Serves counts.
+func (l *Link) Guard() {
+	l.guarded.Store(true)
+	if l.rests.Load() {
+		l.say(serving)
+	}
+}
 
 // SendGone answers a Pull that cannot be served. It does not block.
 func (l *Link) SendGone(g Gone) error { return l.send(message{Gone: &g}) }
@@ -133,7 +146,7 @@ func (l *Link) converse(conn net.Conn, client bool) {
 
 // agree notes the control channel, unless the link has died meanwhile.
 func (l *Link) agree(control *sctp.Stream) bool {
-	l.hear() // before up, which is when silence begins to count
+	l.heard.life() // before up, which is when silence begins to count
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.control, l.up = control, !l.dead
@@ -149,7 +162,7 @@ func (l *Link) listen(control *sctp.Stream) error {
 		if err != nil {
 			return err
 		}
-		l.hear()
+		l.heard.life()
 		m, err := decode(buf[:n])
 		switch {
 		case err != nil:
@@ -190,59 +203,70 @@ func (l *Link) Wants(h *packet.Header, b []byte) bool { return l.handler.Wants(h
 
 // RTP implements rtc.Handler.
 func (l *Link) RTP(run []*packet.Packet, out *udp.Batch) {
-	l.hear()
+	l.heard.media()
 	l.handler.RTP(run, out)
 }
 
 // RTCP implements rtc.Handler.
 func (l *Link) RTCP(b []byte, out *udp.Batch) {
-	l.hear()
+	if p, ok := readBeat(b); ok {
+		l.heard.beat(p)
+		return
+	}
+	l.heard.life()
 	l.handler.RTCP(b, out)
 }
 
 // Connected implements rtc.Handler: the link is up when the control channel is.
-func (l *Link) Connected() { l.hear() }
+func (l *Link) Connected() { l.heard.life() }
 
 // Disconnected implements rtc.Handler.
 func (l *Link) Disconnected(err error) { l.die(err) }
 
-// hear notes a sign of life. Only what the other end's keys vouch for is one.
-func (l *Link) hear() { l.heard.Store(true) }
-
-// watch sends heartbeats, and ends the link when several in a row have not come. It counts beats rather than time: a node
-// that was itself held up for a while has all of them in its socket still, and must not take the others for dead.
+// watch sends heartbeats, and ends the link when several in a row have not come. It counts ticks rather than time: a node
+// that was itself held up for a while has all of them in its socket still, and must not take the others for dead. Only
+// what the other end's keys vouch for is a sign of life.
 //
 // Heartbeats are RTCP packets, which are lost rather than repeated: a control channel that repeats would be late just when
 // it matters.
 func (l *Link) watch() {
-	beat, err := rtcp.Marshal([]rtcp.Packet{&rtcp.ReceiverReport{SSRC: heartbeatSSRC}})
-	if err != nil {
-		l.die(err)
-		return
-	}
-	tick := time.NewTicker(l.beat)
+	tick := time.NewTicker(l.beat / beatTicks)
 	defer tick.Stop()
 	adopted := time.Now()
-	for missed := 0; ; {
+	var own pulse
+	for {
 		select {
 		case <-l.over:
 			return
 		case <-tick.C:
 		}
-		up := l.isUp() // before heard: a link comes up with a sign of life
-		if missed++; l.heard.Swap(false) {
-			missed = 0
-		}
+		up := l.isUp() // before the other end's silence: a link comes up with a sign of life
 		late := time.Since(l.began) > birthTimeout || time.Since(adopted) > meetTimeout && l.transport.Over() == ""
-		if up && missed >= l.patience || !up && late {
+		if silent := l.heard.tick(l.patience); up && silent || !up && late {
 			l.die(rtc.ErrSilent)
 			return
 		}
 		if l.transport.Ready() {
-			if err := l.transport.SendRTCP(beat); err != nil {
-				l.log.Debug("heartbeat", "error", err)
-			}
+			l.pulse(&own, up)
 		}
+	}
+}
+
+// pulse sends a heartbeat if one is due.
+func (l *Link) pulse(own *pulse, up bool) {
+	a := activity{aware: l.heard.aware.Load()}
+	a.media, a.control = l.transport.Sent()
+	a.serves = l.guarded.Swap(false) || a.media || up && l.handler.Serves(l)
+	now, due := own.tick(a)
+	l.rests.Store(now == resting)
+	if due {
+		l.say(now)
+	}
+}
+
+func (l *Link) say(p promise) {
+	if err := l.transport.SendRTCP(p.beat()); err != nil {
+		l.log.Debug("heartbeat", "error", err)
 	}
 }
 

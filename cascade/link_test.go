@@ -122,16 +122,104 @@ func TestSilence(t *testing.T) {
 	b.next("down")
 }
 
-// TestLifeGoesOn: a link with nothing on it stays up.
+// rested waits until an end has told the other that it serves nothing, and is heard rarely.
+func rested(ends ...*end) {
+	for _, e := range ends {
+		e.t.Helper()
+		e.await("rests", func(l *Link) bool { return l.rests.Load() })
+	}
+	<-time.After(farewellTicks * Defaults().Heartbeat / beatTicks)
+}
+
+// await waits for what no event tells of an end's link.
+func (e *end) await(what string, ok func(*Link) bool) {
+	e.t.Helper()
+	deadline := time.After(10 * time.Second)
+	for {
+		e.mu.Lock()
+		l := e.now
+		e.mu.Unlock()
+		if l != nil && ok(l) {
+			return
+		}
+		select {
+		case <-time.After(time.Millisecond):
+		case <-deadline:
+			e.t.Fatalf("%s: never %s", e.id, what)
+		}
+	}
+}
+
+// TestLifeGoesOn: a link with nothing on it stays up, and costs next to nothing.
 func TestLifeGoesOn(t *testing.T) {
 	_, ends := settle(t, "node-a", "node-b")
 	l, _ := connect(ends[0], ends[1])
+	rested(ends...)
+	const seconds = 3
+	before := ends[0].endpoint.Stats()
 	select {
 	case got := <-ends[0].events:
 		t.Errorf("%s: %s", got.what, ends[0].ended())
-	case <-time.After(3 * 200 * time.Millisecond):
+	case <-time.After(seconds * time.Second):
+	}
+	after := ends[0].endpoint.Stats()
+	packets, bytes := after.Sent-before.Sent, after.SentBytes-before.SentBytes
+	t.Logf("%d bit/s one way, in %d packets", (bytes+28*packets)*8/seconds, packets)
+	if packets > 2*seconds+3 { // a connectivity check now and then, and its answer
+		t.Errorf("%d packets in %d seconds", packets, seconds)
 	}
 	talk(ends[0], ends[1], l, "tr_1")
+}
+
+// TestSilenceAtRest: a node that serves nothing is missed as well, if later; one that begins to serve is guarded at once.
+func TestSilenceAtRest(t *testing.T) {
+	for name, tc := range map[string]struct {
+		serves      bool
+		least, most time.Duration // busy machines are given more
+	}{
+		"rests":           {false, time.Second, 3 * time.Second},
+		"begins to serve": {true, 100 * time.Millisecond, 900 * time.Millisecond},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, ends := settle(t, "node-a", "node-b")
+			a, b := ends[0], ends[1]
+			la, lb := connect(a, b)
+			rested(a, b)
+			if tc.serves {
+				lb.Guard()
+				a.await("heard", func(*Link) bool { return promise(la.heard.promise.Load()) == serving })
+			}
+			start := time.Now()
+			b.cut()
+			a.next("down")
+			if took := time.Since(start); took < tc.least || took > tc.most {
+				t.Errorf("found after %v", took)
+			} else {
+				t.Logf("found after %v", took)
+			}
+			b.next("down")
+		})
+	}
+}
+
+// TestServesAgain: while it serves, also where nothing comes, an end goes on being heard often.
+func TestServesAgain(t *testing.T) {
+	_, ends := settle(t, "node-a", "node-b")
+	a, b := ends[0], ends[1]
+	la, lb := connect(a, b)
+	rested(a, b)
+	b.serves.Store(true)
+	lb.Guard()
+	for range 3 {
+		a.await("heard", func(*Link) bool { return promise(la.heard.promise.Load()) == serving })
+		<-time.After(500 * time.Millisecond)
+	}
+	if promise(la.heard.promise.Load()) != serving {
+		t.Error("the promise was given up")
+	}
+	b.serves.Store(false)
+	rested(b)
+	talk(a, b, la, "tr_1")
 }
 
 // TestRestart: a node that comes back under its name gets a new link in the place of the old, which may not yet have been

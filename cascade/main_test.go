@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"reflect"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -98,8 +99,9 @@ type end struct {
 	cut      func() // ends the sockets, without a word
 	stop     func() // ends the links
 
-	mu  sync.Mutex
-	now *Link
+	mu     sync.Mutex
+	now    *Link
+	serves atomic.Bool
 }
 
 func (w *town) start(id string) *end {
@@ -157,6 +159,8 @@ func (e *end) RTP(run []*packet.Packet, _ *udp.Batch) {
 }
 
 func (e *end) RTCP([]byte, *udp.Batch) {}
+
+func (e *end) Serves(*Link) bool { return e.serves.Load() }
 
 func (e *end) Up(l *Link) {
 	e.become(nil, l)

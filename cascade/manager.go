@@ -15,11 +15,11 @@ import (
 
 // Config of the links of a node.
 type Config struct {
-	Heartbeat time.Duration `koanf:"heartbeat" yaml:"heartbeat"` // between signs of life on a link
+	Heartbeat time.Duration `koanf:"heartbeat" yaml:"heartbeat"` // between signs of life on a link, of a node that serves something over it
 	Missed    int           `koanf:"missed"    yaml:"missed"`    // heartbeats that may be missed before a link is dead
 }
 
-// Defaults finds a dead link between 150 and 200 ms after its last packet.
+// Defaults finds a link whose other end has died between 150 and 200 ms after its last packet, if that served something, else within 2 s.
 func Defaults() Config { return Config{Heartbeat: 50 * time.Millisecond, Missed: 3} }
 
 // Validate reports all faults at once, each naming its key.
@@ -256,10 +256,9 @@ func (m *Manager) bear(node string) (*Link, error) {
 	l := newLink(node, m.handler(node), m.cfg, m.log)
 	l.rise = m.rise
 	var err error
-	if l.transport, err = m.endpoint.NewTransport(l, l.log); err != nil {
+	if l.transport, err = m.endpoint.NewTransport(l, l.converse, l.log); err != nil {
 		return nil, err
 	}
-	l.transport.Converse(l.converse)
 	return l, nil
 }
 

@@ -41,9 +41,8 @@ type pull struct {
 	link    *cascade.Link
 	began   int64
 	refused bool
-	off     [maxLayers]int64 // when a layer was last given up; 0 for one that never was
-	seen    atomic.Int64     // when its latest packet came; 0 before
-	sent    atomic.Uint32    // the layers last asked for, as bits
+	seen    [maxLayers]atomic.Int64 // when a layer's latest packet came; 0 before the first under its SSRC
+	sent    atomic.Uint32           // the layers last asked for, as bits
 }
 
 const (
@@ -56,6 +55,9 @@ const (
 	// staleFor is how long a layer must have been off to begin under new SSRCs: before half of all sequence numbers can have
 	// gone by unseen, after which both ends of a link would no longer agree on the rollover counter (RFC 3711).
 	staleFor = 30 * time.Second
+
+	// renewAfter is when a layer that does not come any more gets them without being asked for: it may come in place of another.
+	renewAfter = staleFor / 2
 )
 
 func newFeed(n *Node, r *room, t Track, origin string) *feed {
@@ -180,9 +182,9 @@ func (f *feed) takeOverLocked(now int64) {
 		return
 	}
 	waited := now - next.began
-	silent := f.now == nil || now-max(f.now.seen.Load(), f.now.began) > int64(takeoverFor/2)
+	silent := f.now == nil || now-max(f.now.latest(), f.now.began) > int64(takeoverFor/2)
 	switch {
-	case f.now == nil, next.seen.Load() != 0, silent && waited > int64(takeoverFor/2):
+	case f.now == nil, next.latest() != 0, silent && waited > int64(takeoverFor/2):
 		f.end(f.now)
 		f.course.served(next.relay.peer)
 		f.now, f.next = next, nil
@@ -227,27 +229,48 @@ func (l *layer) newest(others uint32) uint32 {
 	return others
 }
 
-// wishLocked tells a parent when other layers are wanted than before.
+// latest is when a pull's latest packet came; 0 before the first.
+func (p *pull) latest() (at int64) {
+	for rank := range p.seen {
+		at = max(at, p.seen[rank].Load())
+	}
+	return at
+}
+
+// wishLocked tells a parent when other layers are wanted than before, or are to come under other SSRCs.
 func (f *feed) wishLocked(p *pull, layers uint8, now int64) {
-	if p == nil || p.Layers == layers {
+	if p == nil {
 		return
 	}
-	var renew []*layer
-	for rank, l := range f.track.layers {
-		bit := uint8(1) << rank
-		p.Streams[rank].Have = l.newest(0)
-		switch {
-		case p.Layers&bit != 0 && layers&bit == 0:
-			p.off[rank] = now
-		case p.Layers&bit == 0 && layers&bit != 0 && p.off[rank] != 0 && now-p.off[rank] > int64(staleFor):
-			renew = append(renew, l)
-		}
+	renew := p.stale(f.track.layers, layers, now)
+	if p.Layers == layers && len(renew) == 0 {
+		return
 	}
 	if len(renew) > 0 {
 		p.relay.in.expect(p, renew)
 	}
+	for _, l := range renew {
+		p.seen[l.rank].Store(0)
+	}
+	for rank, l := range f.track.layers {
+		p.Streams[rank].Have = l.newest(0)
+	}
 	p.Layers = layers
 	p.relay.send(p)
+}
+
+// stale returns the layers that are not asked for and have not come for long, and so need new SSRCs.
+func (p *pull) stale(all []*layer, layers uint8, now int64) (stale []*layer) {
+	for rank, l := range all {
+		bit, seen, after := uint8(1)<<rank, p.seen[rank].Load(), renewAfter
+		if layers&bit != 0 {
+			after = staleFor
+		}
+		if p.Layers&bit == 0 && seen != 0 && now-seen > int64(after) {
+			stale = append(stale, l)
+		}
+	}
+	return stale
 }
 
 // end ends a pull, if there is one. It returns nil.

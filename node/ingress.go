@@ -20,6 +20,7 @@ import (
 // is known of its reception.
 type ingress struct {
 	node      *Node
+	link      bool                          // it is a link's: the other end has no use for reception reports
 	transport atomic.Pointer[rtc.Transport] // nil while a link is down
 	log       *slog.Logger
 	rtt       atomic.Int64  // to the other end, in nanoseconds; 0 until known
@@ -214,7 +215,7 @@ func (in *ingress) receive(p *packet.Packet) *layer {
 	default:
 		l.reception.Update(&p.Header, p.Arrival, l.track.clockRate())
 		p.SSRC = l.ssrc.Load() // whichever link it came over, viewers' rewriters see one stream
-		s.pull.seen.Store(p.Arrival)
+		s.pull.seen[l.rank].Store(p.Arrival)
 	}
 	l.loss.Received(p.Sequence, p.Arrival)
 	c := in.payloads[p.PayloadType].codec

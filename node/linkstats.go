@@ -58,7 +58,7 @@ func (r *relay) stats() LinkStats {
 		}
 	}
 	for _, o := range r.outlets {
-		if layers := bits.OnesCount32(o.asked.Load()); layers > 0 {
+		if layers := bits.OnesCount32(o.sends.Load()); layers > 0 {
 			s.ServedTracks++
 			s.ServedLayers += layers
 		}

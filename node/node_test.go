@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -114,7 +115,8 @@ type client struct {
 	events *events
 	media  chan *rtp.Packet
 	sender *webrtc.RTPSender
-	former []Track // what the participant published over an earlier connection
+	former []Track       // what the participant published over an earlier connection
+	paused atomic.Uint32 // layers of a simulcast that are not sent, as bits
 }
 
 // how a client differs from the usual.

@@ -53,8 +53,13 @@ type outlet struct {
 	track   *published
 	feed    *feed // of a track that is passed on; nil for an own one
 	formats [codecCount]format
-	asked   atomic.Uint32 // layers, as bits
+	asked   atomic.Uint32 // layers that the other node wants, as bits
+	sends   atomic.Uint32 // those, and others in place of those that do not come; see substitute.go
 	streams [maxLayers]*outletStream
+
+	// Guarded by the room's mutex.
+	since [maxLayers]int64 // when a layer was first asked for
+	until [maxLayers]int64 // how long a layer is sent in place of another
 }
 
 // outletStream is one layer of an outlet. It implements sending.
@@ -70,10 +75,12 @@ type outletStream struct {
 	packets  uint32
 	octets   uint32
 	credit   int
+	seconds  uint32 // with a clock to report, under this SSRC or since the layer began
 
 	// No number may be sent twice under one key, and none twice in turn: see replay.
 	started  bool
 	newest   uint16 // number sent; valid once started
+	latest   int64  // when the packet came that was sent last
 	held     bool   // packets are not sent as they come: replay will find them in the cache
 	replayed bool   // settled is valid
 	settled  uint16 // up to here a packet that comes late is sent as a retransmission only
@@ -106,7 +113,7 @@ func (o *outlet) renamed(p *cascade.Pull) bool {
 // forward implements subscriber.
 func (o *outlet) forward(l *layer, run []*packet.Packet, out *udp.Batch) {
 	t := o.link.Transport()
-	if uint8(o.asked.Load())&(1<<l.rank) == 0 || !t.Ready() {
+	if uint8(o.sends.Load())&(1<<l.rank) == 0 || !t.Ready() {
 		return
 	}
 	s := o.streams[l.rank]
@@ -148,7 +155,7 @@ func (s *outletStream) send(t *rtc.Transport, p *packet.Packet, out *udp.Batch) 
 		return false
 	}
 	if !s.started || packet.SeqLess(s.newest, p.Sequence) {
-		s.started, s.newest = true, p.Sequence
+		s.started, s.newest, s.latest = true, p.Sequence, p.Arrival
 	}
 	s.credit = min(s.credit+1, maxCredit)
 	s.packets++
@@ -203,29 +210,13 @@ func (s *outletStream) resend(seq uint16, _ int64, out *udp.Batch) bool {
 func (s *outletStream) refresh(now int64) { s.layer.requestKeyframe(now) }
 
 // wants implements subscriber.
-func (o *outlet) wants(*published) (bits uint8, viewer bool) { return uint8(o.asked.Load()), false }
+func (o *outlet) wants(*published) (bits uint8, viewer bool) { return o.wanted(), false }
+
+// wanted returns, as bits, the layers that are asked for or sent.
+func (o *outlet) wanted() uint8 { return uint8(o.asked.Load() | o.sends.Load()) }
 
 // waitsFor implements subscriber: the node at the other end asks for what its own subscribers wait for.
 func (o *outlet) waitsFor(*layer) bool { return false }
-
-// show changes the layers that are sent. Those that begin go on behind what the other node has, else at a keyframe that has
-// just gone by; else the publisher is asked for one.
-func (o *outlet) show(p *cascade.Pull, now int64) {
-	o.rename(p)
-	begin := p.Layers &^ uint8(o.asked.Load())
-	for rank := range o.track.layers {
-		if begin&(1<<rank) != 0 {
-			o.streams[rank].hold()
-		}
-	}
-	o.ask(p.Layers)
-	for rank, l := range o.track.layers {
-		if begin&(1<<rank) != 0 && !o.streams[rank].replay(p.Streams[rank].Have, now) && l.track.Kind == Video {
-			l.requestKeyframe(now)
-		}
-	}
-	o.track.room.wakeAll() // the publisher may have to send other layers
-}
 
 // rename takes new SSRCs for layers that have been off for long.
 func (o *outlet) rename(p *cascade.Pull) {
@@ -241,7 +232,7 @@ func (o *outlet) rename(p *cascade.Pull) {
 		renamed = true
 		s.mu.Lock()
 		s.media, s.repair = rtc.Stream{SSRC: to.Media}, rtc.Stream{SSRC: to.Repair}
-		s.started, s.replayed = false, false
+		s.started, s.replayed, s.seconds = false, false, 0
 		s.mu.Unlock()
 	}
 	if renamed {
@@ -249,31 +240,28 @@ func (o *outlet) rename(p *cascade.Pull) {
 	}
 }
 
-// ask changes the layers that are sent.
-func (o *outlet) ask(layers uint8) {
-	layers &= 1<<len(o.track.layers) - 1
-	o.asked.Store(uint32(layers))
-	r := o.track.room
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for rank, l := range o.track.layers {
-		if layers&(1<<rank) != 0 {
-			l.attach(o)
-		} else {
-			l.detach(o)
-		}
-	}
-}
+const (
+	// The first reports of a stream come every second, so that picture and sound find together soon; later ones, which say
+	// nothing new, every reportRarer seconds.
+	firstReports = 5
+	reportRarer  = 5
 
-// senderReports passes the publisher's clocks on, unchanged: timestamps are the same on both sides of a link.
+	// maxReports is how many sender reports fit into a datagram.
+	maxReports = 40
+)
+
+// senderReports passes the publisher's clocks on, unchanged: timestamps are the same on both sides of a link. It is
+// called every second.
 func (o *outlet) senderReports(now int64) []rtcp.Packet {
 	var reports []rtcp.Packet
-	for left := uint8(o.asked.Load()); left != 0; left &= left - 1 {
+	for left := uint8(o.sends.Load()); left != 0; left &= left - 1 {
 		s := o.streams[bits.TrailingZeros8(left)]
 		clock := s.layer.clock.Load()
 		s.mu.Lock()
 		if clock != nil && s.started {
-			reports = append(reports, report(*clock, now, 0, s.media.SSRC, s.packets, s.octets))
+			if s.seconds++; s.seconds <= firstReports || s.seconds%reportRarer == 0 {
+				reports = append(reports, report(*clock, now, 0, s.media.SSRC, s.packets, s.octets))
+			}
 		}
 		s.mu.Unlock()
 	}

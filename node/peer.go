@@ -49,7 +49,7 @@ func newPeer(n *Node, cfg PeerConfig) (*Peer, error) {
 	}
 	p.slots.Store(&[]*slot{})
 	var err error
-	p.transport, err = n.endpoint.NewTransport(p, cfg.Log)
+	p.transport, err = n.endpoint.NewTransport(p, nil, cfg.Log)
 	p.in.transport.Store(p.transport)
 	return p, err
 }

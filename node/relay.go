@@ -7,6 +7,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/pion/rtcp"
+
 	"github.com/parley-sfu/parley/cascade"
 	"github.com/parley-sfu/parley/internal/packet"
 	"github.com/parley-sfu/parley/internal/udp"
@@ -38,7 +40,7 @@ const linkFor = time.Second
 
 func newRelay(n *Node, peer string) *relay {
 	r := &relay{node: n, peer: peer, in: newIngress(n, n.log), pulls: map[feedKey]*pull{}, outlets: map[feedKey]*outlet{}}
-	r.in.payloads = linkPayloads()
+	r.in.link, r.in.payloads = true, linkPayloads()
 	r.sending.Store(&map[uint32]sending{})
 	return r
 }
@@ -59,6 +61,18 @@ func (r *relay) RTP(run []*packet.Packet, out *udp.Batch) {
 // RTCP implements cascade.Handler.
 func (r *relay) RTCP(b []byte, out *udp.Batch) {
 	r.in.feedback(b, out, func(ssrc uint32) sending { return (*r.sending.Load())[ssrc] })
+}
+
+// Serves implements cascade.Handler.
+func (r *relay) Serves(l *cascade.Link) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, o := range r.outlets {
+		if o.link == l && o.asked.Load() != 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // Up implements cascade.Handler: what waits for the link is pulled.
@@ -93,7 +107,7 @@ func (r *relay) Down(l *cascade.Link) {
 		p.feed.review(now)
 	}
 	for _, o := range served {
-		o.track.hold(uint8(o.asked.Load()), now+int64(brokenFor))
+		o.track.hold(o.wanted(), now+int64(brokenFor))
 		r.drop(o)
 	}
 }
@@ -192,9 +206,11 @@ func (r *relay) tick(count uint64, now int64) {
 	if count%reportTicks != 0 {
 		return
 	}
+	var reports []rtcp.Packet
 	for _, o := range r.served() {
-		for _, report := range o.senderReports(now) {
-			r.in.sendRTCP(report)
-		}
+		reports = append(reports, o.senderReports(now)...)
+	}
+	for some := range slices.Chunk(reports, maxReports) {
+		r.in.sendRTCP(some...)
 	}
 }

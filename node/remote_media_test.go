@@ -55,18 +55,24 @@ func (w *town) crossed(id string) (packets [maxLayers]uint32) {
 func TestPulledAgain(t *testing.T) {
 	w, _, bob, camera := across(t)
 	eventually(t, "the sequence numbers have wrapped", func() bool { return w.crossed(camera.ID)[0] > 60 })
-	mid := bob.peer.Slots()[0].MID
+	mid, r := bob.peer.Slots()[0].MID, w.nodes["node-a"].relay("node-b")
 	for range 2 {
 		if err := bob.peer.Subscribe(Subscription{Auto: true, Slots: []SlotRequest{{MID: mid, Paused: true}}}); err != nil {
 			t.Fatal(err)
 		}
-		eventually(t, "nothing crosses", func() bool { return w.nodes["node-a"].relay("node-b").serves() == 0 })
+		eventually(t, "nothing crosses", func() bool { return r.serves() == 0 })
+		if r.Serves(r.current()) {
+			t.Error("the link is guarded for nothing")
+		}
 		bob.drain(50 * time.Millisecond)
 		if err := bob.peer.Subscribe(Subscription{Auto: true}); err != nil {
 			t.Fatal(err)
 		}
 		if p := bob.next(); p.Payload[4]&1 != 0 {
 			t.Error("does not begin with a keyframe")
+		}
+		if !r.Serves(r.current()) {
+			t.Error("the link is not guarded")
 		}
 	}
 }
@@ -178,7 +184,7 @@ func TestThreeNodes(t *testing.T) {
 	}
 }
 
-// send writes an RTP packet with header extensions every few milliseconds until the test ends.
+// send writes an RTP packet with header extensions every few milliseconds until the test ends. No payload is no packet.
 func (c *client) send(track *webrtc.TrackLocalStaticRTP, step uint32, payload func(n int) []byte, extensions map[string]string) {
 	c.t.Helper()
 	ids := map[string]uint8{}
@@ -192,16 +198,20 @@ func (c *client) send(track *webrtc.TrackLocalStaticRTP, step uint32, payload fu
 		defer close(done)
 		tick := time.NewTicker(10 * time.Millisecond)
 		defer tick.Stop()
-		for n := 0; ; n++ {
+		for n, sent := 0, uint16(0); ; n++ {
 			select {
 			case <-ctx.Done():
 				return
 			case <-tick.C:
 			}
 			p := &rtp.Packet{
-				Header:  rtp.Header{Version: 2, Marker: true, SequenceNumber: uint16(n), Timestamp: uint32(n) * step},
+				Header:  rtp.Header{Version: 2, Marker: true, SequenceNumber: sent, Timestamp: uint32(n) * step},
 				Payload: payload(n),
 			}
+			if p.Payload == nil {
+				continue
+			}
+			sent++
 			for uri, v := range extensions {
 				if p.SetExtension(ids[uri], []byte(v)) != nil {
 					return
@@ -241,43 +251,47 @@ func TestLevelsAcrossALink(t *testing.T) {
 	})
 }
 
+// TestNobodyListens: a microphone does not cross a link to a node whose people only publish; it does once somebody comes who
+// receives something, whatever that is.
+func TestNobodyListens(t *testing.T) {
+	w := settle(t, "node-a", "node-b")
+	alice, bob := join(t, w.nodes["node-a"], "pt_alice"), join(t, w.nodes["node-b"], "pt_bob")
+	voice, err := webrtc.NewTrackLocalStaticRTP(webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeOpus}, "a", "s")
+	if err != nil {
+		t.Fatal(err)
+	}
+	tr, err := alice.pc.AddTransceiverFromTrack(voice, webrtc.RTPTransceiverInit{Direction: webrtc.RTPTransceiverDirectionSendonly})
+	if err != nil {
+		t.Fatal(err)
+	}
+	alice.sender = tr.Sender()
+	alice.connect()
+	track := bob.publish()
+	bob.connect()
+	bob.film(track)
+	alice.send(voice, 480, func(int) []byte { return make([]byte, 40) }, map[string]string{uriAudioLevel: "\x8a"})
+	b := w.nodes["node-b"]
+	b.AddRemote("mtg_1", alice.peer.Tracks()[0], "node-a")
+	b.rooms["mtg_1"].tellWanted(b.endpoint.Now())
+	if f := b.feedList()[0]; f.wanted.Load() != 0 {
+		t.Error("a microphone is pulled that nobody listens to")
+	}
+	carol := join(t, b, "pt_carol")
+	carol.slots(1)
+	carol.connect()
+	eventually(t, "it is pulled", func() bool { return w.nodes["node-a"].relay("node-b").serves() == 1 })
+}
+
 // TestOnlyWantedLayersCross: of a simulcast camera the link carries what the other node's slots can use.
 func TestOnlyWantedLayersCross(t *testing.T) {
 	w := settle(t, "node-a", "node-b")
 	alice, bob := join(t, w.nodes["node-a"], "pt_alice"), join(t, w.nodes["node-b"], "pt_bob")
-	var tracks []*webrtc.TrackLocalStaticRTP
-	for rank, rid := range []string{"q", "h", "f"} {
-		track, err := webrtc.NewTrackLocalStaticRTP(webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeVP8}, "v", "s", webrtc.WithRTPStreamID(rid))
-		if err != nil {
-			t.Fatal(err)
-		}
-		tracks = append(tracks, track)
-		if rank > 0 {
-			if err := alice.sender.AddEncoding(track); err != nil {
-				t.Fatal(err)
-			}
-			continue
-		}
-		tr, err := alice.pc.AddTransceiverFromTrack(track, webrtc.RTPTransceiverInit{Direction: webrtc.RTPTransceiverDirectionSendonly})
-		if err != nil {
-			t.Fatal(err)
-		}
-		alice.sender = tr.Sender()
-	}
+	start := alice.simulcast()
 	alice.connect()
 	bob.slots(1)
 	bob.connect()
-	wish := func(width int) {
-		err := bob.peer.Subscribe(Subscription{Auto: true, Slots: []SlotRequest{{MID: bob.peer.Slots()[0].MID, MaxWidth: width}}})
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	wish(160)
-	mid := alice.pc.GetTransceivers()[0].Mid()
-	for i, track := range tracks {
-		alice.send(track, 900, func(n int) []byte { return vp8Frame(n%20 == 0, n) }, map[string]string{uriMID: mid, uriRID: []string{"q", "h", "f"}[i]})
-	}
+	bob.wish(160)
+	start()
 	camera := alice.peer.Tracks()[0]
 	w.nodes["node-b"].AddRemote("mtg_1", camera, "node-a")
 	showing := func(rid string) {
@@ -288,12 +302,13 @@ func TestOnlyWantedLayersCross(t *testing.T) {
 	if got := w.crossed(camera.ID); got[0] == 0 || got[1] != 0 || got[2] != 0 {
 		t.Errorf("packets of the layers: %v", got)
 	}
-	wish(0)
+	before := w.crossed(camera.ID)
+	bob.wish(0)
 	showing("f")
 	eventually(t, "the lowest is released", func() bool {
 		return w.nodes["node-a"].relay("node-b").outlet(feedKey{camera.ID, "node-a"}).asked.Load() == 4
 	})
-	if got := w.crossed(camera.ID); got[1] != 0 {
+	if got := w.crossed(camera.ID); got[1] != before[1] {
 		t.Errorf("packets of the layers: %v", got)
 	}
 }

@@ -83,7 +83,7 @@ func (l *layer) recent(now int64) (from uint16, ok bool) {
 func (s *outletStream) hold() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.held = true
+	s.held, s.seconds = true, 0
 }
 
 // replay sends what the cache has: behind what the other node has already, which is 1 less than have, or from a fresh

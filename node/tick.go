@@ -58,7 +58,9 @@ func (in *ingress) tick(count uint64, now int64) {
 		if t := in.transport.Load(); t != nil {
 			in.rtt.Store(int64(t.RoundTrip()))
 		}
-		in.sendReceptionReports(now)
+		if !in.link {
+			in.sendReceptionReports(now)
+		}
 	}
 }
 

@@ -45,6 +45,7 @@ const (
 	iceDisconnected  = 5 * time.Second  // silence after which the owner is told
 	iceFailed        = 25 * time.Second // more silence: consent has expired (RFC 7675), sending stops
 	iceKeepalive     = 2 * time.Second
+	relaxedKeepalive = 14 * time.Second // to other servers; the agent itself allows no more than 2 s
 	handshakeTimeout = 15 * time.Second
 	flightInterval   = 100 * time.Millisecond // before a handshake's flight is sent again
 	handshakeQueue   = 16                     // DTLS datagrams that wait for the handshake to read them

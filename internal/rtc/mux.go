@@ -70,6 +70,17 @@ func (m *mux) RemoveConnByUfrag(ufrag string) {
 	delete(m.conns, connKey{ufrag, true})
 }
 
+// relax has an agent's checks go out no more often than every relaxedKeepalive.
+func (m *mux) relax(ufrag string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, six := range []bool{false, true} {
+		if c := m.conns[connKey{ufrag, six}]; c != nil {
+			c.relaxed = true
+		}
+	}
+}
+
 // GetListenAddresses returns one address for each family that the socket serves: agents need no more, since all share it.
 func (m *mux) GetListenAddresses() []net.Addr { return m.local }
 
@@ -106,14 +117,18 @@ func (m *mux) find(b []byte, six bool) *checkConn {
 	return p.conn
 }
 
-// begin remembers that the agent behind c waits for a response.
-func (m *mux) begin(id transaction, c *checkConn) {
+// begin remembers that the agent behind c waits for a response. It returns false for a check that is not to be sent.
+func (m *mux) begin(id transaction, c *checkConn) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	now := time.Now()
+	if c.relaxed && now.Sub(c.checked) < relaxedKeepalive {
+		return false
+	}
+	c.checked = now
 	m.transactions[id] = pending{c, now}
 	if now.Sub(m.swept) < transactionTTL {
-		return
+		return true
 	}
 	m.swept = now
 	for id, p := range m.transactions {
@@ -121,6 +136,7 @@ func (m *mux) begin(id transaction, c *checkConn) {
 			delete(m.transactions, id)
 		}
 	}
+	return true
 }
 
 // stunMessage is the little of a STUN message (RFC 8489) that finding its agent takes.
@@ -188,6 +204,10 @@ type checkConn struct {
 	queue  chan check
 	once   sync.Once
 	closed chan struct{}
+
+	// Guarded by the mux's mutex.
+	relaxed bool      // checks are to be rare
+	checked time.Time // when one was last sent
 }
 
 // ReadFromAddrPort blocks until a message comes or the conn is closed.
@@ -203,7 +223,9 @@ func (c *checkConn) ReadFromAddrPort(b []byte) (int, netip.AddrPort, error) {
 // WriteToAddrPort sends one of the agent's messages.
 func (c *checkConn) WriteToAddrPort(b []byte, to netip.AddrPort) (int, error) {
 	if msg, ok := parseSTUN(b); ok && msg.request {
-		c.mux.begin(msg.id, c)
+		if !c.mux.begin(msg.id, c) {
+			return len(b), nil
+		}
 	} else if ok {
 		c.mux.wrote(c, to)
 	}

@@ -62,9 +62,11 @@ type Transport struct {
 	chosen  chan struct{}               // closed once remote is set for the first time
 	once    sync.Once
 
-	// Set before the transport starts.
-	client   bool // goes to the remote, rather than being gone to
-	converse func(conn net.Conn, client bool)
+	client   bool                             // goes to the remote, rather than being gone to; set before the transport starts
+	converse func(conn net.Conn, client bool) // nil of a client's transport
+
+	sentMedia atomic.Bool // since the last Sent
+	sentOther atomic.Bool // likewise; control packets
 
 	// Guarded by the endpoint's mutex.
 	ufrag     string
@@ -91,7 +93,15 @@ type destination struct {
 const maxEarly = 32
 
 // NewTransport makes a transport for one remote and gathers this end's candidates. It connects to nothing until Start.
-func (e *Endpoint) NewTransport(h Handler, log *slog.Logger) (*Transport, error) {
+//
+// With converse the remote is another server, not a client. Converse speaks with it over DTLS itself once the handshake is over,
+// until it returns or the transport closes conn. Its owner must find silence by other means: ICE checks only rarely
+// whether such a remote is still there, and never takes it for gone.
+func (e *Endpoint) NewTransport(h Handler, converse func(conn net.Conn, client bool), log *slog.Logger) (*Transport, error) {
+	disconnected, failed := iceDisconnected, iceFailed
+	if converse != nil {
+		disconnected, failed = 0, 0
+	}
 	opts := []ice.AgentOption{
 		ice.WithUDPMux(e.mux),
 		ice.WithNetworkTypes(e.networks),
@@ -99,8 +109,8 @@ func (e *Endpoint) NewTransport(h Handler, log *slog.Logger) (*Transport, error)
 		ice.WithMulticastDNSMode(ice.MulticastDNSModeDisabled),
 		ice.WithIncludeLoopback(),
 		ice.WithDisableActiveTCP(),
-		ice.WithDisconnectedTimeout(iceDisconnected),
-		ice.WithFailedTimeout(iceFailed),
+		ice.WithDisconnectedTimeout(disconnected),
+		ice.WithFailedTimeout(failed),
 		ice.WithKeepaliveInterval(iceKeepalive),
 		ice.WithLoggerFactory(e.quiet),
 	}
@@ -111,7 +121,7 @@ func (e *Endpoint) NewTransport(h Handler, log *slog.Logger) (*Transport, error)
 	if err != nil {
 		return nil, fmt.Errorf("ICE agent: %w", err)
 	}
-	t := &Transport{e: e, agent: agent, handler: h, log: log, chosen: make(chan struct{}), done: make(chan struct{})}
+	t := &Transport{e: e, agent: agent, handler: h, converse: converse, log: log, chosen: make(chan struct{}), done: make(chan struct{})}
 	t.dtls = newHandshakeConn(t)
 	if err := t.watch(); err != nil {
 		return nil, errors.Join(err, agent.Close())
@@ -188,10 +198,6 @@ func (t *Transport) Connect(remote Remote, addr netip.AddrPort) error {
 	})
 }
 
-// Converse has f speak with the remote over DTLS itself once the handshake is over, until it returns or the transport
-// closes conn. It must be called before Start or Connect.
-func (t *Transport) Converse(f func(conn net.Conn, client bool)) { t.converse = f }
-
 func (t *Transport) start(remote Remote, begin func() error) error {
 	t.mu.Lock()
 	if t.started || t.closed {
@@ -246,6 +252,7 @@ func (t *Transport) run(ctx context.Context) {
 	defer stop()
 	t.handler.Connected()
 	if t.converse != nil {
+		t.relax()
 		t.converse(conn, t.client)
 	} else {
 		discard(conn)
@@ -255,6 +262,13 @@ func (t *Transport) run(ctx context.Context) {
 	}
 	if err := conn.Close(); err != nil {
 		t.log.Debug("close DTLS", "error", err)
+	}
+}
+
+// relax has connectivity checks become rare: they only measure the round trip from now on.
+func (t *Transport) relax() {
+	if ufrag, _, err := t.agent.GetLocalUserCredentials(); err == nil {
+		t.e.mux.relax(ufrag)
 	}
 }
 
@@ -413,6 +427,7 @@ func (t *Transport) Send(out *udp.Batch, s *Stream, buf []byte, headerLen, n int
 	n = keys.seal(s, buf[:n:n+sealOverhead], headerLen, n)
 	switch {
 	case n == 0:
+		return 0
 	case remote.tcp != nil:
 		if !remote.tcp.WriteFrame(buf[: n : n+sealOverhead][:n]) {
 			return 0
@@ -420,7 +435,20 @@ func (t *Transport) Send(out *udp.Batch, s *Stream, buf []byte, headerLen, n int
 	default:
 		out.Queue(n, remote.addr)
 	}
+	mark(&t.sentMedia)
 	return n
+}
+
+// mark sets a flag. Nearly always it is set already, and is not written then.
+func mark(flag *atomic.Bool) {
+	if !flag.Load() {
+		flag.Store(true)
+	}
+}
+
+// Sent reports whether RTP, and whether RTCP, was sent since it was last called. It is for one caller.
+func (t *Transport) Sent() (media, control bool) {
+	return t.sentMedia.Swap(false), t.sentOther.Swap(false)
 }
 
 // SendRTCP seals one compound packet and sends it at once.
@@ -433,6 +461,7 @@ func (t *Transport) SendRTCP(b []byte) error {
 	if err != nil {
 		return fmt.Errorf("seal RTCP: %w", err)
 	}
+	mark(&t.sentOther)
 	_, err = t.write(sealed)
 	return err
 }

@@ -1,0 +1,121 @@
+package node
+
+import (
+	"math/bits"
+
+	"github.com/parley-sfu/parley/cascade"
+)
+
+// A node that pulls a layer which does not come knows nothing of the others: they do not come either, because nobody pulls
+// them. So the node that it is pulled from, which may know better, sends what a slot there would fall back to, under the
+// SSRC that the pull has named for it. The other node sees a layer that comes, shows it where it lacks the better one,
+// and asks for it from then on.
+
+// show takes what the other node wants.
+func (o *outlet) show(p *cascade.Pull, now int64) {
+	if p.Layers != 0 {
+		o.link.Guard()
+	}
+	o.rename(p)
+	o.begin(o.ask(p.Layers, now), p, now)
+	o.track.room.wakeAll() // the publisher may have to send other layers
+}
+
+// begin has layers begin, given as bits, for whose packets ask has made wait. They go on behind what the other node has, else at a
+// keyframe that has just gone by; else the publisher is asked for one.
+func (o *outlet) begin(layers uint8, p *cascade.Pull, now int64) {
+	for left := layers; left != 0; left &= left - 1 {
+		rank := bits.TrailingZeros8(left)
+		l := o.track.layers[rank]
+		if !o.streams[rank].replay(p.Streams[rank].Have, now) && l.track.Kind == Video {
+			l.requestKeyframe(now)
+		}
+	}
+}
+
+// ask changes the layers that the other node wants. It returns those to begin with, as bits.
+func (o *outlet) ask(layers uint8, now int64) (begin uint8) {
+	r := o.track.room
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	layers &= 1<<len(o.track.layers) - 1
+	for rank := range o.track.layers {
+		if layers&^uint8(o.asked.Load())&(1<<rank) != 0 {
+			o.since[rank] = now
+		}
+	}
+	o.asked.Store(uint32(layers))
+	return o.reviewLocked(now)
+}
+
+// reviewLocked changes which layers are sent, and returns those to begin with. The room's mutex is held.
+func (o *outlet) reviewLocked(now int64) (begin uint8) {
+	sends := o.dueLocked(now)
+	begin = sends &^ uint8(o.sends.Load())
+	for rank, l := range o.track.layers {
+		if begin&(1<<rank) != 0 {
+			o.streams[rank].hold()
+		}
+		if sends&(1<<rank) != 0 {
+			l.attach(o)
+		} else {
+			l.detach(o)
+		}
+	}
+	o.sends.Store(uint32(sends))
+	return begin
+}
+
+// dueLocked returns the layers to send: what is asked, which may begin to come at any time, and in place of each that does not
+// the nearest that does; a higher one only when the publisher has had time to send what is asked. A substitute goes on for a moment when it is needed no more,
+// so that the other node can change over.
+func (o *outlet) dueLocked(now int64) (sends uint8) {
+	asked := uint8(o.asked.Load())
+	if asked == 0 || len(o.track.layers) == 1 {
+		return asked
+	}
+	sends = asked
+	for rank, l := range o.track.layers {
+		if asked&(1<<rank) == 0 || l.live(now) {
+			continue
+		}
+		instead := o.track.nearestLive(l, now)
+		early := instead.rank > rank && now-o.since[rank] < int64(silentAfter)
+		if instead != l && !early && !o.streams[instead.rank].stale(now) {
+			o.until[instead.rank] = now + int64(unwantedFor)
+		}
+	}
+	for rank := range o.track.layers {
+		if now < o.until[rank] {
+			sends |= 1 << rank
+		}
+	}
+	return sends
+}
+
+// stale reports whether a stream has not been sent for so long that it may go on under new SSRCs only, which are the other
+// node's to choose.
+func (s *outletStream) stale(now int64) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.started && now-s.latest > int64(staleFor)
+}
+
+// substitute looks again at what other nodes are sent of a track.
+func (t *published) substitute(now int64) {
+	if len(t.layers) == 1 {
+		return
+	}
+	for _, l := range t.layers {
+		for _, s := range *l.subs.Load() {
+			o, ok := s.(*outlet)
+			if !ok || bits.TrailingZeros8(uint8(o.sends.Load())) != l.rank {
+				continue // another, or seen with its lowest layer
+			}
+			t.room.mu.Lock()
+			begin := o.reviewLocked(now)
+			t.room.mu.Unlock()
+			o.begin(begin, &cascade.Pull{}, now)
+		}
+	}
+}
