@@ -31,7 +31,7 @@ func TestLabTree(t *testing.T) {
 			var slots []wire.SlotRequest
 			for _, s := range p.SlotStats() {
 				if s.Slot.Kind == "video" {
-					slots = append(slots, wire.SlotRequest{MID: s.Slot.MID, MaxWidth: 160, MaxHeight: 90})
+					slots = append(slots, wire.SlotRequest{MID: s.Slot.MID, MaxWidth: 320, MaxHeight: 180})
 				}
 			}
 			if err := p.Subscribe(t.Context(), slots...); err != nil {
@@ -149,7 +149,7 @@ func countLinks(w *lab.World, speakers []*speaker) map[string]linkCount {
 				}
 				layer := s.camera.Sent()[2]
 				if small(to) {
-					layer = s.camera.Sent()[0]
+					layer = s.camera.Sent()[1]
 				}
 				sound := s.microphone.Sent()[0]
 				c.wanted += int(layer.Bytes+layer.Packets*headers) + int(sound.Bytes+sound.Packets*(headers+level))
