@@ -43,7 +43,7 @@ func TestLabTree(t *testing.T) {
 	figures := newTable(t, "watching", "link", "kbit/s", "of that wanted", "bound", "")
 	measure := func(watching int) (rates map[string]float64) {
 		rates = map[string]float64{}
-		time.Sleep(3 * time.Second) // for layers that are not wanted any more to stop
+		time.Sleep(7 * time.Second) // for parents to be chosen, and for layers that are not wanted any more to stop
 		before := countLinks(w, speakers)
 		start := time.Now()
 		time.Sleep(howMuch().watch)
