@@ -39,7 +39,8 @@ func watchFor(tb testing.TB, d time.Duration, nodes []*lab.Node) {
 // All NATS servers are away for a while. Media goes on as if nothing had happened, people of one node still see each
 // other's hands and mutes, no node is taken for dead, and when NATS is back everybody knows what happened meanwhile.
 func TestLabNatsOutage(t *testing.T) {
-	const mediaGap, local, back = 300 * time.Millisecond, 500 * time.Millisecond, 15 * time.Second
+	const mediaGap, local = 300 * time.Millisecond, 500 * time.Millisecond
+	back := howMuch().mend
 	w := lab.StartWorld(t, lab.Overseas(), 1, "eu", "us", "ap")
 	people := twoInEach(t, w, w.NewMeeting(t, "Without NATS").ID)
 	speaker, neighbour := people[0], people[1]

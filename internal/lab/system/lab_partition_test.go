@@ -10,7 +10,8 @@ import (
 
 // A region is cut off for a while. Each side goes on alone, and becomes one room again when the cut heals.
 func TestLabPartition(t *testing.T) {
-	const mediaGap, back = 400 * time.Millisecond, 15 * time.Second
+	const mediaGap = 400 * time.Millisecond
+	back := howMuch().mend
 	w := lab.StartWorld(t, lab.Overseas(), 1, "eu", "us", "ap")
 	people := twoInEach(t, w, w.NewMeeting(t, "Cut in two").ID)
 	ap := w.Regions[2]

@@ -16,15 +16,16 @@ type effort struct {
 	outage    time.Duration // of all NATS servers
 	partition time.Duration // of a region
 	watch     time.Duration // of what goes over links
+	mend      time.Duration // for all to be well after an outage or a cut; more where other tests may be at work
 	hop       time.Duration // that a node may add to 99 of 100 packets; more where other tests may be at work
 }
 
 // howMuch is little in a run of all tests, and what was promised where LAB_FULL is set.
 func howMuch() effort {
 	if os.Getenv("LAB_FULL") != "" {
-		return effort{kills: 20, outage: time.Minute, partition: time.Minute, watch: time.Minute, hop: time.Millisecond}
+		return effort{kills: 20, outage: time.Minute, partition: time.Minute, watch: time.Minute, mend: 2 * time.Second, hop: time.Millisecond}
 	}
-	return effort{kills: 1, outage: 5 * time.Second, partition: 5 * time.Second, watch: 10 * time.Second, hop: 20 * time.Millisecond}
+	return effort{kills: 1, outage: 5 * time.Second, partition: 5 * time.Second, watch: 10 * time.Second, mend: 15 * time.Second, hop: 20 * time.Millisecond}
 }
 
 // Three people in three regions are in one meeting, each through the node of their region, 80 ms from the others; a browser
