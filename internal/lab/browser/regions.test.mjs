@@ -54,3 +54,48 @@ figures.test('the cluster page shows three regions, each with somebody, and link
   await page.getByRole('button', { name: 'Undrain' }).click()
   await page.getByText('draining').waitFor({ state: 'detached', timeout: 3_000 })
 })
+
+figures.test('a node drains, and whoever is on it goes on in the middle of the call', async () => {
+  const [ann, ben, cleo] = everybody
+  const operator = await ann.browser.newPage({ viewport: { width: 1280, height: 800 } })
+  await operator.goto(`${url}/cluster#token=${token}`)
+  const exchanges = await Promise.all([ann.exchanges(), ben.exchanges()])
+  const watched = [
+    { by: ann, of: cleo },
+    { by: ben, of: cleo },
+    { by: cleo, of: ann },
+  ].map(({ by, of }) => ({ by, of, frames: -1, at: Date.now(), longest: 0 }))
+  let watching = true
+  const watch = (async () => {
+    while (watching) {
+      for (const one of watched) {
+        const tile = (await one.by.remoteTiles()).find(tile => tile.participant === one.of.id)
+        const frames = tile?.inbound?.frames ?? one.frames
+        one.longest = Math.max(one.longest, Date.now() - one.at)
+        if (frames !== one.frames) Object.assign(one, { frames, at: Date.now() })
+      }
+      await pause(100)
+    }
+  })()
+  await operator.getByRole('button', { name: 'Drain' }).nth(2).click()
+  const third = operator.getByTestId('region').nth(2)
+  await third.getByText('0 participants').waitFor({ timeout: 20_000 })
+  await pause(3_000)
+  watching = false
+  await watch
+  const longest = Math.max(...watched.map(one => one.longest))
+  figures.hold('longest time without a new picture, ms', longest, '< 1500', longest < 1_500)
+  const later = await Promise.all([ann.exchanges(), ben.exchanges()])
+  const cost = later.flatMap((count, i) => [count.page - exchanges[i].page, count.browser - exchanges[i].browser])
+  figures.hold('SDP exchanges that it costs the others', Math.max(...cost), '0', cost.every(one => one === 0))
+  const energy = async person => (await person.sample()).inbound.filter(one => one.kind === 'audio').map(one => one.energy)
+  const earlier = await Promise.all(everybody.map(energy))
+  await pause(3_000)
+  const now = await Promise.all(everybody.map(energy))
+  const heard = now.map((list, i) => list.filter((one, n) => one > (earlier[i][n] ?? 0)).length)
+  figures.hold('remote voices heard afterwards, least of all pages', Math.min(...heard), '2', heard.every(one => one === 2))
+  for (const person of everybody) {
+    assert.equal(await person.page.evaluate(() => window.parley.state), 'joined')
+    await person.screenshot(`drained-${person.name}`)
+  }
+})
