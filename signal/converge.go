@@ -21,9 +21,12 @@ func catchUp() []time.Duration {
 // this node's own connection to NATS has noticed is over when words cross again, and then both sides hear it this soon.
 const hailEvery = 500 * time.Millisecond
 
-// hail tells the rooms in which another node has been silent for more than a digest and a half.
+// missedAfter is how long another node must have said nothing to be missed: more than a digest and a half.
+func missedAfter(cfg Config) time.Duration { return cfg.DigestEvery * 3 / 2 }
+
+// hail tells the rooms in which another node is missed. When that one hears it, or is heard first, it tells as well.
 func (f *fabric) hail(now time.Time) {
-	since := now.Add(-f.svc.cfg.DigestEvery * 3 / 2)
+	since := now.Add(-missedAfter(f.svc.cfg))
 	for _, r := range f.svc.allRooms() {
 		r.mu.Lock()
 		if len(r.roster.silent(since)) > 0 {

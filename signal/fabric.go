@@ -283,9 +283,11 @@ func (r *room) receive(u update) (inStep bool, peers []Peer) {
 	if u.Closed {
 		return true, r.mergedLocked(r.roster.closed(u), nil)
 	}
-	changes, chats, inStep := r.roster.apply(u, time.Now())
+	now := time.Now()
+	back := slices.Contains(r.roster.silent(now.Add(-missedAfter(r.cfg))), u.Node) // then it has missed this node's words too
+	changes, chats, inStep := r.roster.apply(u, now)
 	peers = r.mergedLocked(changes, chats)
-	if u.Ask {
+	if u.Ask || back {
 		r.tellLocked(update{})
 	}
 	if inStep || r.pulling[u.Node] {

@@ -39,9 +39,9 @@ func newSplit(t *testing.T) *split {
 	}
 	for _, id := range []string{"m1", "m2", "s1", "s2"} {
 		b := startBus(t, func(c *bus.Config) { c.URL = "nats://" + address })
-		s.gossip.nodes = append(s.gossip.nodes, placement.Node{
+		s.gossip.see(append(s.gossip.Nodes(), placement.Node{
 			ID: id, Region: "r", SFUEndpoint: id + ":1", SignalEndpoint: map[byte]string{'s': "ws://" + id}[id[0]], Roles: []string{map[byte]string{'m': "media", 's': "signal"}[id[0]]}, Protocol: placement.CurrentProtocol, Incarnation: 1,
-		})
+		})...)
 		if id[0] == 'm' {
 			s.media[id] = &fakeMedia{peers: map[string]*fakePeer{}}
 			s.stop[id] = background(t, sfu.NewServer(s.media[id], b, s.gossip, id, log).Run)
