@@ -108,6 +108,8 @@ type Service struct {
 	fabric  *fabric
 	owners  *owners
 	keeper  *keeper
+	purses  *purses
+	asides  *asides
 
 	mu       sync.Mutex
 	stopping bool
@@ -128,6 +130,8 @@ func New(cfg Config, d Deps) (*Service, error) {
 		routes:  routes(),
 		rooms:   map[string]*room{},
 		live:    map[*session]struct{}{},
+		purses:  newPurses(),
+		asides:  newAsides(),
 	}
 	var types []string
 	for typ := range s.routes {
@@ -162,6 +166,7 @@ func (s *Service) Run(ctx context.Context) error {
 	}
 	s.mu.Unlock()
 	s.sessions.Wait()
+	s.asides.end()
 	s.abandon()
 	return err
 }
@@ -193,7 +198,7 @@ func (s *Service) abandon() {
 	for _, r := range s.allRooms() {
 		r.mu.Lock()
 		r.keeping = keeping{}
-		r.home.Expire(time.Now().Add(2 * promiseFor))
+		r.home.Expire(time.Now().Add(2 * (lotLife + promiseFor)))
 		var peers []Peer
 		for _, m := range r.members {
 			if m.peer != nil && m.place != s.deps.NodeID {
@@ -265,7 +270,7 @@ func (s *Service) open(claims grant.Claims) *room {
 	r, is := s.rooms[claims.MeetingID]
 	if !is {
 		r = newRoom(claims.MeetingID, s.deps.NodeID, claims.Settings, s.cfg, s.media, s.fabric.tell, s.log)
-		r.release = s.release
+		r.release, r.recall = s.release, s.callIn
 		s.born = max(s.born+1, r.roster.self.Incarnation) // grows, whatever the clock does
 		r.roster.self.Incarnation = s.born
 		s.fabric.gone.remove(r.meeting)
@@ -299,6 +304,7 @@ func (s *Service) sweep(r *room) {
 	s.mu.Unlock()
 	if empty {
 		s.fabric.closed(r)
+		s.giveBack(r.meeting)
 	}
 	if closed && unfollow != nil {
 		unfollow()
