@@ -96,9 +96,10 @@ func (p *purse) lapse(now time.Time) {
 func (p *purses) ask(room string, now time.Time) (named []uint64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	named = []uint64{} // which is not nil on the wire either
 	own := p.rooms[room]
 	if own == nil {
-		return nil
+		return named
 	}
 	own.asked = now
 	own.lapse(now)
