@@ -2,10 +2,12 @@ package signal
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/parley-sfu/parley/node/grant"
+	"github.com/parley-sfu/parley/placement"
 )
 
 // recalling calls lots back: the node that asks is the room's home, and what it knows of is up to a number.
@@ -106,19 +108,18 @@ func (s *Service) report(r *room, m *member, op string, k knocking) {
 	})
 }
 
-// Expect says that somebody with a join token for the meeting will come to a node soon, which may be this one. It gets places
-// from the meeting's home meanwhile, so that whoever comes need not wait for them. Expect never blocks, and may come to
-// nothing.
-func (s *Service) Expect(meetingID string, settings grant.Settings, at string) {
-	if !isName(meetingID) {
-		return
-	}
-	if at == s.deps.NodeID {
+// Expect says that somebody with a join token for the meeting was sent to a node's socket, which may be this node's. That node
+// gets places from the meeting's home meanwhile, so that whoever comes need not wait for them. Expect never blocks, and
+// nothing depends on it.
+func (s *Service) Expect(meetingID string, settings grant.Settings, signalEndpoint string) {
+	nodes := s.owners.electorate()
+	i := slices.IndexFunc(nodes, func(n placement.Node) bool { return n.SignalEndpoint == signalEndpoint })
+	switch {
+	case i < 0 || !isName(meetingID) || nodes.alone(s.deps.NodeID):
+	case nodes[i].ID == s.deps.NodeID:
 		s.askAhead(meetingID, settings)
-		return
-	}
-	if _, known := s.owners.electorate().alive(lease{Node: at}); known {
-		s.fabric.send(at, command{Op: opExpect, Meeting: meetingID, Knock: &knocking{Node: s.deps.NodeID, Settings: &settings}})
+	default:
+		s.fabric.send(nodes[i].ID, command{Op: opExpect, Meeting: meetingID, Knock: &knocking{Node: s.deps.NodeID, Settings: &settings}})
 	}
 }
 
