@@ -92,7 +92,7 @@ func (s *session) letIn(ctx context.Context) bool {
 // askSeat asks the room's home for a seat for a member, and for a camera place if it wants one. It returns the reason to wait,
 // or the empty string. What the home has handed this node in advance is used without asking.
 func (s *Service) askSeat(ctx context.Context, r *room, m *member, trusted bool) (wait string, err error) {
-	if s.spendSeat(r, m) || s.awaitAhead(ctx, r.meeting) && s.spendSeat(r, m) {
+	if s.spendSeat(r, m) {
 		s.metrics.admitted("allowance")
 		return "", nil
 	}

@@ -142,19 +142,6 @@ func (s *Service) askAhead(meetingID string, settings grant.Settings) {
 	}
 }
 
-// awaitAhead waits for the question ahead that is out for a room. It is false when there is none.
-func (s *Service) awaitAhead(ctx context.Context, meetingID string) bool {
-	ahead := s.purses.ahead(meetingID)
-	if ahead == nil {
-		return false
-	}
-	select {
-	case <-ahead:
-	case <-ctx.Done():
-	}
-	return true
-}
-
 // renew asks ahead for the rooms in which somebody is, so that the places that this node has do not lapse.
 func (s *Service) renew(now time.Time) {
 	s.purses.tidy(now)

@@ -19,7 +19,7 @@ import (
 // nobody compares: what they show does not matter, only that a second is about a second.
 const (
 	lotLife   = 30 * time.Second // for a node to give places of a lot away
-	lotsShare = 8                // one place in so many of those that are free may be in lots, over all nodes
+	lotsShare = 4                // one place in so many of those that are free may be in lots, over all nodes
 	lotsANode = 8                // places that one node has in lots, at most
 )
 

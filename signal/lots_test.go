@@ -22,9 +22,9 @@ func TestLend(t *testing.T) {
 		want     []places // for n2, n3, n2, n3, … in turn
 	}{
 		{"no limits", grant.Settings{}, 0, false, []places{{8, 8}, {8, 8}, {0, 0}}},
-		{"half of what may be lent", grant.Settings{MaxParticipants: 80, MaxCameras: 25}, 0, false, []places{{5, 2}, {3, 1}, {1, 0}, {1, 0}, {0, 0}}},
-		{"no more than eight", grant.Settings{MaxParticipants: 1000, MaxCameras: 16}, 0, false, []places{{8, 1}, {8, 1}, {0, 0}}},
-		{"little is left", grant.Settings{MaxParticipants: 20, MaxCameras: 7}, 13, false, []places{{0, 0}}},
+		{"half of what may be lent", grant.Settings{MaxParticipants: 40, MaxCameras: 25}, 0, false, []places{{5, 3}, {3, 2}, {1, 1}, {1, 0}, {0, 0}}},
+		{"no more than eight", grant.Settings{MaxParticipants: 1000, MaxCameras: 8}, 0, false, []places{{8, 1}, {8, 1}, {0, 0}}},
+		{"little is left", grant.Settings{MaxParticipants: 16, MaxCameras: 3}, 13, false, []places{{0, 0}}},
 		{"less than nothing is left", grant.Settings{MaxParticipants: 10}, 13, false, []places{{0, 8}}},
 		{"waiting room", grant.Settings{WaitingRoom: true}, 0, false, []places{{0, 0}}},
 		{"locked", grant.Settings{}, 0, true, []places{{0, 0}}},
@@ -55,33 +55,33 @@ func TestLotsCountAsTaken(t *testing.T) {
 	for _, tc := range []struct {
 		name string
 		do   func(h *Home, lot uint64)
-		free int // of 16 seats, of which one is lent
+		free int // of 8 seats, of which one is lent
 	}{
-		{"lent", func(*Home, uint64) {}, 15},
-		{"used", func(h *Home, lot uint64) { h.Used("n2", lot, 0) }, 16},
-		{"used twice", func(h *Home, lot uint64) { h.Used("n2", lot, 0); h.Used("n2", lot, 0) }, 16},
-		{"used by another", func(h *Home, lot uint64) { h.Used("n3", lot, 0) }, 15},
-		{"lived on", func(h *Home, _ uint64) { h.Expire(start.Add(lotLife + promiseFor)) }, 15},
-		{"over", func(h *Home, _ uint64) { h.Expire(start.Add(lotLife + promiseFor + 1)) }, 16},
+		{"lent", func(*Home, uint64) {}, 7},
+		{"used", func(h *Home, lot uint64) { h.Used("n2", lot, 0) }, 8},
+		{"used twice", func(h *Home, lot uint64) { h.Used("n2", lot, 0); h.Used("n2", lot, 0) }, 8},
+		{"used by another", func(h *Home, lot uint64) { h.Used("n3", lot, 0) }, 7},
+		{"lived on", func(h *Home, _ uint64) { h.Expire(start.Add(lotLife + promiseFor)) }, 7},
+		{"over", func(h *Home, _ uint64) { h.Expire(start.Add(lotLife + promiseFor + 1)) }, 8},
 		{"given a new life, and another lent", func(h *Home, lot uint64) {
 			h.Lend("n2", []uint64{lot}, start.Add(lotLife))
 			h.Expire(start.Add(lotLife + promiseFor + 1))
-		}, 14},
-		{"called back", func(h *Home, lot uint64) { h.Returned("n2", lot) }, 16},
-		{"an earlier one called back", func(h *Home, lot uint64) { h.Returned("n2", lot-1) }, 15},
-		{"given back", func(h *Home, lot uint64) { h.Return("n2", &[]uint64{lot}) }, 16},
-		{"given back by another", func(h *Home, lot uint64) { h.Return("n3", &[]uint64{lot}) }, 15},
-		{"its node has died", func(h *Home, _ uint64) { h.Forfeit("n2") }, 16},
+		}, 6},
+		{"called back", func(h *Home, lot uint64) { h.Returned("n2", lot) }, 8},
+		{"an earlier one called back", func(h *Home, lot uint64) { h.Returned("n2", lot-1) }, 7},
+		{"given back", func(h *Home, lot uint64) { h.Return("n2", &[]uint64{lot}) }, 8},
+		{"given back by another", func(h *Home, lot uint64) { h.Return("n3", &[]uint64{lot}) }, 7},
+		{"its node has died", func(h *Home, _ uint64) { h.Forfeit("n2") }, 8},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			h := NewHome(grant.Settings{MaxParticipants: 16, MaxCameras: 1}, 10)
+			h := NewHome(grant.Settings{MaxParticipants: 8, MaxCameras: 1}, 10)
 			first := h.Lend("n2", nil, start)
 			if first.Seats != 1 || first.Cameras != 0 {
 				t.Fatalf("lent: %+v", first)
 			}
 			tc.do(h, first.Number)
 			free := 0
-			for ; free <= 16; free++ {
+			for ; free <= 8; free++ {
 				if _, err := h.Knock(fmt.Sprint(free), grant.Attendee, false, promise{}); err != nil {
 					break
 				}
@@ -154,10 +154,8 @@ func TestAskedAheadOnce(t *testing.T) {
 	if !p.begin("mtg", start) || p.begin("mtg", start.Add(time.Hour)) {
 		t.Error("not exactly one question is out")
 	}
-	ahead := p.ahead("mtg")
 	p.end("mtg")
-	<-ahead
-	if p.ahead("mtg") != nil || p.begin("mtg", start.Add(lotLife/2-1)) || !p.begin("mtg", start.Add(lotLife/2)) {
+	if p.begin("mtg", start.Add(lotLife/2-1)) || !p.begin("mtg", start.Add(lotLife/2)) {
 		t.Error("the next question is asked too early, or never")
 	}
 	for i := range purseAsking {

@@ -18,8 +18,8 @@ type purse struct {
 	since  time.Time
 	voided uint64 // lots of that home up to this one are not to be used, also those that are still on their way
 	lots   []ownLot
-	asked  time.Time     // when the home was asked last
-	asking chan struct{} // closed when a question ahead has ended; nil: none is out
+	asked  time.Time // when the home was asked last
+	asking bool      // a question ahead is out
 }
 
 // ownLot is a lot on the node that may use it.
@@ -190,32 +190,21 @@ func (p *purses) begin(room string, now time.Time) bool {
 	case own == nil:
 		own = &purse{}
 		p.rooms[room] = own
-	case own.asking != nil || now.Sub(own.asked) < lotLife/2:
+	case own.asking || now.Sub(own.asked) < lotLife/2:
 		return false
 	}
 	p.asking++
-	own.asked, own.asking = now, make(chan struct{})
+	own.asked, own.asking = now, true
 	return true
 }
 
 func (p *purses) end(room string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if own := p.rooms[room]; own != nil && own.asking != nil {
-		close(own.asking)
-		own.asking = nil
+	if own := p.rooms[room]; own != nil && own.asking {
+		own.asking = false
 		p.asking--
 	}
-}
-
-// ahead is closed when the question that is out for a room has ended. It is nil when there is none.
-func (p *purses) ahead(room string) <-chan struct{} {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if own := p.rooms[room]; own != nil && own.asking != nil {
-		return own.asking
-	}
-	return nil
 }
 
 // tidy forgets purses that are empty and that nothing was heard of for the life of a lot: nothing is on its way any more.
@@ -224,7 +213,7 @@ func (p *purses) tidy(now time.Time) {
 	defer p.mu.Unlock()
 	for room, own := range p.rooms {
 		own.lapse(now)
-		if len(own.lots) == 0 && own.asking == nil && now.Sub(own.since) > lotLife && now.Sub(own.asked) > lotLife {
+		if len(own.lots) == 0 && !own.asking && now.Sub(own.since) > lotLife && now.Sub(own.asked) > lotLife {
 			delete(p.rooms, room)
 		}
 	}
