@@ -231,3 +231,17 @@ func (s *Service) giveBack(meetingID string) {
 		s.fabric.send(home.node, command{Op: opRelease, Meeting: meetingID, Knock: &knocking{Node: s.deps.NodeID, Lots: &named}})
 	}
 }
+
+// lent counts the places in the lots of rooms whose home this node is.
+func (s *Service) lent() (all places) {
+	for _, r := range s.allRooms() {
+		r.mu.Lock()
+		kept := r.kept
+		r.mu.Unlock()
+		if kept {
+			n := r.home.lent()
+			all.seats, all.cameras = all.seats+n.seats, all.cameras+n.cameras
+		}
+	}
+	return all
+}

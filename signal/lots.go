@@ -60,8 +60,8 @@ func (h *Home) Lend(node string, named []uint64, now time.Time) (a allowance) {
 	}
 	until := now.Add(lotLife + promiseFor)
 	all, own := h.lentLocked(""), h.lentLocked(node)
-	limits := h.settings
-	if all.seats <= spare(limits.MaxParticipants, len(h.seats)) && all.cameras <= spare(limits.MaxCameras, len(h.cameras)) {
+	may := places{spare(h.settings.MaxParticipants, len(h.seats)), spare(h.settings.MaxCameras, len(h.cameras))}
+	if all.seats <= may.seats && all.cameras <= may.cameras {
 		for _, number := range named {
 			if l, is := h.lots[number]; is && l.node == node {
 				l.until = until
@@ -70,8 +70,8 @@ func (h *Home) Lend(node string, named []uint64, now time.Time) (a allowance) {
 			}
 		}
 	}
-	a.Seats = portion(spare(limits.MaxParticipants, len(h.seats))-all.seats, own.seats)
-	a.Cameras = portion(spare(limits.MaxCameras, len(h.cameras))-all.cameras, own.cameras)
+	a.Seats = portion(may.seats, all.seats, own.seats)
+	a.Cameras = portion(may.cameras, all.cameras, own.cameras)
 	if a.Seats+a.Cameras > 0 {
 		h.markLocked(now)
 		a.Number = h.lastLot
@@ -88,8 +88,11 @@ func spare(limit, taken int) int {
 	return max(0, limit-taken) / lotsShare
 }
 
-// portion is what a node gets of what may still be lent: not all, for another may come next.
-func portion(spare, own int) int { return max(0, min((spare+1)/2, lotsANode-own)) }
+// portion is what a node gets: half of what may still be lent, for another may come next, and never more than half of all
+// that may be.
+func portion(may, all, own int) int {
+	return max(0, min((may-all+1)/2, (may+1)/2-own, lotsANode-own))
+}
 
 // Used notes that a node has used a place of a lot: of a seat's lot, a camera's, or both. Zero is none.
 func (h *Home) Used(node string, seat, camera uint64) {

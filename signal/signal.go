@@ -139,6 +139,7 @@ func New(cfg Config, d Deps) (*Service, error) {
 	}
 	s.cfg.homeTimeout = cmp.Or(cfg.homeTimeout, homeTimeout)
 	s.metrics = newMetrics(types, func() int { return len(s.Occupancy()) }, s.seated, s.queued, func() int { return len(s.Homes()) })
+	s.metrics.lent(s.lent)
 	s.fabric = &fabric{
 		svc: s, bus: d.Bus, node: d.NodeID, log: d.Log, inbox: make(chan delivery, fabricInbox), nodes: newCensus(),
 	}
