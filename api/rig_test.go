@@ -371,7 +371,8 @@ func (f *fakeSignal) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // Expect is not among the calls: every join makes one.
 func (f *fakeSignal) Expect(m string, s grant.Settings, endpoint string) {
-	f.set(func(f *fakeSignal) { f.expects = append(f.expects, strings.Join([]string{m, strconv.Itoa(s.MaxParticipants), endpoint}, " ")) })
+	call := strings.Join([]string{m, strconv.Itoa(s.MaxParticipants), endpoint}, " ")
+	f.set(func(f *fakeSignal) { f.expects = append(f.expects, call) })
 }
 
 func (f *fakeSignal) Presence(context.Context, string) ([]signal.Participant, bool, error) {

@@ -101,18 +101,13 @@ func (s *Service) askSeat(ctx context.Context, r *room, m *member, trusted bool)
 	r.mu.Unlock()
 	v, asked := s.askHome(ctx, r, opKnock, m.id, k)
 	if !asked {
-		wait, err = r.home.Knock(m.id, k.Role, trusted, promise{})
-		if k.Camera && wait == "" && err == nil {
-			granted, fresh := r.home.Camera(m.id, promise{})
-			v.Camera, v.Fresh = &granted, fresh
-		}
-	} else if v.Refused != nil {
-		err = v.Refused.asError()
-	} else {
-		wait = v.Wait
+		v = r.home.decide(m.id, &k, promise{})
 	}
-	if wait != "" || err != nil {
-		return wait, err
+	switch {
+	case v.Refused != nil:
+		return "", v.Refused.asError()
+	case v.Wait != "":
+		return v.Wait, nil
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -262,11 +257,8 @@ func (s *Service) decideHere(ctx context.Context, c command) (v verdict, ok bool
 		return at.decided && at.node == s.deps.NodeID
 	}
 	v, ok = r.decide(c, time.Now(), mine)
-	for range 2 { // the first recall may be one that began too early
-		if !ok || !v.short(c.Op, r.home.lent()) {
-			break
-		}
-		s.recall(ctx, r)
+	for own := false; ok && !own && v.short(c.Op, r.home.lent()); { // another's recall may have begun too early
+		own = s.recall(ctx, r)
 		v, ok = r.decide(c, time.Now(), mine)
 	}
 	return v, ok
@@ -301,21 +293,29 @@ func (r *room) decide(c command, now time.Time, mine func() bool) (v verdict, ok
 			v.Refused = &replyError{Kind: node.Full}
 		}
 	default:
-		wait, err := r.home.Knock(c.Participant, k.Role, k.Trusted, p)
-		if v.Wait = wait; err != nil {
-			e := asError(err)
-			v.Refused = &replyError{e.Kind, e.Code, e.Say}
-		} else if k.Camera && wait == "" {
-			granted, fresh := r.home.Camera(c.Participant, p)
-			v.Camera, v.Fresh = &granted, fresh
-		}
+		v = r.home.decide(c.Participant, k, p)
 	}
 	if k.Lots != nil && k.Node != r.roster.self.Node && v.Refused == nil {
-		a := r.home.Lend(k.Node, *k.Lots, now)
+		a := r.home.lend(k.Node, *k.Lots, now)
 		a.Home = r.roster.self.Node
 		v.Allowance = &a
 	}
 	return v, true
+}
+
+// decide answers a knock: a seat, and a camera place if that is wanted too.
+func (h *Home) decide(id string, k *knocking, p promise) (v verdict) {
+	var err error
+	v.Wait, err = h.Knock(id, k.Role, k.Trusted, p)
+	switch {
+	case err != nil:
+		e := asError(err)
+		v.Refused = &replyError{e.Kind, e.Code, e.Say}
+	case k.Camera && v.Wait == "":
+		granted, fresh := h.Camera(id, p)
+		v.Camera, v.Fresh = &granted, fresh
+	}
+	return v
 }
 
 // usedLocked notes whom a node has given places of its lots to.

@@ -157,8 +157,8 @@ func (s *Service) renew(now time.Time) {
 
 // recall calls in the lots that are out of a room whose home this node is: nothing else is left, or they must not be used any
 // more. It waits for a short time only: the lots of a node that does not answer count until they are over. Several who want it
-// at the same time share one.
-func (s *Service) recall(ctx context.Context, r *room) {
+// at the same time share one, which is the own of the first.
+func (s *Service) recall(ctx context.Context, r *room) (own bool) {
 	r.mu.Lock()
 	done, first := r.recalled, r.recalled == nil
 	if first {
@@ -171,7 +171,7 @@ func (s *Service) recall(ctx context.Context, r *room) {
 		case <-done:
 		case <-ctx.Done():
 		}
-		return
+		return false
 	}
 	defer func() {
 		r.mu.Lock()
@@ -183,11 +183,10 @@ func (s *Service) recall(ctx context.Context, r *room) {
 	defer cancel()
 	now := time.Now()
 	upTo, nodes := r.home.Mark(now), map[string]bool{}
-	for _, l := range r.home.Lent(now) {
+	for _, l := range r.home.lentOut(now) {
 		nodes[l.Node] = true
 	}
 	var wg sync.WaitGroup
-	defer wg.Wait()
 	for id := range nodes {
 		wg.Go(func() {
 			answer, err := s.fabric.ask(ctx, id, command{Op: opRoster, Meeting: r.meeting, Recall: &recalling{s.deps.NodeID, upTo}})
@@ -198,15 +197,15 @@ func (s *Service) recall(ctx context.Context, r *room) {
 			r.home.Returned(id, upTo)
 		})
 	}
+	wg.Wait()
+	return true
 }
 
 // callIn is recall that nobody waits for.
 func (s *Service) callIn(r *room) {
 	s.asides.start(func(ctx context.Context) {
-		for range 2 { // the first may be one that began too early
-			if r.home.lent() != (places{}) {
-				s.recall(ctx, r)
-			}
+		for own := false; !own && ctx.Err() == nil && r.home.lent() != (places{}); { // another's may have begun too early
+			own = s.recall(ctx, r)
 		}
 	})
 }
@@ -220,7 +219,7 @@ func (s *Service) surrender(c command) reply {
 		return reply{Back: back}
 	}
 	answer := r.state()
-	answer.Back, answer.Lots = back, r.home.Lent(now)
+	answer.Back, answer.Lots = back, r.home.lentOut(now)
 	return answer
 }
 

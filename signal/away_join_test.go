@@ -149,7 +149,7 @@ func TestHowLongTheHomesWordTakes(t *testing.T) {
 
 func TestTheLastPlacesAreCalledIn(t *testing.T) {
 	settings := grant.Settings{Revision: 1, MaxParticipants: 20, MaxCameras: 16}
-	stageLots(t, settings, func(t *testing.T, p *play, home, near, far *actor) {
+	stageLots(t, settings, func(t *testing.T, _ *play, home, near, far *actor) {
 		if lent := home.home().lent(); lent.seats == 0 || lent.cameras == 0 {
 			t.Fatalf("lent: %+v", lent)
 		}
@@ -197,7 +197,7 @@ func TestLotsOfADeadNodeComeBack(t *testing.T) {
 
 func TestAClosedRoomGivesItsLotsBack(t *testing.T) {
 	settings := grant.Settings{Revision: 1, MaxParticipants: 20, MaxCameras: 16}
-	stageLots(t, settings, func(t *testing.T, p *play, home, near, far *actor) {
+	stageLots(t, settings, func(t *testing.T, p *play, home, _, _ *actor) {
 		for i, a := range p.cast {
 			if a != home {
 				a.with("mtg_a", fmt.Sprint("pt_first", i), func(r *room, m *member) { r.leaveLocked(m) })

@@ -49,9 +49,9 @@ type allowance struct {
 	Extended []uint64 `json:"extended,omitempty"` // lots of the node whose life begins anew
 }
 
-// Lend hands a node places in advance, and lengthens the life of those lots of the node that are named. It is nothing while
+// lend hands a node places in advance, and lengthens the life of those lots of the node that are named. It is nothing while
 // somebody might have to wait in the lobby, and when little is left.
-func (h *Home) Lend(node string, named []uint64, now time.Time) (a allowance) {
+func (h *Home) lend(node string, named []uint64, now time.Time) (a allowance) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	a.Revision = h.settings.Revision
@@ -155,8 +155,8 @@ func (h *Home) Return(node string, named *[]uint64) {
 // Forfeit forgets all lots of a node, which is gone.
 func (h *Home) Forfeit(node string) { h.Returned(node, 1<<64-1) }
 
-// Lent returns the lots that are out.
-func (h *Home) Lent(now time.Time) (lots []lentOut) {
+// lentOut returns the lots that are out.
+func (h *Home) lentOut(now time.Time) (lots []lentOut) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for number, l := range h.lots {
@@ -166,12 +166,12 @@ func (h *Home) Lent(now time.Time) (lots []lentOut) {
 	return lots
 }
 
-// Inherit counts lots that an earlier home has handed out.
-func (h *Home) Inherit(lots []lentOut, now time.Time) {
+// inherit counts lots that an earlier home has handed out.
+func (h *Home) inherit(lots []lentOut, now time.Time) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for _, l := range lots {
-		if l.Seats < 0 || l.Cameras < 0 || l.Seats+l.Cameras > 2*lotsANode || l.Node == "" {
+		if l.Seats < 0 || l.Cameras < 0 || l.Seats+l.Cameras > 2*lotsANode || l.Node == "" || l.Number>>63 != 0 {
 			continue
 		}
 		h.lots[l.Number] = lot{l.Node, l.Seats, l.Cameras, now.Add(min(l.Left, lotLife+promiseFor))}

@@ -37,7 +37,7 @@ func TestLend(t *testing.T) {
 			}
 			var last uint64
 			for i, want := range tc.want {
-				a := h.Lend([]string{"n2", "n3"}[i%2], nil, start)
+				a := h.lend([]string{"n2", "n3"}[i%2], nil, start)
 				if got := (places{a.Seats, a.Cameras}); got != want {
 					t.Errorf("question %d got %v, want %v", i, got, want)
 				}
@@ -64,7 +64,7 @@ func TestLotsCountAsTaken(t *testing.T) {
 		{"lived on", func(h *Home, _ uint64) { h.Expire(start.Add(lotLife + promiseFor)) }, 7},
 		{"over", func(h *Home, _ uint64) { h.Expire(start.Add(lotLife + promiseFor + 1)) }, 8},
 		{"given a new life", func(h *Home, lot uint64) {
-			h.Lend("n2", []uint64{lot}, start.Add(lotLife))
+			h.lend("n2", []uint64{lot}, start.Add(lotLife))
 			h.Expire(start.Add(lotLife + promiseFor + 1))
 		}, 7},
 		{"called back", func(h *Home, lot uint64) { h.Returned("n2", lot) }, 8},
@@ -75,7 +75,7 @@ func TestLotsCountAsTaken(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			h := NewHome(grant.Settings{MaxParticipants: 8, MaxCameras: 1}, 10)
-			first := h.Lend("n2", nil, start)
+			first := h.lend("n2", nil, start)
 			if first.Seats != 1 || first.Cameras != 0 {
 				t.Fatalf("lent: %+v", first)
 			}
@@ -242,7 +242,7 @@ func (b *bazaar) ask(node string, decide func() bool, then func(bool)) {
 			return
 		}
 		in, term := decide(), b.term
-		a := b.home.Lend(node, named, b.now)
+		a := b.home.lend(node, named, b.now)
 		b.post = append(b.post, func() {
 			if b.now.Sub(asked) <= homeTimeout {
 				s.purses.put("mtg", b.homeOf(term), a, asked, b.now)
@@ -315,7 +315,7 @@ func (b *bazaar) succeed(dies bool, missed string) {
 	var lots legacy
 	if !dies {
 		b.promised(old.promised())
-		lots.hear(reply{Lots: old.Lent(b.now)})
+		lots.hear(reply{Lots: old.lentOut(b.now)})
 	} else {
 		b.now = b.now.Add(leaseSettles) // before that nobody takes over
 	}
@@ -331,7 +331,7 @@ func (b *bazaar) succeed(dies bool, missed string) {
 			}
 		}
 	}
-	b.home.Inherit(lots.left("h"), b.now)
+	b.home.inherit(lots.left("h"), b.now)
 }
 
 // pass lets time pass. Who was let in is shown by then.

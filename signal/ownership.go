@@ -81,7 +81,7 @@ func (s *Service) gather(ctx context.Context, r *room) {
 	own := s.purses.void(r.meeting, s.owners.electorate().process(s.deps.NodeID), ask.Recall.UpTo, now)
 	var lots legacy
 	lots.hear(reply{Back: own})
-	defer func() { r.home.Inherit(lots.left(s.deps.NodeID), time.Now()) }()
+	defer func() { r.home.inherit(lots.left(s.deps.NodeID), time.Now()) }()
 	if l, is := s.owners.lease(r.meeting); is && l.Node == s.deps.NodeID {
 		ask.Lease, ask.Epoch = &l, l.epoch
 	}
