@@ -15,11 +15,16 @@ import (
 
 // enter lets somebody knock the way a session does and, when let in, enter after a while, which the media take.
 func (a *actor) enter(id string, settings grant.Settings, media time.Duration) (in, camera bool) {
-	r := a.svc.open(grant.Claims{MeetingID: "mtg_a", Settings: settings})
 	m := &member{id: id, events: newEventLog(16), claims: grant.Claims{Role: grant.Attendee}, wantsCamera: true}
-	r.mu.Lock()
-	r.members[id] = m
-	r.mu.Unlock()
+	var r *room
+	for open := false; !open; { // it may be closed again before anybody is in it
+		r = a.svc.open(grant.Claims{MeetingID: "mtg_a", Settings: settings})
+		r.mu.Lock()
+		if open = !r.closed; open {
+			r.members[id] = m
+		}
+		r.mu.Unlock()
+	}
 	wait, err := a.svc.askSeat(context.Background(), r, m, false)
 	if wait != "" || err != nil {
 		return false, false
