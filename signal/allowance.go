@@ -131,7 +131,7 @@ func (s *Service) askAhead(meetingID string, settings grant.Settings) {
 	}
 	started := s.asides.start(func(ctx context.Context) {
 		defer s.purses.end(meetingID)
-		ctx, cancel := context.WithTimeout(ctx, purseTimeout)
+		ctx, cancel := context.WithTimeout(ctx, s.cfg.homeTimeout)
 		defer cancel()
 		if _, _, err := s.question(ctx, command{Op: opAllow, Meeting: meetingID, Knock: &knocking{Settings: &settings, Lock: &lock{}}}); err != nil {
 			s.log.Debug("no places were handed out ahead", "meeting_id", meetingID, "error", err)

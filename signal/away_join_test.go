@@ -108,6 +108,7 @@ func synctestPlay(t *testing.T, act func(t *testing.T, p *play)) {
 		p := newPlay(3, 3)
 		defer p.end()
 		p.ether.delay, p.ether.exact = 40*time.Millisecond, true
+		synctest.Wait() // until all nodes serve
 		act(t, p)
 	})
 }
@@ -275,7 +276,7 @@ func TestExpected(t *testing.T) {
 			synctestPlay(t, func(t *testing.T, p *play) {
 				to := p.cast[1]
 				p.cast[through].svc.Expect("mtg_a", settings, to.node.SignalEndpoint)
-				p.sleep(300 * time.Millisecond)
+				p.sleep(time.Second) // the home is found, and asks everybody
 				in, camera, took := to.comes("pt_1", settings)
 				if !in || !camera || took != 0 {
 					t.Errorf("in %v, camera %v, after %v", in, camera, took)

@@ -7,9 +7,8 @@ import (
 )
 
 const (
-	purseRooms   = 4096                   // for which this node has lots, or asks for some
-	purseAsking  = 256                    // questions ahead that are out at the same time
-	purseTimeout = 300 * time.Millisecond // for the answer of a question that is asked ahead
+	purseRooms  = 4096 // for which this node has lots, or asks for some
+	purseAsking = 256  // questions ahead that are out at the same time
 )
 
 // purse is the lots that a node has of one room. See lot.
