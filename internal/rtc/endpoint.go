@@ -208,6 +208,15 @@ func (e *Endpoint) Advertised() string {
 	return netip.AddrPortFrom(e.advertise[0], e.Addr().Port()).String()
 }
 
+// Addresses are all addresses that clients are told, best first.
+func (e *Endpoint) Addresses() []netip.AddrPort {
+	all := make([]netip.AddrPort, 0, len(e.advertise))
+	for _, a := range e.advertise {
+		all = append(all, netip.AddrPortFrom(a, e.Addr().Port()))
+	}
+	return all
+}
+
 // Fingerprint is that of the endpoint's certificate, for answers.
 func (e *Endpoint) Fingerprint() Fingerprint { return e.fingerprint }
 
