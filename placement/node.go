@@ -23,6 +23,8 @@ type Node struct {
 	SignalEndpoint string         // whole URL of its signalling WebSocket
 	ProbeURL       string         // answers quickly and cheaply; clients measure round trips with it
 	Media          netip.AddrPort // where other nodes' links connect to
+	MediaToo       []netip.Addr   // more addresses of its media, with the port of Media
+	Relay          []string       // where clients reach its relay, in the form of package turn; empty: it has none, or is of a release without
 	Fingerprint    string         // of its links' certificate: "sha-256 " and 32 bytes as AA:BB:…; empty: takes no links
 	Roles          []string       // what it may do; empty: everything
 	Version        string         // of the program, for people
@@ -45,6 +47,18 @@ func (n Node) Distance(to Node) (time.Duration, bool) {
 		return 0, false
 	}
 	return n.Coordinate.DistanceTo(to.Coordinate), true
+}
+
+// MediaAddresses are all addresses of its media that are known.
+func (n Node) MediaAddresses() []netip.AddrPort {
+	if !n.Media.IsValid() {
+		return nil
+	}
+	all := []netip.AddrPort{n.Media}
+	for _, a := range n.MediaToo {
+		all = append(all, netip.AddrPortFrom(a, n.Media.Port()))
+	}
+	return all
 }
 
 // weight is the node's capacity, or 1 where that makes no sense.

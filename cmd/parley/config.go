@@ -17,6 +17,7 @@ import (
 	"github.com/parley-sfu/parley/node/grant"
 	"github.com/parley-sfu/parley/placement"
 	"github.com/parley-sfu/parley/signal"
+	"github.com/parley-sfu/parley/turn"
 )
 
 // Config is what an operator can say about a node: what concerns all of it, and one section for each package.
@@ -37,6 +38,7 @@ type Config struct {
 	Cluster placement.Config        `koanf:"cluster"` // gossip; without an address to listen on the node is on its own
 	Geo     placement.LocatorConfig `koanf:"geo"`
 	Links   cascade.Config          `koanf:"links"`
+	Turn    turn.Config             `koanf:"turn"` // the relay; without an address to listen on the node has none
 }
 
 // LogConfig says what is logged, and how.
@@ -58,6 +60,7 @@ func Defaults() Config {
 		Signal:  signal.Defaults(),
 		API:     api.Defaults(),
 		Links:   cascade.Defaults(),
+		Turn:    turn.Defaults(),
 	}
 }
 
@@ -101,6 +104,7 @@ func (c Config) Validate() error {
 		inSection("signal", c.Signal.Validate()),
 		inSection("api", c.API.Validate()),
 		inSection("links", c.Links.Validate()),
+		inSection("turn", c.Turn.Validate()),
 		inSection("cluster", c.validateCluster()),
 		c.validateRoles(),
 	)...)

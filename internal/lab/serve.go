@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"crypto/rand"
 	"encoding/json"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -57,6 +59,9 @@ func (s settings) write(tb testing.TB) string {
 	}
 	if s.cluster != nil {
 		all["cluster"] = s.cluster
+	}
+	if host, port, err := net.SplitHostPort(s.listen); err == nil && port != strconv.Itoa(httpPort) { // it shares its address with others
+		all["turn"] = map[string]any{"listen": net.JoinHostPort(host, "0")}
 	}
 	body, err := json.MarshalIndent(all, "", "  ")
 	if err != nil {
