@@ -140,10 +140,7 @@ func (p *process) place(id string, cfg Config, log *slog.Logger) (places, signal
 	}
 	if p.node != nil {
 		addresses := p.node.Addresses()
-		self.Media = addresses[0]
-		for _, more := range addresses[1:] {
-			self.MediaToo = append(self.MediaToo, more.Addr())
-		}
+		self.Media, self.MediaToo = addresses[0], addresses[1:]
 	}
 	if p.cluster == nil {
 		single, err := placement.NewSingle(self)
