@@ -101,6 +101,9 @@ func portsOf(cfg Config) []port {
 	ports := []port{
 		{"tcp", cfg.Listen, cfg.httpPurpose(), "listen"},
 	}
+	if cfg.TLS.Listen != "" {
+		ports = append(ports, port{"tcp", cfg.TLS.Listen, "HTTPS, WebSocket, TURN over TLS", "tls.listen"})
+	}
 	media := cfg.does(placement.RoleMedia)
 	if media {
 		ports = append(ports, port{"udp", cfg.Node.Media.Listen, "media", "node.media.listen"})

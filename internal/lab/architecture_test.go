@@ -45,8 +45,10 @@ func house() []room {
 		{dir: "placement", floor: 2},
 		{dir: "turn", floor: 2},
 		{dir: "internal/bus", floor: 1},
+		{dir: "internal/cert", floor: 1},
 		{dir: "internal/packet", floor: 1},
 		{dir: "internal/sdp", floor: 1},
+		{dir: "internal/split", floor: 1},
 		{dir: "internal/udp", floor: 1},
 		{dir: "internal/rtc", floor: 1, extra: []string{"internal/udp", "internal/packet"}},
 		{dir: "internal/telemetry", floor: 0}, // under all of them
@@ -61,6 +63,7 @@ func doors() map[string][]string {
 	pion := []string{"node", "cascade", "internal/rtc", "signal/client"}
 	return map[string][]string{
 		"github.com/alecthomas/kong":           {"cmd/parley", "cmd/swarm"},
+		"github.com/caddyserver/certmagic":     {"internal/cert"},
 		"github.com/coder/websocket":           {"signal", "signal/client"},
 		"github.com/gin-gonic/gin":             {"api"},
 		"github.com/go-json-experiment/json":   {"api"},
@@ -79,9 +82,10 @@ func doors() map[string][]string {
 		"github.com/pion/turn":                 {"turn"},
 		"github.com/pion/webrtc":               pion,
 		"github.com/VictoriaMetrics/metrics":   {"internal/telemetry"},
+		"go.uber.org/zap":                      {"internal/cert"},
 		"go.yaml.in/yaml":                      {"api"},
 		"golang.org/x/sys":                     {"internal/bus", "internal/rtc", "internal/udp", "internal/lab"},
-		"golang.org/x/time":                    {"api", "signal"},
+		"golang.org/x/time":                    {"api", "signal", "internal/split"},
 	}
 }
 
