@@ -121,7 +121,7 @@ func (c Config) Validate() error {
 
 // validateTLS checks the certificates, and that people are sent to where they are used.
 func (c Config) validateTLS() error {
-	faults := []error{c.TLS.Config.Validate()}
+	faults := []error{c.TLS.Validate()}
 	if err := c.TLS.Limits.Validate(); err != nil {
 		faults = append(faults, inSection("limits", err))
 	}
