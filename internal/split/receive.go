@@ -66,7 +66,7 @@ func (p *Port) identify(c *conn) (*side, net.Conn, error) {
 	c.allow(maxHandshakeBytes)
 	secure := tls.Server(c, p.conf)
 	err := secure.HandshakeContext(context.Background()) // the door ends it, by closing c
-	c.flown() // if it ended without an answer
+	c.flown()                                            // if it ended without an answer
 	if err != nil {
 		return nil, nil, err
 	}
