@@ -17,7 +17,8 @@ type Config struct {
 	MaxPending           int `koanf:"max_pending"`
 	MaxPendingPerAddress int `koanf:"max_pending_per_address"`
 
-	// Handshakes, which cost processor time, a second for long and at once. More of them wait for their turn.
+	// Handshakes, which cost processor time, a second for long and at once. More of them wait for their turn, those of all
+	// for two seconds at most. Addresses that have finished one within the last hour share the rate of all no more.
 	HandshakesPerSec        float64 `koanf:"handshakes_per_sec"`
 	HandshakeBurst          int     `koanf:"handshake_burst"`
 	AddressHandshakesPerSec float64 `koanf:"address_handshakes_per_sec"`
@@ -35,8 +36,8 @@ func Defaults() Config {
 		FirstByteTimeout:         10 * time.Second,
 		MaxPending:               1024,
 		MaxPendingPerAddress:     128,
-		HandshakesPerSec:         300,
-		HandshakeBurst:           300,
+		HandshakesPerSec:         500,
+		HandshakeBurst:           500,
 		AddressHandshakesPerSec:  100,
 		AddressHandshakeBurst:    300,
 		MaxConnections:           8192,

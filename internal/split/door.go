@@ -13,8 +13,10 @@ import (
 )
 
 const (
-	maxSources  = 1 << 16          // addresses remembered for their rate without a connection
-	forgetEvery = 10 * time.Second // addresses that have their whole burst again
+	maxSources  = 1 << 16          // addresses remembered, those without a connection included
+	forgetEvery = 10 * time.Second // those of which there is nothing to remember
+	trustFor    = time.Hour        // after a handshake that was finished
+	mostQueued  = 2 * time.Second  // of waiting for the rate of all; who would wait longer is sooner served by trying again
 )
 
 // refusal is why a connection was closed before it was handed on, as metrics show it.
@@ -43,6 +45,7 @@ type door struct {
 type source struct {
 	open, pending int
 	rate          *rate.Limiter // nil: no handshake yet
+	finished      time.Time     // when a connection was handed on at last: a flood of ClientHellos does not come so far
 }
 
 func newDoor(cfg Config) *door {
@@ -71,9 +74,7 @@ func (d *door) enter(c *conn) (oldest *conn, refused refusal) {
 		d.passLocked(oldest)
 	}
 	if s == nil {
-		if len(d.sources) >= maxSources {
-			d.forgetLocked(func(*source) bool { return true })
-		}
+		d.makeRoomLocked()
 		s = &source{}
 		d.sources[c.from] = s
 	}
@@ -85,11 +86,15 @@ func (d *door) enter(c *conn) (oldest *conn, refused refusal) {
 	return oldest, ""
 }
 
-// pass takes a connection from those that were not handed on. It is false where it was taken before, to make room.
-func (d *door) pass(c *conn) bool {
+// pass takes a connection that is handed on from those that were not. It is false where it was taken before, to make room.
+func (d *door) pass(c *conn, now time.Time) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.passLocked(c)
+	if !d.passLocked(c) {
+		return false
+	}
+	d.sources[c.from].finished = now
+	return true
 }
 
 func (d *door) passLocked(c *conn) bool {
@@ -110,33 +115,34 @@ func (d *door) leave(c *conn) {
 	d.passLocked(c)
 	d.open--
 	s := d.sources[c.from]
-	if s.open--; s.open == 0 && s.rate == nil {
+	if s.open--; s.open == 0 && s.rate == nil { // which is so after silence
 		delete(d.sources, c.from)
 	}
 }
 
-// reserve takes a handshake from the rates of the connection's address and of all, and returns how long it must wait. Cancel
-// gives back what was taken.
-func (d *door) reserve(c *conn, now time.Time) (wait time.Duration, cancel func()) {
-	own := d.rateOf(c).ReserveN(now, 1)
-	all := d.rate.ReserveN(now, 1)
-	return max(own.DelayFrom(now), all.DelayFrom(now)), func() {
-		own.CancelAt(now)
-		all.CancelAt(now)
-	}
-}
-
-func (d *door) rateOf(c *conn) *rate.Limiter {
+// reserveOwn takes a handshake from the rate of the connection's address. It is nil where the connection was closed meanwhile.
+func (d *door) reserveOwn(c *conn, now time.Time) *rate.Reservation {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	s := d.sources[c.from]
-	if s == nil { // it was closed meanwhile
-		return rate.NewLimiter(0, 0)
+	if s == nil {
+		return nil
 	}
 	if s.rate == nil {
 		s.rate = rate.NewLimiter(rate.Limit(d.cfg.AddressHandshakesPerSec), d.cfg.AddressHandshakeBurst)
 	}
-	return s.rate
+	return s.rate.ReserveN(now, 1)
+}
+
+// reserveOfAll takes a handshake from the rate of all. It is nil for an address that has finished a handshake: strangers who
+// only begin them keep nobody out who was here before.
+func (d *door) reserveOfAll(c *conn, now time.Time) *rate.Reservation {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if s := d.sources[c.from]; s != nil && !s.finished.IsZero() {
+		return nil
+	}
+	return d.rate.ReserveN(now, 1)
 }
 
 // forget forgets addresses whose rate has nothing to remember any more, until ctx ends.
@@ -148,10 +154,26 @@ func (d *door) forget(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case now := <-tick.C:
-			d.mu.Lock()
-			d.forgetLocked(func(s *source) bool { return s.rate.TokensAt(now) >= float64(d.cfg.AddressHandshakeBurst) })
-			d.mu.Unlock()
+			d.forgetOld(now)
 		}
+	}
+}
+
+func (d *door) forgetOld(now time.Time) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.forgetLocked(func(s *source) bool {
+		return s.rate.TokensAt(now) >= float64(d.cfg.AddressHandshakeBurst) && now.Sub(s.finished) > trustFor
+	})
+}
+
+// makeRoomLocked forgets addresses without a connection when there are too many: first those that finished no handshake.
+func (d *door) makeRoomLocked() {
+	if len(d.sources) >= maxSources {
+		d.forgetLocked(func(s *source) bool { return s.finished.IsZero() })
+	}
+	if len(d.sources) >= maxSources {
+		d.forgetLocked(func(*source) bool { return true })
 	}
 }
 

@@ -7,6 +7,8 @@ import (
 	"net"
 	"slices"
 	"time"
+
+	"golang.org/x/time/rate"
 )
 
 // Application protocols (RFC 7301, RFC 7443).
@@ -30,7 +32,7 @@ func (p *Port) receive(ctx context.Context, c *conn) {
 	if err == nil && to == nil {
 		err = errUnknown
 	}
-	if err == nil && !p.door.pass(c) {
+	if err == nil && !p.door.pass(c, time.Now()) {
 		err = net.ErrClosed // it was closed to make room
 	}
 	if err == nil {
@@ -123,23 +125,19 @@ func (p *Port) begin(hello *tls.ClientHelloInfo) (*tls.Config, error) {
 	return p.named, nil
 }
 
-// awaitTurn waits until the rates allow a handshake, and until one of few may compute at the same time. It gives up at the
-// handshake's deadline.
+// awaitTurn waits until the rates allow a handshake, the address's own before that of all, and until one of few may compute
+// at the same time. It gives up at the handshake's deadline.
 func (p *Port) awaitTurn(c *conn) error {
-	left := time.Until(c.until)
-	wait, cancel := p.door.reserve(c, time.Now())
-	if wait > left {
-		cancel()
-		return errTooMany
+	own := p.door.reserveOwn(c, time.Now())
+	if own == nil {
+		return net.ErrClosed
 	}
-	if wait > 0 {
-		turn := time.NewTimer(wait)
-		defer turn.Stop()
-		select {
-		case <-turn.C:
-		case <-c.gone:
-			cancel()
-			return net.ErrClosed
+	if err := c.wait(own, time.Until(c.until)); err != nil {
+		return err
+	}
+	if all := p.door.reserveOfAll(c, time.Now()); all != nil {
+		if err := c.wait(all, min(mostQueued, time.Until(c.until))); err != nil {
+			return err
 		}
 	}
 	limit := time.NewTimer(time.Until(c.until))
@@ -152,5 +150,26 @@ func (p *Port) awaitTurn(c *conn) error {
 		return net.ErrClosed
 	case <-limit.C:
 		return errTooMany
+	}
+}
+
+// wait waits for a reservation's time, or gives it back when that is too long or the connection is closed.
+func (c *conn) wait(r *rate.Reservation, most time.Duration) error {
+	delay := r.Delay()
+	if delay > most {
+		r.Cancel()
+		return errTooMany
+	}
+	if delay == 0 {
+		return nil
+	}
+	timer := time.NewTimer(delay)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-c.gone:
+		r.Cancel()
+		return net.ErrClosed
 	}
 }
