@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"errors"
 	"log/slog"
+	"net"
 	"net/netip"
 	"time"
 
@@ -23,8 +25,8 @@ type relay struct {
 	nodes       signal.Cluster // set before run
 }
 
-// newRelay opens the relay's sockets; those of the media are open by now.
-func newRelay(cfg Config, n *node.Node, revoked *grant.Revocations, log *slog.Logger) (*relay, error) {
+// newRelay opens the relay's sockets; those of the media are open by now. It takes over the ways in by TLS.
+func newRelay(cfg Config, n *node.Node, overTLS []net.Listener, revoked *grant.Revocations, log *slog.Logger) (*relay, error) {
 	keys, err := cfg.Cluster.Keys()
 	if err != nil {
 		return nil, err
@@ -34,9 +36,15 @@ func newRelay(cfg Config, n *node.Node, revoked *grant.Revocations, log *slog.Lo
 		return nil, err
 	}
 	if n == nil || cfg.Turn.Listen == "" {
-		return r, nil
+		for _, ln := range overTLS {
+			err = errors.Join(err, ln.Close()) // no relay: whoever comes for it is hung up on
+		}
+		return r, err
 	}
 	deps := turn.Deps{Credentials: r.credentials, Revoked: revoked.RevokedEverywhere, Log: log}
+	for _, ln := range overTLS {
+		deps.TLS = append(deps.TLS, turn.TLSListener{Listener: ln})
+	}
 	for _, at := range n.Addresses() {
 		deps.Addresses = append(deps.Addresses, at.Addr())
 	}
