@@ -54,7 +54,8 @@ func (t *Transport) proved(s source) {
 		t.consent.Store(t.e.Now())
 		return
 	}
-	if agreed := t.agreed.Load(); agreed != nil && *agreed == s {
+	agreed, wanted := t.agreed.Load(), t.wanted.Load()
+	if agreed != nil && (*agreed == s || wanted != nil && *wanted == s) {
 		t.move(s)
 	}
 }
@@ -75,8 +76,13 @@ func (t *Transport) nominated(m *stun.Message, _, remote ice.Candidate, _ *ice.C
 		return false
 	}
 	ufrag := localFragment(usernameOf(m))
-	return t.goesTo(s) && t.e.mux.proved(ufrag, s, consentFor) ||
-		m.Contains(stun.AttrUseCandidate) && t.e.mux.proved(ufrag, s, proofFor)
+	if m.Contains(stun.AttrUseCandidate) {
+		if t.e.mux.proved(ufrag, s, proofFor) {
+			return true
+		}
+		t.wanted.Store(&s) // until it answers; the agent itself would only go where the priority is higher
+	}
+	return t.goesTo(s) && t.e.mux.proved(ufrag, s, consentFor)
 }
 
 func usernameOf(m *stun.Message) []byte {

@@ -65,6 +65,7 @@ type Transport struct {
 	consent atomic.Int64           // when remote last answered a check, by Endpoint.Now
 	agreed  atomic.Pointer[source] // what the agent has selected; nil: nothing
 	lost    atomic.Bool            // remote was given up for want of consent
+	wanted  atomic.Pointer[source] // what the remote has nominated since, which has yet to answer
 
 	client   bool                             // goes to the remote, rather than being gone to; set before the transport starts
 	converse func(conn net.Conn, client bool) // nil of a client's transport
@@ -436,7 +437,7 @@ func (t *Transport) Send(out *udp.Batch, s *Stream, buf []byte, headerLen, n int
 	case n == 0:
 		return 0
 	case remote.tcp != nil:
-		if !remote.tcp.WriteFrame(buf[: n : n+sealOverhead][:n]) {
+		if !remote.tcp.WriteFrame(buf[:n]) {
 			return 0
 		}
 	default:
