@@ -15,6 +15,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pion/transport/v4"
+
 	"github.com/parley-sfu/parley/internal/lab/network"
 	"github.com/parley-sfu/parley/signal/client"
 )
@@ -37,6 +39,8 @@ type World struct {
 	WAN     *WAN
 
 	secret, key string // of the API and of gossip
+	homes       int    // made so far
+	accesses    int    // of homes, made so far
 	token       string // a user token, once there is a node
 }
 
@@ -64,19 +68,17 @@ func NewWorld(tb testing.TB, each Path, names ...string) *World {
 	key := make([]byte, 32)
 	_, _ = rand.Read(key) // never fails
 	w := &World{secret: rand.Text() + rand.Text(), key: base64.StdEncoding.EncodeToString(key)}
-	var tuns []*os.File
+	w.WAN = startWAN(tb)
 	for i, name := range names {
-		r := &Region{Name: name, index: i, prefix: netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 77, byte(i + 1), 0}), 24)}
+		r := &Region{Name: name, prefix: netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 77, byte(i + 1), 0}), 24)}
 		r.space = newNamespace(tb, name)
 		r.Namespace = r.space.name
 		r.space.ip(tb, "addr", "add", r.address(natsHost).String()+"/24", "dev", "lo") // all of the prefix is local now
-		tuns = append(tuns, r.space.openTUN(tb))
-		r.space.ip(tb, "link", "set", wanDevice, "addrgenmode", "none", "mtu", fmt.Sprint(network.MTU), "txqueuelen", fmt.Sprint(wanQueue), "up")
+		r.index = w.WAN.attach(tb, r.space, network.End{Prefix: r.prefix, Device: wanDevice, Path: each})
 		r.space.ip(tb, "addr", "add", r.address(browserHost).String()+"/32", "dev", wanDevice) // browsers do not look at lo
 		r.space.ip(tb, "route", "add", "10.77.0.0/16", "dev", wanDevice, "src", r.address(natsHost).String())
 		w.Regions = append(w.Regions, r)
 	}
-	w.WAN = startWAN(tb, each, w.Regions, tuns)
 	return w
 }
 
@@ -222,10 +224,16 @@ func (r *Region) ListenUDP(tb testing.TB) *net.UDPConn {
 // over. All its sockets are at one address of the region; its other candidates stay for when the node dies.
 func (r *Region) Join(tb testing.TB, n *Node, meeting string, how client.JoinOptions, opts client.Options) *client.Client {
 	tb.Helper()
-	ctx, cancel := context.WithTimeout(tb.Context(), 20*time.Second)
-	defer cancel()
 	address := r.newClientAddress()
 	how.HTTPClient = r.httpClient(address)
+	return join(tb, n, meeting, how, opts, &sockets{r.space, at(address)})
+}
+
+// join brings a client into a meeting through exactly that node, and takes it out when the test is over.
+func join(tb testing.TB, n *Node, meeting string, how client.JoinOptions, opts client.Options, net transport.Net) *client.Client {
+	tb.Helper()
+	ctx, cancel := context.WithTimeout(tb.Context(), 20*time.Second)
+	defer cancel()
 	if how.Region == "" {
 		how.Region = n.Region.Name
 	}
@@ -234,7 +242,7 @@ func (r *Region) Join(tb testing.TB, n *Node, meeting string, how client.JoinOpt
 		tb.Fatalf("lab: join through %s: %v", n.ID, err)
 	}
 	n.first(&ticket)
-	opts.HTTPClient, opts.Net = how.HTTPClient, newSockets(r.space, address)
+	opts.HTTPClient, opts.Net = how.HTTPClient, net
 	c, err := client.Connect(ctx, ticket, opts)
 	if err != nil {
 		tb.Fatalf("lab: connect to %s: %v", n.ID, err)
