@@ -7,8 +7,10 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"os/exec"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/pion/transport/v4"
 
@@ -181,6 +183,20 @@ func (h *Home) HTTPClient(secure *tls.Config) *http.Client {
 			return h.Dial(ctx, address)
 		},
 	}}
+}
+
+// Output runs a command in the home and returns what it prints, its errors included.
+func (h *Home) Output(tb testing.TB, command string, args ...string) string {
+	tb.Helper()
+	ctx, cancel := context.WithTimeout(tb.Context(), time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, command, args...)
+	inside(h.Namespace, cmd)
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		tb.Fatalf("lab: %s: %v\n%s", command, err, out)
+	}
+	return string(out)
 }
 
 // Join brings a client that is in this home into a meeting through exactly that node, and takes it out when the test is over.

@@ -82,12 +82,14 @@ func NewWorld(tb testing.TB, each Path, names ...string) *World {
 	return w
 }
 
-// StartWorld makes a world with NATS clustered over all regions, and that many nodes in each, and waits until all of
-// them are ready and know each other.
+// StartWorld makes a world with NATS clustered over all regions (in one region alone the first node has it embedded), and that
+// many nodes in each, and waits until all of them are ready and know each other.
 func StartWorld(tb testing.TB, each Path, nodes int, names ...string) *World {
 	tb.Helper()
 	w := NewWorld(tb, each, names...)
-	w.StartNATS(tb)
+	if len(names) > 1 {
+		w.StartNATS(tb)
+	}
 	for _, r := range w.Regions {
 		for range nodes {
 			w.AddNode(tb, r)
@@ -95,6 +97,18 @@ func StartWorld(tb testing.TB, each Path, nodes int, names ...string) *World {
 	}
 	w.AwaitNodes(tb)
 	return w
+}
+
+// busOf is the bus of a new node.
+func (w *World) busOf(r *Region) map[string]any {
+	switch {
+	case r.NATS != nil:
+		return map[string]any{"url": w.natsURLs(r), "token": w.secret, "replicas": min(3, len(w.Regions))}
+	case len(r.Nodes) == 0:
+		return map[string]any{"listen": netip.AddrPortFrom(r.address(natsHost), natsPort).String(), "token": w.secret}
+	default:
+		return map[string]any{"url": natsURL(r), "token": w.secret}
+	}
 }
 
 // Nodes are the nodes of all regions.
@@ -121,7 +135,7 @@ func (w *World) AddNode(tb testing.TB, r *Region) *Node {
 	}
 	n.config = settings{
 		id: n.ID, region: r.Name, listen: fmt.Sprintf("%s:%d", ip, httpPort), media: n.Media.String(), dir: n.DataDir, secret: w.secret,
-		bus:     map[string]any{"url": w.natsURLs(r), "token": w.secret, "replicas": min(3, len(w.Regions))},
+		bus:     w.busOf(r),
 		cluster: map[string]any{"listen": gossip, "join": seeds, "key": w.key},
 	}.write(tb)
 	if w.token == "" {
@@ -199,6 +213,15 @@ func (r *Region) dial(ctx context.Context, from netip.Addr, address string) (con
 		return err
 	})
 	return conn, err
+}
+
+// Address is an address of the region that is nobody else's.
+func (r *Region) Address() netip.Addr { return r.newClientAddress() }
+
+// Run runs a server in the region, until it is stopped or the test is over.
+func (r *Region) Run(tb testing.TB, command string, args ...string) *Process {
+	tb.Helper()
+	return startAs(tb, r.space.command(command, args...), filepath.Base(command)+"-"+r.Name)
 }
 
 // ListenUDP opens a socket at an address of the region that is nobody else's, for as long as the test runs. It has room for
