@@ -124,6 +124,7 @@ func (w *World) Nodes() []*Node {
 func (w *World) AddNode(tb testing.TB, r *Region) *Node {
 	tb.Helper()
 	ip := r.address(firstNode + len(r.Nodes))
+	r.space.ip(tb, "addr", "add", ip.String()+"/32", "dev", "lo") // for ICE-TCP it must be an interface's own
 	gossip := netip.AddrPortFrom(ip, gossipPort).String()
 	var seeds []string // the first nodes of all regions
 	for _, other := range w.Regions {
