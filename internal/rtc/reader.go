@@ -21,6 +21,8 @@ type reader struct {
 	out *udp.Batch
 	t   *Transport // whose packets are in run
 	run []*packet.Packet
+
+	from udp.Addr // of the datagram that is worked off; that of TCP is none
 }
 
 // takeReader returns a reader for whoever has packets now and then; it goes back to e.idle. A reader's send batch holds
@@ -61,6 +63,7 @@ func (r *reader) datagram(b []byte, from udp.Addr) {
 		r.e.mux.deliver(b, from.AddrPort())
 	default:
 		if t := r.e.lookup(source{addr: from}); t != nil {
+			r.from = from
 			r.packet(t, b)
 		}
 	}
@@ -85,12 +88,14 @@ func (r *reader) media(t *Transport, b []byte) {
 	}
 	if packet.IsRTCP(b) {
 		if opened, err := keys.openRTCP(b); err == nil {
+			t.hears(r.from)
 			r.hand()
 			t.handler.RTCP(opened, r.out)
 		}
 		return
 	}
 	if p := r.open(t, keys, b); p != nil {
+		t.hears(r.from)
 		if r.t != t {
 			r.hand()
 			r.t = t

@@ -31,7 +31,7 @@ type Handler interface {
 	RTP(run []*packet.Packet, out *udp.Batch)
 	// RTCP has one decrypted compound packet, valid during the call.
 	RTCP(b []byte, out *udp.Batch)
-	// Connected comes when media can flow, at first and after every restart.
+	// Connected comes when media can flow: at first, and after every restart, silence or change of the remote's address.
 	Connected()
 	// Disconnected comes when the remote has gone silent, or the handshake has failed. After silence Connected may follow.
 	Disconnected(err error)
@@ -65,8 +65,10 @@ type Transport struct {
 	client   bool                             // goes to the remote, rather than being gone to; set before the transport starts
 	converse func(conn net.Conn, client bool) // nil of a client's transport
 
-	sentMedia atomic.Bool // since the last Sent
-	sentOther atomic.Bool // likewise; control packets
+	renewed   atomic.Bool              // the handler is to be told of the next path, even if it is the same
+	heard     atomic.Pointer[udp.Addr] // where authentic media has come from, other than remote
+	sentMedia atomic.Bool              // since the last Sent
+	sentOther atomic.Bool              // likewise; control packets
 
 	// Guarded by the endpoint's mutex.
 	ufrag     string
@@ -114,6 +116,10 @@ func (e *Endpoint) NewTransport(h Handler, converse func(conn net.Conn, client b
 		ice.WithKeepaliveInterval(iceKeepalive),
 		ice.WithLoggerFactory(e.quiet),
 	}
+	t := &Transport{e: e, handler: h, converse: converse, log: log, chosen: make(chan struct{}), done: make(chan struct{})}
+	if converse == nil {
+		opts = append(opts, ice.WithBindingRequestHandler(t.follows))
+	}
 	if e.tcpMux != nil {
 		opts = append(opts, ice.WithTCPMux(e.tcpMux))
 	}
@@ -121,7 +127,7 @@ func (e *Endpoint) NewTransport(h Handler, converse func(conn net.Conn, client b
 	if err != nil {
 		return nil, fmt.Errorf("ICE agent: %w", err)
 	}
-	t := &Transport{e: e, agent: agent, handler: h, converse: converse, log: log, chosen: make(chan struct{}), done: make(chan struct{})}
+	t.agent = agent
 	t.dtls = newHandshakeConn(t)
 	if err := t.watch(); err != nil {
 		return nil, errors.Join(err, agent.Close())
@@ -220,6 +226,7 @@ func (t *Transport) start(remote Remote, begin func() error) error {
 // Restart begins an ICE restart (RFC 8445 section 9) with the remote's new credentials. Media goes on over the old path
 // until a new one has proved itself. Local has new credentials afterwards.
 func (t *Transport) Restart(remote Remote) error {
+	t.renewed.Store(true)
 	if err := t.agent.Restart("", ""); err != nil {
 		return fmt.Errorf("restart ICE: %w", err)
 	}
@@ -371,17 +378,22 @@ func (t *Transport) selected(remote ice.Candidate) {
 		return
 	}
 	t.e.bind(t, d.source(), true)
-	t.remote.Store(&d)
+	before := t.remote.Swap(&d)
 	t.once.Do(func() { close(t.chosen) })
+	moved := before == nil || *before != d
+	if (t.renewed.Swap(false) || moved) && t.keys.Load() != nil {
+		t.handler.Connected()
+	}
 }
 
 func (t *Transport) stateChanged(s ice.ConnectionState) {
 	switch s {
 	case ice.ConnectionStateConnected:
-		if t.keys.Load() != nil {
-			t.handler.Connected()
+		if pair, err := t.agent.GetSelectedCandidatePair(); err == nil && pair != nil {
+			t.selected(pair.Remote)
 		}
 	case ice.ConnectionStateDisconnected:
+		t.renewed.Store(true)
 		t.handler.Disconnected(ErrSilent)
 	case ice.ConnectionStateFailed:
 		t.remote.Store(nil)
