@@ -46,12 +46,12 @@ type published struct {
 }
 
 // newMedia makes a peer connection with the m-lines of every publication and slot. It sends nothing yet.
-func newMedia(ticket Ticket, opts Options, pubs []*Publication, w *stopwatch, change func(MediaState)) (*media, error) {
+func newMedia(servers []ICEServer, opts Options, pubs []*Publication, w *stopwatch, change func(MediaState)) (*media, error) {
 	api, err := newAPI(opts)
 	if err != nil {
 		return nil, err
 	}
-	pc, err := api.NewPeerConnection(webrtc.Configuration{ICEServers: ticket.iceServers()})
+	pc, err := api.NewPeerConnection(webrtc.Configuration{ICEServers: rtcServers(servers)})
 	if err != nil {
 		return nil, fmt.Errorf("peer connection: %w", err)
 	}
