@@ -42,9 +42,10 @@ func (c *Client) makeMedia(change func(MediaState)) (*media, error) {
 	c.mu.Lock()
 	pubs, opts := slices.Clone(c.published), c.opts
 	c.connections++
-	number, servers := c.connections, c.servers
+	number, ticket := c.connections, c.ticket
+	ticket.ICEServers = c.servers
 	c.mu.Unlock()
-	m, err := newMedia(servers, opts, pubs, c.watch, change)
+	m, err := newMedia(ticket, opts, pubs, c.watch, change)
 	if err != nil {
 		return nil, fmt.Errorf("media: %w", err)
 	}

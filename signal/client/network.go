@@ -10,8 +10,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/pion/webrtc/v4"
-
 	"github.com/parley-sfu/parley/signal/wire"
 )
 
@@ -184,25 +182,11 @@ func (c *Client) forgetConnections() {
 
 // received counts what has come over the media path, and says whether there is one.
 func (m *media) received() (count uint64, flows bool) {
-	path := m.path()
-	if path == nil || m.current() != MediaConnected {
+	if m.current() != MediaConnected {
 		return 0, false
 	}
-	pair, ok := path.GetSelectedCandidatePairStats()
+	pair, ok := m.pc.SCTP().Transport().ICETransport().GetSelectedCandidatePairStats()
 	return uint64(pair.PacketsReceived) + pair.ResponsesReceived, ok
-}
-
-// path is the ICE transport, of which a connection has one.
-func (m *media) path() *webrtc.ICETransport {
-	for _, t := range m.pc.GetTransceivers() {
-		if s := t.Sender(); s != nil && s.Transport() != nil {
-			return s.Transport().ICETransport()
-		}
-		if r := t.Receiver(); r != nil && r.Transport() != nil {
-			return r.Transport().ICETransport()
-		}
-	}
-	return nil
 }
 
 // renewServers takes STUN and TURN servers with fresh credentials, for the next path that media need.
@@ -231,6 +215,6 @@ func (c *Client) renewServers(raw []byte) error {
 // use has the next ICE restart gather through these servers. What was gathered before stays.
 func (m *media) use(servers []ICEServer) error {
 	configuration := m.pc.GetConfiguration()
-	configuration.ICEServers = rtcServers(servers)
+	configuration.ICEServers = Ticket{ICEServers: servers}.iceServers(m.opts.Transport)
 	return m.pc.SetConfiguration(configuration)
 }

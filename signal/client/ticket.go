@@ -12,8 +12,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-
-	"github.com/pion/webrtc/v4"
 )
 
 // maxAnswer bounds what is read of a REST answer.
@@ -188,12 +186,4 @@ func (d *doors) movedTo(url string) {
 	left := d.current()
 	d.urls = append([]string{url}, slices.DeleteFunc(d.urls, func(u string) bool { return u == left || u == url })...)
 	d.at = 0
-}
-
-func rtcServers(list []ICEServer) []webrtc.ICEServer {
-	servers := make([]webrtc.ICEServer, 0, len(list))
-	for _, s := range list {
-		servers = append(servers, webrtc.ICEServer{URLs: s.URLs, Username: s.Username, Credential: s.Credential})
-	}
-	return servers
 }
