@@ -12,6 +12,8 @@ type metrics struct {
 	connections atomic.Int64
 
 	drops  *telemetry.CounterMetric   // slow readers
+	tooBig *telemetry.CounterMetric   // messages over the limit, whose sockets were closed
+	bigSDP *telemetry.CounterMetric   // offers near the limit
 	pulls  *telemetry.CounterMetric   // parts of rosters fetched from other nodes
 	knocks *telemetry.HistogramMetric // time that a home on another node took to answer
 
@@ -22,9 +24,11 @@ type metrics struct {
 }
 
 // newMetrics has one counter and one histogram a message type. The functions are called when somebody looks.
-func newMetrics(types []string, rooms, participants, queued, homes func() int) *metrics {
+func newMetrics(types []string, rooms, participants, homes func() int, queued func() (all, deepest int)) *metrics {
 	m := &metrics{
 		drops:    telemetry.Counter("parley_signal_slow_readers_total"),
+		tooBig:   telemetry.Counter(telemetry.Name("parley_signal_oversized_total", "what", "message")),
+		bigSDP:   telemetry.Counter(telemetry.Name("parley_signal_oversized_total", "what", "sdp")),
 		pulls:    telemetry.Counter("parley_signal_roster_pulls_total"),
 		knocks:   telemetry.Histogram("parley_signal_knock_seconds"),
 		messages: map[string]*telemetry.CounterMetric{},
@@ -37,7 +41,14 @@ func newMetrics(types []string, rooms, participants, queued, homes func() int) *
 		m.latency[typ] = telemetry.Histogram(telemetry.Name("parley_signal_handler_seconds", "type", typ))
 	}
 	telemetry.Gauge("parley_signal_connections", func() float64 { return float64(m.connections.Load()) })
-	telemetry.Gauge("parley_signal_queue_messages", func() float64 { return float64(queued()) })
+	telemetry.Gauge("parley_signal_queue_messages", func() float64 {
+		all, _ := queued()
+		return float64(all)
+	})
+	telemetry.Gauge("parley_signal_queue_deepest_messages", func() float64 {
+		_, deepest := queued()
+		return float64(deepest)
+	})
 	telemetry.Gauge("parley_rooms", func() float64 { return float64(rooms()) })
 	telemetry.Gauge("parley_homes", func() float64 { return float64(homes()) })
 	telemetry.Gauge("parley_participants", func() float64 { return float64(participants()) })
