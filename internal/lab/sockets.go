@@ -2,25 +2,28 @@ package lab
 
 import (
 	"context"
+	"errors"
 	"net"
 	"net/netip"
+	"strings"
 
 	"github.com/pion/transport/v4"
 
 	"github.com/parley-sfu/parley/internal/lab/network"
 )
 
-// sockets opens UDP sockets for media in a namespace, at one address of it: a client that gathers candidates through it
-// finds that one. It implements transport.Net; TCP it does not support.
+// sockets opens sockets for media in a namespace, at one address of it: a client that gathers candidates through it
+// finds that one. It implements transport.Net; it does not listen for TCP.
 type sockets struct {
-	space *namespace
-	own   *transport.Interface
+	space   *namespace
+	address netip.Addr
+	own     *transport.Interface
 }
 
 func newSockets(space *namespace, address netip.Addr) *sockets {
 	own := transport.NewInterface(net.Interface{Index: 1, MTU: network.MTU, Name: "lab", Flags: net.FlagUp})
 	own.AddAddress(&net.IPNet{IP: address.AsSlice(), Mask: net.CIDRMask(24, 32)})
-	return &sockets{space, own}
+	return &sockets{space, address, own}
 }
 
 // ListenPacket implements transport.Net.
@@ -51,12 +54,8 @@ func (s *sockets) ListenTCP(string, *net.TCPAddr) (transport.TCPListener, error)
 }
 
 // Dial implements transport.Net.
-func (s *sockets) Dial(network, address string) (conn net.Conn, err error) {
-	err = s.space.do(func() error {
-		conn, err = new(net.Dialer).DialContext(context.Background(), network, address)
-		return err
-	})
-	return conn, err
+func (s *sockets) Dial(network, address string) (net.Conn, error) {
+	return dialing{s, &net.Dialer{Timeout: dialLimit}}.Dial(network, address)
 }
 
 // DialUDP implements transport.Net.
@@ -73,8 +72,20 @@ func (s *sockets) DialUDP(network string, local, remote *net.UDPAddr) (transport
 }
 
 // DialTCP implements transport.Net.
-func (s *sockets) DialTCP(string, *net.TCPAddr, *net.TCPAddr) (transport.TCPConn, error) {
-	return nil, transport.ErrNotSupported
+func (s *sockets) DialTCP(network string, local, remote *net.TCPAddr) (transport.TCPConn, error) {
+	how := &net.Dialer{Timeout: dialLimit}
+	if local != nil {
+		how.LocalAddr = local
+	}
+	conn, err := dialing{s, how}.Dial(network, remote.String())
+	if err != nil {
+		return nil, err
+	}
+	tcp, ok := conn.(*net.TCPConn)
+	if !ok {
+		return nil, errors.Join(transport.ErrNotSupported, conn.Close())
+	}
+	return tcp, nil
 }
 
 // ResolveIPAddr implements transport.Net.
@@ -113,8 +124,28 @@ func (s *sockets) InterfaceByName(name string) (*transport.Interface, error) {
 	return s.own, nil
 }
 
-// CreateDialer implements transport.Net. What the dialer was set to is not used.
-func (s *sockets) CreateDialer(*net.Dialer) transport.Dialer { return s }
+// CreateDialer implements transport.Net.
+func (s *sockets) CreateDialer(how *net.Dialer) transport.Dialer { return dialing{s, how} }
+
+// dialing is transport.Dialer on sockets. Where it was not told an address to call from, it is the sockets' own.
+type dialing struct {
+	*sockets
+
+	how *net.Dialer
+}
+
+// Dial implements transport.Dialer.
+func (d dialing) Dial(network, address string) (conn net.Conn, err error) {
+	how := *d.how
+	if how.LocalAddr == nil && strings.HasPrefix(network, "tcp") {
+		how.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(d.address, 0))
+	}
+	err = d.space.do(func() error {
+		conn, err = how.DialContext(context.Background(), network, address)
+		return err
+	})
+	return conn, err
+}
 
 // CreateListenConfig implements transport.Net. What the configuration was set to is not used.
 func (s *sockets) CreateListenConfig(*net.ListenConfig) transport.ListenConfig { return listening{s} }
