@@ -60,7 +60,7 @@ func (e *exam) run(ctx context.Context) {
 	if e.place.tls {
 		reached = []string{"network.tls"}
 	}
-	options := client.Options{HTTPClient: e.rest.client}
+	options := client.Options{HTTPClient: e.rest.client, TLS: e.tls}
 	for _, s := range []step{
 		{id: "rest.livez", plane: "rest", name: "REST", needs: reached, limit: restTime, ask: e.rest.alive},
 		{id: "rest.readyz", plane: "rest", name: "readiness", needs: []string{"rest.livez"}, limit: restTime, ask: e.rest.ready},

@@ -22,7 +22,7 @@ const (
 type leg struct {
 	id   string // "udp", "tcp", "relay_udp" …
 	name string // "by UDP"
-	way  way
+	way  client.Transport
 	via  via // to the relay
 
 	room    *room
@@ -47,11 +47,11 @@ type outcome struct {
 // legs are the ways of a ticket, the best first.
 func legs(r *room, options client.Options) []*leg {
 	all := []*leg{
-		{id: "udp", name: "by UDP", way: wayUDP},
-		{id: "tcp", name: "by TCP", way: wayTCP},
-		{id: "relay_udp", name: "by relay over UDP", way: wayRelay, via: viaUDP},
-		{id: "relay_tcp", name: "by relay over TCP", way: wayRelay, via: viaTCP},
-		{id: "relay_tls", name: "by relay over TLS", way: wayRelay, via: viaTLS},
+		{id: "udp", name: "by UDP", way: client.TransportUDP},
+		{id: "tcp", name: "by TCP", way: client.TransportTCP},
+		{id: "relay_udp", name: "by relay over UDP", way: client.TransportRelay, via: viaUDP},
+		{id: "relay_tcp", name: "by relay over TCP", way: client.TransportRelay, via: viaTCP},
+		{id: "relay_tls", name: "by relay over TLS", way: client.TransportRelay, via: viaTLS},
 	}
 	for _, l := range all {
 		l.room, l.options = r, options
@@ -104,7 +104,7 @@ func (l *leg) noPath() finding {
 	case l.relayed():
 		return broken("ICE: the relay gives an address, and no packet comes back through it",
 			"The relay does not let this server's media port through, or cannot reach it.")
-	case l.way == wayTCP:
+	case l.way == client.TransportTCP:
 		return broken("ICE: TCP to the media port is blocked: no answer from "+media,
 			or(hint, "Let TCP to that port out of this network and into the server's."))
 	}
@@ -161,7 +161,8 @@ func (l *leg) askRTP(context.Context) finding {
 // meet lets the sender and the receiver join over the leg, and counts what the one hears of the other.
 func (l *leg) meet(ctx context.Context) (o outcome) {
 	listener := &listener{}
-	hear, speak := l.way.restrict(l.options), l.way.restrict(l.options)
+	hear, speak := l.options, l.options
+	hear.Transport, speak.Transport = l.way, l.way
 	hear.VideoSlots, hear.AudioSlots, hear.OnPacket = client.NoSlots, 1, listener.packet
 	speak.VideoSlots, speak.AudioSlots = client.NoSlots, client.NoSlots
 	speak.Publish = []*client.Publication{newMicrophone()}
@@ -185,11 +186,22 @@ func (l *leg) meet(ctx context.Context) (o outcome) {
 	o.dtls = connected
 	o.ice = connected || sender.Timings().ICE > 0 && receiver.Timings().ICE > 0
 	o.heard = listener.sum()
-	o.pair = string(l.way)
+	if path, ok := sender.Path(); ok {
+		o.pair = describe(path)
+	}
 	for _, s := range receiver.SlotStats() {
 		o.lost += s.Missed
 	}
 	return o
+}
+
+// describe is a path for people: "udp host 192.0.2.1:4711 → host 203.0.113.7:7881".
+func describe(p client.Path) string {
+	protocol := p.Local.Protocol
+	if p.Local.RelayProtocol != "" {
+		protocol = p.Local.RelayProtocol
+	}
+	return fmt.Sprintf("%s %s %s → %s %s", protocol, p.Local.Type, p.Local.Address, p.Remote.Type, p.Remote.Address)
 }
 
 // ticket is a ticket that leads nowhere but along the leg.
