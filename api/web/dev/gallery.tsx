@@ -1,11 +1,13 @@
 import type { Client } from '@parley-sfu/client'
 import { render } from 'preact'
+import { CheckView } from '../src/check/page.tsx'
 import { Home } from '../src/home/home.tsx'
 import { Closed } from '../src/meeting/closed.tsx'
 import { Meeting } from '../src/meeting/meeting.tsx'
 import { Waiting } from '../src/meeting/waiting.tsx'
 import { Prejoin } from '../src/prejoin/prejoin.tsx'
 import '../src/style/base.css'
+import '../src/style/check.css'
 import '../src/style/controls.css'
 import '../src/style/entrance.css'
 import '../src/style/meeting.css'
@@ -29,7 +31,7 @@ const pages: Record<string, () => preact.JSX.Element> = {
   home: () => <Home />,
   prejoin: () => <Prejoin client={client} name="Blue Room" host={false} onName={ignore} onJoin={ignore} />,
   waiting: () => <Waiting client={client} name="Blue Room" />,
-  closed: () => <Closed client={client} onBack={ignore} />,
+  closed: () => <Closed client={client} meetingId="mtg_8kq2v7x4n1" onBack={ignore} />,
   meeting: () => <Meeting client={client} meetingId="mtg_8kq2v7x4n1" />,
 }
 const page = pages[scene.page]
