@@ -62,6 +62,7 @@ func doors() map[string][]string {
 	pion := []string{"node", "cascade", "internal/rtc", "signal/client"}
 	return map[string][]string{
 		"github.com/alecthomas/kong":           {"cmd/parley", "cmd/swarm"},
+		"github.com/HdrHistogram":              {"bench"},
 		"github.com/coder/websocket":           {"signal", "signal/client"},
 		"github.com/gin-gonic/gin":             {"api"},
 		"github.com/go-json-experiment/json":   {"api"},

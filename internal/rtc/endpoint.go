@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
-	"strconv"
 	"sync"
 	"time"
 
@@ -25,7 +24,7 @@ type Endpoint struct {
 	mux         *mux
 	tcpMux      *ice.TCPMuxDefault
 	networks    []ice.NetworkType
-	advertise   []netip.Addr
+	addresses   *addresses
 	certificate tls.Certificate
 	fingerprint Fingerprint
 	quiet       logging.LoggerFactory
@@ -112,63 +111,26 @@ func open(cfg Config) (conn *udp.Conn, tcp *net.TCPListener, err error) {
 }
 
 // setAddresses decides which addresses to advertise and which one of each family stands for the socket in ICE.
-func (e *Endpoint) setAddresses(cfg Config) error {
+func (e *Endpoint) setAddresses(cfg Config) (err error) {
 	bound := e.conn.LocalAddr()
-	local := []netip.Addr{bound.Addr()}
-	if bound.Addr().IsUnspecified() {
-		var err error
-		if local, err = hostAddresses(bound.Addr().Is6()); err != nil {
-			return err
-		}
-	}
-	e.advertise = local
-	if len(cfg.Advertise) > 0 {
-		e.advertise = nil
-		for _, a := range cfg.Advertise {
-			e.advertise = append(e.advertise, netip.MustParseAddr(a).Unmap())
-		}
+	if e.addresses, err = newAddresses(bound, cfg.Advertise, net.InterfaceAddrs); err != nil {
+		return err
 	}
 	var four, six bool
 	var own []net.Addr
-	for _, a := range local {
-		if a.Is4() && !four {
+	for _, a := range e.addresses.own(time.Now()) {
+		if a.Addr().Is4() && !four {
 			four = true
 			e.networks = append(e.networks, ice.NetworkTypeUDP4, ice.NetworkTypeTCP4)
-			own = append(own, net.UDPAddrFromAddrPort(netip.AddrPortFrom(a, bound.Port())))
-		} else if a.Is6() && !six {
+			own = append(own, net.UDPAddrFromAddrPort(a))
+		} else if a.Addr().Is6() && !six {
 			six = true
 			e.networks = append(e.networks, ice.NetworkTypeUDP6, ice.NetworkTypeTCP6)
-			own = append(own, net.UDPAddrFromAddrPort(netip.AddrPortFrom(a, bound.Port())))
+			own = append(own, net.UDPAddrFromAddrPort(a))
 		}
 	}
 	e.mux = newMux(e.conn, own, e.answered)
 	return nil
-}
-
-// hostAddresses lists this machine's unicast addresses, global ones first; loopback only if there is nothing else.
-func hostAddresses(six bool) ([]netip.Addr, error) {
-	all, err := net.InterfaceAddrs()
-	if err != nil {
-		return nil, fmt.Errorf("list addresses: %w", err)
-	}
-	var global, loopback []netip.Addr
-	for _, a := range all {
-		prefix, err := netip.ParsePrefix(a.String())
-		if err != nil {
-			continue
-		}
-		switch addr := prefix.Addr().Unmap(); {
-		case addr.Is6() && (!six || addr.IsLinkLocalUnicast()):
-		case addr.IsLoopback():
-			loopback = append(loopback, addr)
-		default:
-			global = append(global, addr)
-		}
-	}
-	if len(global) == 0 {
-		return loopback, nil
-	}
-	return global, nil
 }
 
 // Close closes the sockets of an endpoint that is not to run after all.
@@ -203,11 +165,6 @@ func (e *Endpoint) Run(ctx context.Context) error {
 // Addr is the address of the media sockets, with the port they really have.
 func (e *Endpoint) Addr() netip.AddrPort { return e.conn.LocalAddr() }
 
-// Advertised is the first address that clients are told, as host:port.
-func (e *Endpoint) Advertised() string {
-	return netip.AddrPortFrom(e.advertise[0], e.Addr().Port()).String()
-}
-
 // Fingerprint is that of the endpoint's certificate, for answers.
 func (e *Endpoint) Fingerprint() Fingerprint { return e.fingerprint }
 
@@ -220,21 +177,6 @@ func (e *Endpoint) Stats() udp.Stats { return e.conn.Stats() }
 // NewBatch returns an empty send batch on the media socket, for one goroutine at a time. It holds memory from its first
 // use on.
 func (e *Endpoint) NewBatch() *udp.Batch { return e.conn.NewBatch() }
-
-// Candidates returns the values of the a=candidate lines that reach this endpoint (RFC 8839 section 5.1), best first.
-func (e *Endpoint) Candidates() []string {
-	port := strconv.Itoa(int(e.Addr().Port()))
-	var lines []string
-	for i, a := range e.advertise {
-		preference := 65535 - i
-		lines = append(lines, fmt.Sprintf("%d 1 udp %d %s %s typ host", i+1, 126<<24|preference<<8|255, a, port))
-		if e.tcpMux != nil {
-			// RFC 6544 section 4.2: passive TCP, below every UDP candidate.
-			lines = append(lines, fmt.Sprintf("%d 1 tcp %d %s %s typ host tcptype passive", i+101, 90<<24|(4<<13|preference&0x1fff)<<8|255, a, port))
-		}
-	}
-	return lines
-}
 
 // name notes a transport's present ICE user name fragment. e.mu guards t.ufrag.
 func (e *Endpoint) name(t *Transport, ufrag string) {

@@ -1,0 +1,159 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/parley-sfu/parley/bench"
+)
+
+// cli is the command line.
+type cli struct {
+	URL        string        `help:"Where Parley's REST is." name:"url" default:"http://127.0.0.1:7880" placeholder:"URL"`
+	Token      string        `help:"User token that may create, join and end meetings; parley token makes one." placeholder:"TOKEN"`
+	Metrics    []string      `help:"Metrics of the servers; by default those at the URL." placeholder:"URL"`
+	Rooms      int           `help:"Meetings at the same time." default:"1"`
+	Publishers int           `help:"People in each room who send." default:"1"`
+	Viewers    int           `help:"People in each room who watch." default:"50"`
+	Media      string        `help:"What is sent: av or audio." enum:"av,audio" default:"av"`
+	Layout     string        `help:"What viewers look at: grid or speaker." enum:"grid,speaker" default:"grid"`
+	JoinRate   float64       `help:"Joins a second." name:"join-rate" default:"10"`
+	Duration   time.Duration `help:"How long to measure, once everybody is in." default:"60s"`
+	JSON       string        `help:"Write the report to this file; - is the standard output." name:"json" placeholder:"FILE"`
+	Assert     []string      `help:"Fail unless this holds, such as join_p95<1500ms. May be given several times." placeholder:"FIGURE" sep:"none"`
+	Quiet      bool          `help:"Tell nothing on the way." short:"q"`
+}
+
+// Exit codes.
+const (
+	exitOK      = 0
+	exitFailed  = 1 // the run broke, or an assertion does not hold
+	exitUsage   = 2
+	exitInvalid = 3 // the figures may not be trusted
+)
+
+// run is the program without the process around it. It returns the exit code.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	var flags cli
+	exited := -1
+	parser, err := kong.New(&flags,
+		kong.Name("swarm"),
+		kong.Description("Joins meetings of a running Parley as many people at once, and tells what they went through."),
+		kong.Writers(stdout, stderr),
+		kong.Exit(func(code int) { exited = code }),
+	)
+	if err != nil {
+		fmt.Fprintln(stderr, "swarm:", err)
+		return exitFailed
+	}
+	_, err = parser.Parse(args)
+	switch {
+	case exited >= 0: // --help
+		return exited
+	case err != nil:
+		fmt.Fprintln(stderr, "swarm:", err)
+		fmt.Fprintln(stderr, "swarm --help tells what there is.")
+		return exitUsage
+	}
+	return flags.run(ctx, stdout, stderr)
+}
+
+func (c *cli) run(ctx context.Context, stdout, stderr io.Writer) int {
+	plan := c.plan()
+	assertions, err := parseAssertions(c.Assert)
+	if err = errors.Join(plan.Validate(), err); err != nil {
+		fmt.Fprintln(stderr, "swarm:", err)
+		return exitUsage
+	}
+	report, err := bench.Run(ctx, plan, c.teller(stderr))
+	if err != nil {
+		fmt.Fprintln(stderr, "swarm:", err)
+		return exitFailed
+	}
+	if c.JSON != "-" {
+		report.Print(stdout)
+	}
+	if err := c.write(report, stdout); err != nil {
+		fmt.Fprintln(stderr, "swarm:", err)
+		return exitFailed
+	}
+	if !report.Valid {
+		fmt.Fprintln(stderr, "swarm: not valid:", report.Why)
+		return exitInvalid
+	}
+	code := exitOK
+	for _, a := range assertions {
+		if err := a.Check(report); err != nil {
+			fmt.Fprintln(stderr, "swarm: does not hold:", err)
+			code = exitFailed
+		}
+	}
+	return code
+}
+
+func (c *cli) plan() bench.Plan {
+	return bench.Plan{
+		URL: c.URL, Token: c.Token, Metrics: c.Metrics, Rooms: c.Rooms, Publishers: c.Publishers, Viewers: c.Viewers,
+		Media: c.Media, Layout: c.Layout, JoinRate: c.JoinRate, Duration: c.Duration,
+	}
+}
+
+func parseAssertions(texts []string) (all []bench.Assertion, err error) {
+	for _, text := range texts {
+		a, fault := bench.ParseAssertion(text)
+		if fault != nil {
+			err = errors.Join(err, fmt.Errorf("assert: %w", fault))
+		}
+		all = append(all, a)
+	}
+	return all, err
+}
+
+// teller writes progress onto one line of a terminal, or a line a stage where it is none.
+func (c *cli) teller(out io.Writer) func(bench.Progress) {
+	if c.Quiet {
+		return nil
+	}
+	terminal := false
+	if file, ok := out.(*os.File); ok {
+		info, err := file.Stat()
+		terminal = err == nil && info.Mode()&os.ModeCharDevice != 0
+	}
+	stage := ""
+	return func(p bench.Progress) {
+		line := fmt.Sprintf("%s: %d of %d in, %d failed, %.0f s", p.Stage, p.Joined, p.People, p.Failed, p.Elapsed.Seconds())
+		switch {
+		case terminal:
+			fmt.Fprintf(out, "\r\x1b[K%s", line)
+			if p.Stage != stage && stage != "" {
+				fmt.Fprintln(out)
+			}
+		case p.Stage != stage:
+			fmt.Fprintln(out, line)
+		}
+		stage = p.Stage
+	}
+}
+
+func (c *cli) write(report *bench.Report, stdout io.Writer) error {
+	if c.JSON == "" {
+		return nil
+	}
+	encoded, err := json.MarshalIndent(report, "", "  ")
+	if err != nil {
+		return err
+	}
+	encoded = append(encoded, '\n')
+	if c.JSON == "-" {
+		_, err = stdout.Write(encoded)
+		return err
+	}
+	return os.WriteFile(c.JSON, encoded, 0o644)
+}
