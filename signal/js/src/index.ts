@@ -26,8 +26,8 @@ export {
   type MeetingSettings,
   Rest,
 } from './rest.ts'
-export { Socket, type SocketEvents } from './socket.ts'
 export { type Part, type Participant, Roster, type Slot, type Track } from './roster.ts'
+export { Socket, type SocketEvents } from './socket.ts'
 export type { CandidatePair, CandidateStats, InboundStats, OutboundStats, StatsDigest } from './stats.ts'
 export type { View } from './subscription.ts'
 export type { Chat, ErrorCode, Identity, Settings, Speaker } from './wire.ts'

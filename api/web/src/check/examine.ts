@@ -1,6 +1,7 @@
 import { type ConnectionTest, ParleyError, Rest, Socket } from '@parley-sfu/client'
 import { broken, type Check, type Finding, fine, type Plane, skipped } from './checks.ts'
-import { gather, meet, type Outcome, type Way, ways } from './leg.ts'
+import { gather, listenTime, meet, type Outcome } from './leg.ts'
+import { type Way, ways } from './ways.ts'
 
 /** Where the test takes place and who asks. */
 export interface Place {
@@ -190,7 +191,7 @@ export class Examination {
     })
     await this.#ask(dtls, 'dtls', `DTLS by ${way.name}`, [ice], async () => {
       if (!outcome?.dtls) return broken('DTLS: the handshake comes to no end', 'Look for a low MTU on the way.')
-      return { ...fine('Keys are agreed.'), tookMs: outcome.dtlsMs }
+      return fine('Keys are agreed.')
     })
     await this.#ask(rtp, 'rtp', `RTP by ${way.name}`, [dtls], async () => heard(outcome))
   }
@@ -231,7 +232,7 @@ function heard(outcome: Outcome | undefined): Finding {
       cause: `${(share * 100).toFixed(0)} % of the packets are lost`,
       hint: 'Sound and picture suffer: the network on the way is full or bad.',
     }
-  return fine(figures)
+  return { ...fine(figures), tookMs: listenTime }
 }
 
 function notLetIn(error: ParleyError, off: boolean): Finding {

@@ -1,27 +1,11 @@
 import { type JoinTicket, Socket } from '@parley-sfu/client'
-
-/** A way that media can take. */
-export interface Way {
-  /** As in the ids of checks. */
-  id: 'udp' | 'tcp' | 'relay_udp' | 'relay_tcp' | 'relay_tls'
-  name: string
-  relay?: 'UDP' | 'TCP' | 'TLS'
-}
-
-export const ways: readonly Way[] = [
-  { id: 'udp', name: 'UDP' },
-  { id: 'tcp', name: 'TCP' },
-  { id: 'relay_udp', name: 'relay over UDP', relay: 'UDP' },
-  { id: 'relay_tcp', name: 'relay over TCP', relay: 'TCP' },
-  { id: 'relay_tls', name: 'relay over TLS', relay: 'TLS' },
-]
+import { only, serversOf, type Way } from './ways.ts'
 
 /** What two connections found that met over a way. Times in milliseconds. */
 export interface Outcome {
   ice: boolean
   dtls: boolean
   iceMs: number
-  dtlsMs: number
   pair: string
   packets: number
   lost: number
@@ -30,7 +14,8 @@ export interface Outcome {
 }
 
 const connectTime = 6_000
-const listenTime = 1_500
+/** How long packets are counted, in milliseconds. */
+export const listenTime = 1_500
 const poll = 20
 
 /** Lets a sender and a receiver meet over one way and counts what the one hears of the other. */
@@ -42,13 +27,12 @@ export async function meet(way: Way, tickets: { sender: JoinTicket; receiver: Jo
     const begun = performance.now()
     for (const end of ends) await end.open()
     const iceMs = await until(() => ends.every(end => end.hasPath), connectTime, begun)
-    const dtlsMs = iceMs === undefined ? undefined : await until(() => ends.every(end => end.hasKeys), connectTime)
-    if (dtlsMs !== undefined) await pause(listenTime)
+    const keys = iceMs !== undefined && (await until(() => ends.every(end => end.hasKeys), connectTime)) !== undefined
+    if (keys) await pause(listenTime)
     return {
       ice: iceMs !== undefined,
-      dtls: dtlsMs !== undefined,
+      dtls: keys,
       iceMs: iceMs ?? 0,
-      dtlsMs: dtlsMs ?? 0,
       pair: await sender.pair(),
       ...(await receiver.heard()),
     }
@@ -185,26 +169,6 @@ export async function gather(ticket: JoinTicket, relay: 'UDP' | 'TCP' | 'TLS'): 
   } finally {
     pc.close()
   }
-}
-
-/** The servers of a ticket that are reached one way. */
-export function serversOf(ticket: JoinTicket, relay: 'UDP' | 'TCP' | 'TLS'): RTCIceServer[] {
-  const wayOf = (url: string): string => {
-    if (url.startsWith('turns:') || url.startsWith('stuns:')) return 'TLS'
-    return /[?&]transport=tcp/.test(url) ? 'TCP' : 'UDP'
-  }
-  return (ticket.ice_servers ?? []).flatMap(server => {
-    const urls = [server.urls].flat().filter(url => wayOf(url) === relay)
-    return urls.length > 0 ? [{ ...server, urls }] : []
-  })
-}
-
-/** An answer with the candidates of one protocol alone. */
-export function only(sdp: string, protocol: 'udp' | 'tcp' | undefined): string {
-  if (!protocol) return sdp
-  const wanted = (line: string): boolean =>
-    !line.startsWith('a=candidate:') || line.split(' ')[2]?.toLowerCase() === protocol
-  return sdp.split('\r\n').filter(wanted).join('\r\n')
 }
 
 // biome-ignore lint/suspicious/noExplicitAny: the fields of a report differ by its type

@@ -11,7 +11,7 @@ import { Logo } from '../ui/logo.tsx'
 import { Picture } from '../ui/picture.tsx'
 import { type Check, reportOf, type State, type Verdict, verdictOf } from './checks.ts'
 import { Examination, type Place } from './examine.ts'
-import { ways } from './leg.ts'
+import { ways } from './ways.ts'
 
 type Progress = 'idle' | 'running' | 'done'
 
@@ -157,10 +157,17 @@ function Group({ title, checks }: { title: string; checks: readonly Check[] }): 
 /** The ways of sound and picture, each with its planes in one row. */
 function Paths({ checks }: { checks: readonly Check[] }): JSX.Element {
   const stun = checks.filter(one => one.id === 'ice.stun')
-  const rows = ways.map(way => {
+  const all = ways.map(way => {
     const own = checks.filter(one => one.id === `ice.${way.id}_candidate` || one.id.endsWith(`.${way.id}`))
-    return { way, own, state: worst(own), first: own.find(one => one.state !== 'ok') ?? own.at(-1) }
+    return { id: way.id as string, name: way.relay ? `Relay over ${way.relay}` : way.name, own }
   })
+  const asked = all.filter(({ own }) => own.some(one => one.state !== 'skipped'))
+  const resting = all.filter(({ own }) => own.length > 0 && !asked.some(row => row.own === own))
+  // What was not asked shares a row.
+  const rows =
+    resting.length > 1
+      ? [...asked, { id: 'resting', name: shared(resting.map(row => row.name)), own: resting.flatMap(row => row.own) }]
+      : [...asked, ...resting]
   return (
     <section class="check-group">
       <h2>Sound and picture</h2>
@@ -168,21 +175,20 @@ function Paths({ checks }: { checks: readonly Check[] }): JSX.Element {
         {stun.map(one => (
           <Row key={one.id} id={one.id} name={one.name} state={one.state} {...textOf(one)} tookMs={one.tookMs} />
         ))}
-        {rows
-          .filter(({ own }) => own.length > 0)
-          .map(({ way, own, state, first }) => (
-            <Row
-              key={way.id}
-              id={way.id}
-              name={way.relay ? `Relay over ${way.relay}` : way.name}
-              state={state}
-              {...(first ? textOf(first) : {})}
-              planes={own}
-            />
-          ))}
+        {rows.map(({ id, name, own }) => {
+          const telling = own.find(one => one.state !== 'ok') ?? own.at(-1)
+          return (
+            <Row key={id} id={id} name={name} state={worst(own)} {...(telling ? textOf(telling) : {})} planes={own} />
+          )
+        })}
       </ul>
     </section>
   )
+}
+
+/** Several ways by one name: relays by theirs. */
+function shared(names: readonly string[]): string {
+  return names.every(name => name.startsWith('Relay')) ? 'Relay' : names.join(', ')
 }
 
 /** The state of several checks together. */
