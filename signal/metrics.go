@@ -1,10 +1,12 @@
 package signal
 
 import (
+	"bytes"
 	"sync/atomic"
 	"time"
 
 	"github.com/parley-sfu/parley/internal/telemetry"
+	"github.com/parley-sfu/parley/signal/wire"
 )
 
 // metrics is what the signalling plane tells of itself. What goes up and down is counted when somebody looks.
@@ -12,8 +14,8 @@ type metrics struct {
 	connections atomic.Int64
 
 	drops  *telemetry.CounterMetric   // slow readers
-	tooBig *telemetry.CounterMetric   // messages over the limit, whose sockets were closed
-	bigSDP *telemetry.CounterMetric   // offers near the limit
+	tooBig *telemetry.CounterMetric   // messages over the limit that carry no offer
+	bigSDP *telemetry.CounterMetric   // offers over the limit, or near it
 	pulls  *telemetry.CounterMetric   // parts of rosters fetched from other nodes
 	knocks *telemetry.HistogramMetric // time that a home on another node took to answer
 
@@ -59,6 +61,18 @@ func newMetrics(types []string, rooms, participants, homes func() int, queued fu
 func (m *metrics) handled(typ string, start time.Time) {
 	m.messages[typ].Inc()
 	m.latency[typ].UpdateSince(start)
+}
+
+// oversized counts a message over the limit by its beginning, where clients say its type.
+func (m *metrics) oversized(data []byte) {
+	beginning := data[:min(len(data), 256)]
+	for _, typ := range []string{wire.TypeHello, wire.TypeOffer} {
+		if bytes.Contains(beginning, []byte(`"`+typ+`"`)) {
+			m.bigSDP.Inc()
+			return
+		}
+	}
+	m.tooBig.Inc()
 }
 
 // rejected counts a refused upgrade.

@@ -33,7 +33,7 @@ const (
 // Check is one question and its answer.
 type Check struct {
 	ID      string             `json:"id"`    // stable, such as "ice.udp"
-	Plane   string             `json:"plane"` // network, rest, token, websocket, ice, dtls, rtp, machine, cluster
+	Plane   string             `json:"plane"` // network, rest, token, websocket, ice, dtls, rtp, signalling, rooms, machine, cluster
 	Name    string             `json:"name"`  // for people
 	State   State              `json:"state"`
 	Took    Millis             `json:"took_ms"`

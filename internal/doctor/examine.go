@@ -83,10 +83,14 @@ func (e *exam) run(ctx context.Context) {
 	} {
 		e.examination.run(ctx, s)
 	}
+	before := e.rest.scrape(ctx)
 	for _, l := range legs(&e.room, options) {
 		for _, s := range l.steps(func(ctx context.Context) finding { return e.relay(ctx, l.via) }) {
 			e.examination.run(ctx, s)
 		}
+	}
+	for _, s := range e.rest.plane(before) {
+		e.examination.run(ctx, s)
 	}
 	if e.room.leave != nil {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), restTime)

@@ -34,14 +34,13 @@ type leg struct {
 
 // outcome is what two clients found who met over a leg.
 type outcome struct {
-	err      error // of the socket: they did not meet at all
-	ice      bool  // both found a path
-	dtls     bool  // both agreed on keys
-	timings  client.Timings
-	pair     string // of the sender
-	heard    hearing
-	expected int // packets
-	lost     uint64
+	err     error // of the socket: they did not meet at all
+	ice     bool  // both found a path
+	dtls    bool  // both agreed on keys
+	timings client.Timings
+	pair    string // of the sender
+	heard   hearing
+	lost    uint64
 }
 
 // legs are the ways of a ticket, the best first.
@@ -170,12 +169,12 @@ func (l *leg) meet(ctx context.Context) (o outcome) {
 	if err != nil {
 		return outcome{err: err}
 	}
-	defer receiver.Close()
+	defer receiver.Close() //nolint:errcheck // it is over, well or not
 	sender, err := client.Connect(ctx, l.ticket(l.room.sender), speak)
 	if err != nil {
 		return outcome{err: err}
 	}
-	defer sender.Close()
+	defer sender.Close() //nolint:errcheck // likewise
 	connected := await(ctx, legTime, func() bool {
 		return sender.MediaState() == client.MediaConnected && receiver.MediaState() == client.MediaConnected
 	})
@@ -195,13 +194,12 @@ func (l *leg) meet(ctx context.Context) (o outcome) {
 	return o
 }
 
-// describe is a path for people: "udp host 192.0.2.1:4711 → host 203.0.113.7:7881".
+// describe is a path for people: "udp host → 203.0.113.7:7881".
 func describe(p client.Path) string {
-	protocol := p.Local.Protocol
-	if p.Local.RelayProtocol != "" {
-		protocol = p.Local.RelayProtocol
+	if p.Local.Type == "relay" {
+		return fmt.Sprintf("%s to the relay, %s → %s", p.Local.RelayProtocol, p.Local.Address, p.Remote.Address)
 	}
-	return fmt.Sprintf("%s %s %s → %s %s", protocol, p.Local.Type, p.Local.Address, p.Remote.Type, p.Remote.Address)
+	return fmt.Sprintf("%s %s → %s", p.Local.Protocol, p.Local.Type, p.Remote.Address)
 }
 
 // ticket is a ticket that leads nowhere but along the leg.

@@ -90,7 +90,7 @@ func converse(ctx context.Context, ticket client.Ticket, opts client.Options) fi
 	if err != nil {
 		return unjoined(err)
 	}
-	defer c.Close()
+	defer c.Close() //nolint:errcheck // it is over, well or not
 	began := time.Now()
 	down := false
 	if err := c.Presence(ctx, wire.PresenceUpdate{HandRaised: &down}); err != nil { // it is down anyway
@@ -135,7 +135,7 @@ func bigMessages(ctx context.Context, ticket client.Ticket, opts client.Options)
 	if err != nil {
 		return unjoined(err)
 	}
-	defer c.Close()
+	defer c.Close() //nolint:errcheck // it is over, well or not
 	hint := "An SDP grows with every slot and codec: let what stands in between pass messages of 128 KB."
 	// Nobody sees it: a chat message of that length is refused.
 	err = c.Chat(ctx, strings.Repeat("x", bigMessage), ticket.ParticipantID)
