@@ -5,26 +5,24 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/pion/transport/v4"
+	"golang.org/x/sys/unix"
 
 	"github.com/parley-sfu/parley/internal/lab/network"
 )
 
-// sockets opens sockets for media in a namespace, at one address of it: a client that gathers candidates through it
-// finds that one. It implements transport.Net; it does not listen for TCP.
+// sockets opens sockets for media in a namespace, at the one address of it that is a client's now: who gathers candidates
+// through it finds that one. It implements transport.Net; it does not listen for TCP.
 type sockets struct {
 	space   *namespace
-	address netip.Addr
-	own     *transport.Interface
+	address func() netip.Addr // none: there is no network
 }
 
-func newSockets(space *namespace, address netip.Addr) *sockets {
-	own := transport.NewInterface(net.Interface{Index: 1, MTU: network.MTU, Name: "lab", Flags: net.FlagUp})
-	own.AddAddress(&net.IPNet{IP: address.AsSlice(), Mask: net.CIDRMask(24, 32)})
-	return &sockets{space, address, own}
-}
+// at is an address that does not change.
+func at(address netip.Addr) func() netip.Addr { return func() netip.Addr { return address } }
 
 // ListenPacket implements transport.Net.
 func (s *sockets) ListenPacket(network, address string) (conn net.PacketConn, err error) {
@@ -103,25 +101,36 @@ func (s *sockets) ResolveTCPAddr(network, address string) (*net.TCPAddr, error) 
 	return net.ResolveTCPAddr(network, address)
 }
 
-// Interfaces implements transport.Net: there is one, with one address.
+// Interfaces implements transport.Net: there is one, with one address, or none.
 func (s *sockets) Interfaces() ([]*transport.Interface, error) {
-	return []*transport.Interface{s.own}, nil
+	address := s.address()
+	if !address.IsValid() {
+		return nil, nil
+	}
+	own := transport.NewInterface(net.Interface{Index: 1, MTU: network.MTU, Name: "lab", Flags: net.FlagUp})
+	own.AddAddress(&net.IPNet{IP: address.AsSlice(), Mask: net.CIDRMask(24, 32)})
+	return []*transport.Interface{own}, nil
 }
 
 // InterfaceByIndex implements transport.Net.
 func (s *sockets) InterfaceByIndex(index int) (*transport.Interface, error) {
-	if index != s.own.Index {
-		return nil, transport.ErrInterfaceNotFound
-	}
-	return s.own, nil
+	return s.find(func(i *transport.Interface) bool { return i.Index == index })
 }
 
 // InterfaceByName implements transport.Net.
 func (s *sockets) InterfaceByName(name string) (*transport.Interface, error) {
-	if name != s.own.Name {
-		return nil, transport.ErrInterfaceNotFound
+	return s.find(func(i *transport.Interface) bool { return i.Name == name })
+}
+
+func (s *sockets) find(match func(*transport.Interface) bool) (*transport.Interface, error) {
+	all, err := s.Interfaces()
+	if err != nil {
+		return nil, err
 	}
-	return s.own, nil
+	if i := slices.IndexFunc(all, match); i >= 0 {
+		return all[i], nil
+	}
+	return nil, transport.ErrInterfaceNotFound
 }
 
 // CreateDialer implements transport.Net.
@@ -137,8 +146,12 @@ type dialing struct {
 // Dial implements transport.Dialer.
 func (d dialing) Dial(network, address string) (conn net.Conn, err error) {
 	how := *d.how
+	own := d.address()
+	if !own.IsValid() {
+		return nil, &net.OpError{Op: "dial", Net: network, Err: unix.ENETUNREACH}
+	}
 	if how.LocalAddr == nil && strings.HasPrefix(network, "tcp") {
-		how.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(d.address, 0))
+		how.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(own, 0))
 	}
 	err = d.space.do(func() error {
 		conn, err = how.DialContext(context.Background(), network, address)
