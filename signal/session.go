@@ -92,6 +92,9 @@ func (s *session) serve(ctx, handling context.Context) (mayReturn bool) {
 			if !more {
 				err := <-ended
 				s.log.Debug("session ended", "error", err, "close_code", s.socket.closeCode())
+				if s.socket.closeCode() == wire.CloseTooBig {
+					s.log.Warn("oversized message on the socket: it was closed", "limit_bytes", s.svc.cfg.MaxMessageBytes)
+				}
 				return s.mayReturn(err)
 			}
 			s.handle(handling, data)
