@@ -82,3 +82,27 @@ func attendFrom(tb testing.TB, h *lab.Home, n *lab.Node, meeting, name string) *
 	go drain(p.Client)
 	return p
 }
+
+// A browser joins from behind every NAT and firewall, has its media by the best way that there is, and they go both ways.
+func TestHomeBrowsers(t *testing.T) {
+	w := lab.StartWorld(t, lab.Path{}, 1, "eu")
+	n := w.Nodes()[0]
+	for _, way := range ways() {
+		t.Run(way.access.Name, func(t *testing.T) {
+			h := lab.NewHome(t, w, way.access.Over(nearby()))
+			meeting := n.NewMeeting(t, "From "+way.access.Name, nil)
+			near := attend(t, n, meeting.ID, "Near", true)
+			known := []string{near.Self().ID}
+			heard := together(30*time.Second,
+				milestone{what: "Near hears the browser", is: func() bool { return near.watch.hasOther(known, "audio") }},
+				milestone{what: "Near sees the browser", is: func() bool { return near.watch.hasOther(known, "video") }},
+			)
+			lab.Browse(t, n, "home.test.mjs", h.Namespace, time.Minute, "LAB_JOIN_URL="+n.URL+"/m/"+meeting.ID, "LAB_BY="+way.by)
+			for m := range heard {
+				if !m.reached {
+					t.Errorf("not within 30 s: %s", m.what)
+				}
+			}
+		})
+	}
+}
