@@ -28,6 +28,8 @@ type Node struct {
 	HostKey   string `json:"host_key"`
 	DataDir   string `json:"-"`
 
+	TLS *TLS `json:"-"` // of a node that is reached by HTTPS
+
 	// Of a node in a World.
 	ID     string         `json:"-"`
 	Region *Region        `json:"-"`
@@ -43,6 +45,9 @@ func (n *Node) SignalURL() string { return "ws" + strings.TrimPrefix(n.URL, "htt
 func (n *Node) client() *http.Client {
 	if n.Region != nil {
 		return n.Region.HTTPClient()
+	}
+	if n.TLS != nil {
+		return &http.Client{Transport: &http.Transport{TLSClientConfig: n.TLS.Client(), DisableKeepAlives: true}}
 	}
 	return &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 }

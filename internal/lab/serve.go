@@ -4,10 +4,13 @@ import (
 	"bytes"
 	"crypto/rand"
 	"encoding/json"
+	"fmt"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -30,7 +33,8 @@ type settings struct {
 	dir           string // of data
 	secret        string // of the API
 	bus, cluster  map[string]any
-	roles         []string // none: all
+	tls           map[string]any // with an address to listen on
+	roles         []string       // none: all
 }
 
 // write makes the configuration file and returns its path. It is JSON, and so YAML as well.
@@ -57,6 +61,13 @@ func (s settings) write(tb testing.TB) string {
 	}
 	if s.cluster != nil {
 		all["cluster"] = s.cluster
+	}
+	if host, port, err := net.SplitHostPort(s.listen); err == nil && port != strconv.Itoa(httpPort) { // it shares its address with others
+		all["turn"] = map[string]any{"listen": net.JoinHostPort(host, "0")}
+	}
+	if s.tls != nil {
+		all["tls"] = s.tls
+		all["api"].(map[string]any)["public_url"] = fmt.Sprint("https://", s.tls["listen"])
 	}
 	body, err := json.MarshalIndent(all, "", "  ")
 	if err != nil {

@@ -57,7 +57,11 @@ func (b *bystanders) undisturbed(t *testing.T) time.Duration {
 // ticketFor asks for a place in the meeting.
 func ticketFor(t *testing.T, n *lab.Node, meeting string) client.Ticket {
 	t.Helper()
-	ticket, err := client.JoinMeeting(t.Context(), n.URL, meeting, client.JoinOptions{DisplayName: "Mallory"})
+	how := client.JoinOptions{DisplayName: "Mallory"}
+	if n.TLS != nil {
+		how.HTTPClient = n.TLS.HTTPClient()
+	}
+	ticket, err := client.JoinMeeting(t.Context(), n.URL, meeting, how)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -32,6 +32,9 @@ func join(tb testing.TB, n *lab.Node, meeting string, how client.JoinOptions, op
 	tb.Helper()
 	ctx, cancel := context.WithTimeout(tb.Context(), 20*time.Second)
 	defer cancel()
+	if n.TLS != nil {
+		how.HTTPClient, opts.HTTPClient = n.TLS.HTTPClient(), n.TLS.HTTPClient()
+	}
 	ticket, err := client.JoinMeeting(ctx, n.URL, meeting, how)
 	if err != nil {
 		tb.Fatal(err)
