@@ -25,7 +25,18 @@ func ways() []way {
 		{lab.Symmetric(), "udp"},
 		{lab.UDPBlocked(), "tcp"},
 		{lab.UDPBlocked().Rejecting(), "tcp"},
+		{lab.OnlyTCP443(), "tls"},
+		{lab.OnlyTCP443().Rejecting(), "tls"},
 	}
+}
+
+// startSecure is one node that serves TLS on port 443, and whom its clients trust.
+func startSecure(tb testing.TB) (*lab.World, *lab.Node, *lab.Authority) {
+	tb.Helper()
+	w, authority := lab.NewWorld(tb, lab.Path{}, "eu"), lab.NewAuthority(tb)
+	n := w.AddSecureNode(tb, w.Regions[0], authority)
+	w.AwaitNodes(tb)
+	return w, n, authority
 }
 
 // by is how a path leads to the node.
@@ -43,8 +54,7 @@ func TestHomeJoins(t *testing.T) {
 	if os.Getenv("LAB_FULL") != "" {
 		joins = 20
 	}
-	w := lab.StartWorld(t, lab.Path{}, 1, "eu")
-	n := w.Nodes()[0]
+	w, n, _ := startSecure(t)
 	meeting := n.NewMeeting(t, "From everywhere", nil)
 	near := attend(t, n, meeting.ID, "Near", true)
 	figures := newTable(t, "from, step", "p50", "p95", "budget", "")
@@ -85,8 +95,7 @@ func attendFrom(tb testing.TB, h *lab.Home, n *lab.Node, meeting, name string) *
 
 // A browser joins from behind every NAT and firewall, has its media by the best way that there is, and they go both ways.
 func TestHomeBrowsers(t *testing.T) {
-	w := lab.StartWorld(t, lab.Path{}, 1, "eu")
-	n := w.Nodes()[0]
+	w, n, authority := startSecure(t)
 	for _, way := range ways() {
 		t.Run(way.access.Name, func(t *testing.T) {
 			h := lab.NewHome(t, w, way.access.Over(nearby()))
@@ -97,7 +106,8 @@ func TestHomeBrowsers(t *testing.T) {
 				milestone{what: "Near hears the browser", is: func() bool { return near.watch.hasOther(known, "audio") }},
 				milestone{what: "Near sees the browser", is: func() bool { return near.watch.hasOther(known, "video") }},
 			)
-			lab.Browse(t, n, "home.test.mjs", h.Namespace, time.Minute, "LAB_JOIN_URL="+n.URL+"/m/"+meeting.ID, "LAB_BY="+way.by)
+			lab.Browse(t, n, "home.test.mjs", h.Namespace, time.Minute, "LAB_JOIN_URL="+n.URL+"/m/"+meeting.ID, "LAB_BY="+way.by,
+				"NODE_EXTRA_CA_CERTS="+authority.File, "LAB_ANY_CERTIFICATE=1")
 			for m := range heard {
 				if !m.reached {
 					t.Errorf("not within 30 s: %s", m.what)
