@@ -9,8 +9,8 @@ import (
 	"github.com/parley-sfu/parley/signal/client"
 )
 
-// nearby is the way from a home to a node of its own region: 10 ms there and back.
-func nearby() lab.Path { return lab.Path{Delay: 5 * time.Millisecond, Jitter: time.Millisecond} }
+// nearby is the way from a home to a node of its own region: 8 ms there and back.
+func nearby() lab.Path { return lab.Path{Delay: 4 * time.Millisecond} }
 
 // way is a network that people join from, and the path that their media must have there.
 type way struct {
@@ -50,6 +50,7 @@ func by(p client.Path) string {
 // A Go client joins from behind every NAT and firewall, has its media by the best way that there is, both ways, and every step of
 // it within its budget.
 func TestHomeJoins(t *testing.T) {
+	const leaveBound = 2 * time.Second // what was begun in vain is given up
 	joins := 3
 	if os.Getenv("LAB_FULL") != "" {
 		joins = 20
@@ -72,8 +73,12 @@ func TestHomeJoins(t *testing.T) {
 			if path, ok := p.Path(); !ok || by(path) != way.by {
 				t.Errorf("%s: media goes over %+v, want %s", name, path, way.by)
 			}
+			start := time.Now()
 			if err := p.Close(); err != nil {
 				t.Error(err)
+			}
+			if took := time.Since(start); took > leaveBound {
+				t.Errorf("%s: leaving took %s, want at most %s", name, took, leaveBound)
 			}
 		}
 		figures.add(name+": by "+way.by, "", "", "", "")
