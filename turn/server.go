@@ -59,6 +59,7 @@ type Server struct {
 	allocations *quota
 	conns       *quota
 	pace        *pace
+	perSession  int // requests a second
 	metrics     meters
 	log         *slog.Logger
 	now         func() time.Time
@@ -89,6 +90,7 @@ func New(cfg Config, deps Deps) (*Server, error) {
 		allow:       newAllowList(deps.now, peerGrace),
 		allocations: newQuota(cfg.MaxAllocations, cfg.PerCredential, cfg.PerAddress),
 		conns:       newQuota(cfg.MaxConns, 0, cfg.MaxConnsPerAddr),
+		perSession:  requestsPerSession,
 		pace:        newPace(deps.now, requestsInAll, cfg.RequestsPerSecond),
 	}
 	if err := s.open(deps); err != nil {
