@@ -28,6 +28,8 @@ type Node struct {
 	HostKey   string `json:"host_key"`
 	DataDir   string `json:"-"`
 
+	Gossip string `json:"-"` // where it gossips; empty but for a node of StartCluster
+
 	// Of a node in a World.
 	ID     string         `json:"-"`
 	Region *Region        `json:"-"`
