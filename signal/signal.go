@@ -78,6 +78,9 @@ type Deps struct {
 	Revoked  Revocations
 	NodeID   string
 	Log      *slog.Logger
+
+	// ICEServers returns the relays for a participant who is sent to the nodes, best first. nil: there are none.
+	ICEServers func(participantID string, nodes []grant.Candidate) []wire.ICEServer
 }
 
 func (d Deps) validate() error {

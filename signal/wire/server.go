@@ -155,6 +155,16 @@ type Migrate struct {
 	SignalEndpoint string `json:"signal_endpoint"` // the whole WebSocket URL
 	SFUEndpoint    string `json:"sfu_endpoint"`
 	JoinToken      string `json:"join_token"`
+
+	// for the new connection, in the place of those of the join call; without it those stay
+	ICEServers []ICEServer `json:"ice_servers,omitempty"`
+}
+
+// ICEServer is a STUN or TURN server as an RTCIceServer has it.
+type ICEServer struct {
+	URLs       []string `json:"urls"`
+	Username   string   `json:"username,omitempty"`
+	Credential string   `json:"credential,omitempty"` // a secret
 }
 
 // Chat is a chat message as delivered, to its sender too. A private one has To and reaches nobody else.
