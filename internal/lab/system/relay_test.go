@@ -12,7 +12,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -84,7 +83,7 @@ type relayTicket struct {
 	user, password string
 }
 
-func relayTickets(t *testing.T, n *lab.Node, meeting string) relayTicket {
+func relayTicketFor(t *testing.T, n *lab.Node, meeting string) relayTicket {
 	t.Helper()
 	var joined struct {
 		ICEServers []struct {
@@ -205,7 +204,7 @@ func channelData(size int) []byte {
 	return b
 }
 
-// coturn runs beside Parley, with as little to do besides relaying as it can be told.
+// startCoturn runs coturn beside Parley, with as little to do besides relaying as it can be told.
 func startCoturn(t *testing.T) (*lab.Process, relayTicket) {
 	t.Helper()
 	conn, err := net.ListenPacket("udp", "127.0.0.1:0")
@@ -227,6 +226,54 @@ func startCoturn(t *testing.T) (*lab.Process, relayTicket) {
 	return p, relayTicket{at, "u", "p"}
 }
 
+// coturn's client goes through the relay of a whole node, with what the join call gave it, to a peer that gossip knows; and to
+// nobody else, be it on the same machine and as much Parley's as its REST port.
+func TestRelayServesCoturnsClient(t *testing.T) {
+	n := lab.StartCluster(t, 1)[0]
+	var peer netip.AddrPort
+	lab.Until(t, 10*time.Second, "two neighbouring ports", func() bool { // coturn's client asks for the one above its peer's as well
+		probe, err := net.ListenPacket("udp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		peer = probe.LocalAddr().(*net.UDPAddr).AddrPort()
+		next, err := net.ListenPacket("udp", fmt.Sprintf("127.0.0.1:%d", peer.Port()+1))
+		probe.Close()
+		if err == nil {
+			next.Close()
+		}
+		return err == nil
+	})
+	echoSFU(t, n, "echo", peer.Port())
+	echoSFU(t, n, "echo-next", peer.Port()+1)
+	meeting := n.NewMeeting(t, "Relay", nil)
+	rest, _ := strings.CutPrefix(n.URL, "http://")
+	for _, tc := range []struct {
+		name    string
+		peer    netip.AddrPort
+		flags   []string
+		allowed bool
+	}{
+		{"UDP", peer, nil, true},
+		{"UDP, indications", peer, []string{"-s"}, true},
+		{"TCP", peer, []string{"-t"}, true},
+		{"TCP, indications", peer, []string{"-t", "-s"}, true},
+		{"to the REST port", netip.MustParseAddrPort(rest), nil, false},
+		{"to the REST port by indications", netip.MustParseAddrPort(rest), []string{"-s"}, false},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			with := relayTicketFor(t, n, meeting.ID)
+			args := append(tc.flags, "-c", "-m", "2", "-n", "50", "-l", "1000", "-z", "5", "-u", with.user, "-w", with.password,
+				"-e", tc.peer.Addr().String(), "-r", fmt.Sprint(tc.peer.Port()), "-p", fmt.Sprint(with.address.Port()), with.address.Addr().String())
+			out, err := exec.CommandContext(t.Context(), "turnutils_uclient", args...).CombinedOutput()
+			if got := strings.Contains(string(out), "tot_recv_msgs=100"); got != tc.allowed {
+				t.Errorf("all came back: %v, want %v (%v)\n%s", got, tc.allowed, err, out)
+			}
+		})
+	}
+}
+
 // A relayed packet costs Parley's process no more than coturn's: both relay the same load in turns.
 func TestRelayCost(t *testing.T) {
 	const (
@@ -244,7 +291,7 @@ func TestRelayCost(t *testing.T) {
 		callers []*caller
 	}{{name: "parley", process: n.Process}, {name: "coturn", process: coturn}}
 	for range callers {
-		contenders[0].callers = append(contenders[0].callers, call(t, relayTickets(t, n, meeting.ID), peer))
+		contenders[0].callers = append(contenders[0].callers, call(t, relayTicketFor(t, n, meeting.ID), peer))
 		contenders[1].callers = append(contenders[1].callers, call(t, ticket, peer))
 	}
 	figures := newTable(t, "packets", "a second", "parley", "coturn", "ratio", "lost", "")
@@ -256,7 +303,7 @@ func TestRelayCost(t *testing.T) {
 		for range rounds {
 			for _, c := range contenders {
 				before := c.process.CPU(t)
-				sent, received := burden(c.callers, load.size, load.burst, load.perSecond, 2*time.Second)
+				sent, received := burden(c.callers, load.size, load.burst, load.perSecond, time.Second)
 				cost[c.name] = append(cost[c.name], float64((c.process.CPU(t)-before).Microseconds())/float64(sent+received))
 				lost[c.name] += sent - received
 			}
@@ -272,7 +319,7 @@ func TestRelayCost(t *testing.T) {
 }
 
 // burden has all callers send at a rate that they share, each in bursts, and returns how many packets went out and came back.
-func burden(callers []*caller, size, burst, perSecond int, for_ time.Duration) (sent, received int64) {
+func burden(callers []*caller, size, burst, perSecond int, long time.Duration) (sent, received int64) {
 	packet := channelData(size)
 	for _, c := range callers {
 		c.received.Store(0)
@@ -280,7 +327,7 @@ func burden(callers []*caller, size, burst, perSecond int, for_ time.Duration) (
 	begin := time.Now()
 	for due := 0; ; {
 		elapsed := time.Since(begin)
-		if elapsed >= for_ {
+		if elapsed >= long {
 			break
 		}
 		for want := int(elapsed.Seconds() * float64(perSecond)); due+burst <= want; due += burst {
@@ -304,6 +351,3 @@ func median(of []float64) float64 {
 	sorted := slices.Sorted(slices.Values(of))
 	return sorted[len(sorted)/2]
 }
-
-var _ = sync.Mutex{}
-var _ = exec.Command
