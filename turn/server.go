@@ -59,6 +59,7 @@ type Server struct {
 	allocations *quota
 	conns       *quota
 	pace        *pace
+	perSession  int // requests a second
 	metrics     meters
 	log         *slog.Logger
 	now         func() time.Time
@@ -67,8 +68,8 @@ type Server struct {
 	bind        netip.Addr // that relays are bound to
 	hosts       []string
 	doors       []*door
-	group       *udp.Group[*session]
-	batches     sync.Pool // of *batch
+	group       *udp.Group[member] // all UDP sockets
+	batches     sync.Pool          // of *batch
 	tlsPorts    []int
 }
 
@@ -89,10 +90,11 @@ func New(cfg Config, deps Deps) (*Server, error) {
 		allow:       newAllowList(deps.now, peerGrace),
 		allocations: newQuota(cfg.MaxAllocations, cfg.PerCredential, cfg.PerAddress),
 		conns:       newQuota(cfg.MaxConns, 0, cfg.MaxConnsPerAddr),
+		perSession:  requestsPerSession,
 		pace:        newPace(deps.now, requestsInAll, cfg.RequestsPerSecond),
 	}
 	if err := s.open(deps); err != nil {
-		return nil, errors.Join(err, s.closeDoors())
+		return nil, errors.Join(err, s.closeDoors(), s.group.Close())
 	}
 	s.batches.New = func() any { return &batch{Batch: s.doors[0].conn.NewBatch()} }
 	s.register()
@@ -101,7 +103,7 @@ func New(cfg Config, deps Deps) (*Server, error) {
 
 // open opens all ways in.
 func (s *Server) open(deps Deps) (err error) {
-	if s.group, err = udp.NewGroup[*session](); err != nil {
+	if s.group, err = udp.NewGroup[member](); err != nil {
 		return fmt.Errorf("turn: %w", err)
 	}
 	conn, tcp, err := openPair(s.cfg.Listen)
@@ -259,9 +261,7 @@ func (s *Server) Run(ctx context.Context) error {
 			stop(err)
 			break
 		}
-		if d.conn != nil {
-			wg.Go(func() { stop(d.datagrams()) })
-		} else {
+		if d.listener != nil {
 			wg.Go(func() { stop(d.accept()) })
 		}
 	}
@@ -269,7 +269,7 @@ func (s *Server) Run(ctx context.Context) error {
 	wg.Go(func() { s.sweep(own) })
 	<-own.Done()
 	s.endAll()
-	err := errors.Join(s.closeDoors(), s.group.Close())
+	err := errors.Join(s.group.Close(), s.closeDoors())
 	wg.Wait()
 	if ctx.Err() == nil {
 		return fmt.Errorf("turn: %w", context.Cause(own))
@@ -277,14 +277,31 @@ func (s *Server) Run(ctx context.Context) error {
 	return err
 }
 
-// carry sends what peers say on to the clients.
+// member is a UDP socket: that of the clients or that of an allocation. One goroutine reads them all.
+type member struct {
+	door    *door
+	session *session // nil: the socket of the clients
+}
+
+// carry works off whatever comes over UDP, from clients and from peers, until the group is closed.
 func (s *Server) carry() error {
 	out := s.takeBatch()
 	defer s.giveBatch(out)
-	return s.group.Run(messages(), func(to *session, ms []udp.Message) {
+	for _, d := range s.doors {
+		if d.conn != nil {
+			if err := s.group.Add(d.conn, member{door: d}); err != nil {
+				return err
+			}
+		}
+	}
+	return s.group.Run(messages(), func(to member, ms []udp.Message) {
 		for i := range ms {
-			if m := &ms[i]; m.N < maxMessage {
-				out.tally.to(m.N, to.deliver(m.From, m.Buf[:m.N], out.Batch))
+			switch m := &ms[i]; {
+			case m.N == 0 || m.N >= maxMessage: // a full one may have been cut
+			case to.session != nil:
+				out.tally.to(m.N, to.session.deliver(m.From, m.Buf[:m.N], out.Batch))
+			default:
+				to.door.datagram(m.Buf[:m.N], m.From, out)
 			}
 		}
 	}, func() { out.flush(&s.metrics) })
