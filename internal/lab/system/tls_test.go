@@ -143,6 +143,12 @@ func TestTLSCertificateByACME(t *testing.T) {
 	n.Stop(t)
 }
 
+func TestTLSBrowsersMeet(t *testing.T) {
+	authority := lab.NewAuthority(t)
+	lab.Browse(t, lab.ServeTLS(t, authority), "secure.test.mjs", "", 2*time.Minute,
+		"NODE_EXTRA_CA_CERTS="+authority.File, "LAB_ANY_CERTIFICATE=1")
+}
+
 // The same port speaks HTTP/2, HTTP/1.1 and what is for the relay, and nothing else.
 func TestTLSPortTellsThemApart(t *testing.T) {
 	n := lab.ServeTLS(t, lab.NewAuthority(t))
