@@ -19,6 +19,7 @@ import (
 	"github.com/parley-sfu/parley/node/grant"
 	"github.com/parley-sfu/parley/placement"
 	"github.com/parley-sfu/parley/signal"
+	"github.com/parley-sfu/parley/turn"
 )
 
 // Config is what an operator can say about a node: what concerns all of it, and one section for each package.
@@ -40,6 +41,7 @@ type Config struct {
 	Cluster placement.Config        `koanf:"cluster"` // gossip; without an address to listen on the node is on its own
 	Geo     placement.LocatorConfig `koanf:"geo"`
 	Links   cascade.Config          `koanf:"links"`
+	Turn    turn.Config             `koanf:"turn"` // the relay; without an address to listen on the node has none
 }
 
 // LogConfig says what is logged, and how.
@@ -69,6 +71,7 @@ func Defaults() Config {
 		Signal:  signal.Defaults(),
 		API:     api.Defaults(),
 		Links:   cascade.Defaults(),
+		Turn:    turn.Defaults(),
 	}
 }
 
@@ -114,9 +117,15 @@ func (c Config) Validate() error {
 		inSection("signal", c.Signal.Validate()),
 		inSection("api", c.API.Validate()),
 		inSection("links", c.Links.Validate()),
+		inSection("turn", c.Turn.Validate()),
 		inSection("cluster", c.validateCluster()),
 		c.validateRoles(),
 	)...)
+}
+
+// relaysTLS says whether the relay has a port of its own for TLS.
+func (c Config) relaysTLS() bool {
+	return c.TLS.Set() && c.does(placement.RoleMedia) && c.Turn.Listen != "" && c.Turn.TLSListen != ""
 }
 
 // validateTLS checks the certificates, and that people are sent to where they are used.

@@ -2,11 +2,13 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"os"
 	"os/signal"
+	"sync"
 	"syscall"
 
 	"github.com/parley-sfu/parley/api"
@@ -16,44 +18,81 @@ import (
 
 // secure is what the node has of TLS. A nil one has nothing.
 type secure struct {
-	cfg   TLSConfig
 	certs *cert.Source
-	port  *split.Port // HTTPS, WebSocket and TURN
-	log   *slog.Logger
+	port  *split.Port // HTTPS, WebSocket and TURN; nil: there is none
+	turn  *split.Port // TURN alone; nil: there is none
 }
 
-// newSecure reads certificates and opens the port for TLS, if the node is to have one.
-func newSecure(ctx context.Context, cfg TLSConfig, log *slog.Logger) (*secure, error) {
-	if cfg.Listen == "" {
+// newSecure reads certificates and opens the ports that use them, if the node is to have any.
+func newSecure(ctx context.Context, cfg Config, log *slog.Logger) (_ *secure, err error) {
+	if !cfg.TLS.Set() {
 		return nil, nil //nolint:nilnil // nothing to have
 	}
-	s := &secure{cfg: cfg, log: log}
-	ln, err := listenTLS(ctx, "tls.listen", cfg.Listen)
-	if err != nil {
+	var listeners []net.Listener
+	defer func() {
+		if err != nil {
+			for _, ln := range listeners {
+				_ = ln.Close()
+			}
+		}
+	}()
+	open := func(key, address string) (net.Listener, error) {
+		ln, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", key, err)
+		}
+		listeners = append(listeners, ln)
+		return ln, nil
+	}
+	var whole, relays net.Listener
+	if cfg.TLS.Listen != "" {
+		if whole, err = open("tls.listen", cfg.TLS.Listen); err != nil {
+			return nil, err
+		}
+	}
+	if cfg.relaysTLS() {
+		if relays, err = open("turn.tls_listen", cfg.Turn.TLSListen); err != nil {
+			return nil, err
+		}
+	}
+	s := &secure{}
+	at := 0 // the port that proves control of the names
+	if len(listeners) > 0 {
+		at = listeners[0].Addr().(*net.TCPAddr).Port //nolint:forcetypeassert // it listens on TCP
+	}
+	if s.certs, err = cert.New(cfg.TLS.Config, at, log); err != nil {
 		return nil, err
 	}
-	at := 0
-	if tcp, ok := ln.Addr().(*net.TCPAddr); ok {
-		at = tcp.Port
+	if whole != nil {
+		if s.port, err = split.New(cfg.TLS.Limits, split.Deps{Name: "tls", Listener: whole, TLS: s.certs.TLSConfig(), Log: log}); err != nil {
+			return nil, err
+		}
 	}
-	if s.certs, err = cert.New(cfg.Config, at, log); err == nil {
-		s.port, err = split.New(cfg.Limits, split.Deps{Name: "tls", Listener: ln, TLS: s.certs.TLSConfig(), Log: log})
+	if relays != nil {
+		s.turn, err = split.New(cfg.TLS.Limits, split.Deps{Name: "turn", Listener: relays, TLS: s.certs.TLSConfig(), TURNOnly: true, Log: log})
 	}
-	if err != nil {
-		_ = ln.Close()
-		return nil, err
-	}
-	// The relay takes what the port hands on as TURN. As long as there is none, it is hung up on.
-	_ = s.port.TURN().Close()
-	return s, nil
+	return s, err
 }
 
-func listenTLS(ctx context.Context, key, address string) (net.Listener, error) {
-	ln, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", key, err)
+// ports are those that use the certificates.
+func (s *secure) ports() (ports []*split.Port) {
+	if s == nil {
+		return nil
 	}
-	return ln, nil
+	for _, p := range []*split.Port{s.port, s.turn} {
+		if p != nil {
+			ports = append(ports, p)
+		}
+	}
+	return ports
+}
+
+// relays are the ways in to the relay by TLS. Who has none closes them.
+func (s *secure) relays() (ways []net.Listener) {
+	for _, p := range s.ports() {
+		ways = append(ways, p.TURN())
+	}
+	return ways
 }
 
 // runCertificates keeps the certificates fresh, and reads their files again at SIGHUP.
@@ -78,17 +117,29 @@ func (s *secure) runCertificates(ctx context.Context) error {
 	return err
 }
 
+// run serves the ports until ctx ends.
 func (s *secure) run(ctx context.Context) error {
-	if s == nil {
+	ports := s.ports()
+	if len(ports) == 0 {
 		<-ctx.Done()
 		return nil
 	}
-	return s.port.Run(ctx)
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	var wg sync.WaitGroup
+	for _, p := range ports {
+		wg.Go(func() { stop(p.Run(ctx)) })
+	}
+	wg.Wait()
+	if err := context.Cause(ctx); err != nil && !errors.Is(err, context.Canceled) {
+		return err
+	}
+	return nil
 }
 
 // serve serves HTTP on the port's share of it.
 func (s *secure) serve(ctx context.Context, server *api.Server) error {
-	if s == nil {
+	if s == nil || s.port == nil {
 		<-ctx.Done()
 		return nil
 	}

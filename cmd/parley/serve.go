@@ -111,6 +111,15 @@ func portsOf(cfg Config) []port {
 	if media && cfg.Node.Media.TCP {
 		ports = append(ports, port{"tcp", cfg.Node.Media.Listen, "media where UDP is blocked", "node.media.tcp"})
 	}
+	if media && cfg.Turn.Listen != "" {
+		ports = append(ports,
+			port{"udp", cfg.Turn.Listen, "TURN", "turn.listen"},
+			port{"tcp", cfg.Turn.Listen, "TURN where UDP is blocked", "turn.listen"},
+			port{"udp", fmt.Sprintf("%d-%d", cfg.Turn.MinPort, cfg.Turn.MaxPort), "what TURN relays, from and to other nodes alone", "turn.min_port"})
+	}
+	if cfg.relaysTLS() {
+		ports = append(ports, port{"tcp", cfg.Turn.TLSListen, "TURN over TLS", "turn.tls_listen"})
+	}
 	if cfg.Bus.Listen != "" {
 		ports = append(ports, port{"tcp", cfg.Bus.Listen, "NATS", "bus.listen"})
 	}

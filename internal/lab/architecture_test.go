@@ -63,6 +63,7 @@ func doors() map[string][]string {
 	pion := []string{"node", "cascade", "internal/rtc", "signal/client"}
 	return map[string][]string{
 		"github.com/alecthomas/kong":           {"cmd/parley", "cmd/swarm"},
+		"github.com/HdrHistogram":              {"bench"},
 		"github.com/caddyserver/certmagic":     {"internal/cert"},
 		"github.com/coder/websocket":           {"signal", "signal/client"},
 		"github.com/gin-gonic/gin":             {"api"},
@@ -76,7 +77,7 @@ func doors() map[string][]string {
 		"github.com/lestrrat-go/jwx":           {"node/grant", "api"},
 		"github.com/nats-io":                   {"internal/bus"},
 		"github.com/oschwald/maxminddb-golang": {"placement"},
-		"github.com/pion":                      append(pion, "internal/packet", "internal/udp"),
+		"github.com/pion":                      append(pion, "internal/packet"),
 		"github.com/pion/sdp":                  append(pion, "internal/sdp"),
 		"github.com/pion/transport":            append(pion, "internal/lab"),
 		"github.com/pion/turn":                 {"turn"},

@@ -5,10 +5,12 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"fmt"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -59,6 +61,9 @@ func (s settings) write(tb testing.TB) string {
 	}
 	if s.cluster != nil {
 		all["cluster"] = s.cluster
+	}
+	if host, port, err := net.SplitHostPort(s.listen); err == nil && port != strconv.Itoa(httpPort) { // it shares its address with others
+		all["turn"] = map[string]any{"listen": net.JoinHostPort(host, "0")}
 	}
 	if s.tls != nil {
 		all["tls"] = s.tls

@@ -45,7 +45,17 @@ func (s *socket) give(r *reader) {
 	s.readers = append(s.readers, r)
 }
 
+// read waits for a datagram at least.
 func (s *socket) read(ms []Message) (n, truncated int, err error) {
+	return s.receive(ms, unix.MSG_WAITFORONE)
+}
+
+// poll takes what is there, which may be nothing.
+func (s *socket) poll(ms []Message) (n, truncated int, err error) {
+	return s.receive(ms, unix.MSG_DONTWAIT)
+}
+
+func (s *socket) receive(ms []Message, flags uintptr) (n, truncated int, err error) {
 	if !s.gate.enter() {
 		return 0, 0, net.ErrClosed
 	}
@@ -55,12 +65,14 @@ func (s *socket) read(ms []Message) (n, truncated int, err error) {
 	r.point(ms)
 	for {
 		got, _, errno := unix.Syscall6(unix.SYS_RECVMMSG, uintptr(s.fd), uintptr(unsafe.Pointer(&r.headers)),
-			uintptr(len(ms)), unix.MSG_WAITFORONE, 0, 0)
+			uintptr(len(ms)), flags, 0, 0)
 		switch {
 		case s.gate.isShut():
 			return 0, 0, net.ErrClosed
 		case errno == 0:
 			return int(got), r.collect(ms[:got]), nil
+		case errno == unix.EAGAIN && flags&unix.MSG_DONTWAIT != 0:
+			return 0, 0, nil
 		case !passing(errno):
 			return 0, 0, os.NewSyscallError("recvmmsg", errno)
 		}

@@ -23,7 +23,7 @@ const (
 )
 
 // newAPI sets pion up for one client.
-func newAPI(opts Options) (*webrtc.API, error) {
+func newAPI(opts Options, sockets *tcpMux, relays relayDialer) (*webrtc.API, error) {
 	engine, err := newMediaEngine()
 	if err != nil {
 		return nil, fmt.Errorf("media engine: %w", err)
@@ -35,15 +35,18 @@ func newAPI(opts Options) (*webrtc.API, error) {
 	return webrtc.NewAPI(
 		webrtc.WithMediaEngine(engine),
 		webrtc.WithInterceptorRegistry(registry),
-		webrtc.WithSettingEngine(newSettings(opts)),
+		webrtc.WithSettingEngine(newSettings(opts, sockets, relays)),
 	), nil
 }
 
-func newSettings(opts Options) webrtc.SettingEngine {
+func newSettings(opts Options, sockets *tcpMux, relays relayDialer) webrtc.SettingEngine {
 	var s webrtc.SettingEngine
 	s.SetIncludeLoopbackCandidate(true)
 	s.SetICEMulticastDNSMode(ice.MulticastDNSModeDisabled)
-	s.SetNetworkTypes(opts.NetworkTypes)
+	opts.Transport.configure(&s)
+	s.DisableActiveTCP(true) // in favour of sockets, which are opened where the client says
+	s.SetICETCPMux(sockets)
+	s.SetICEProxyDialer(relays)
 	s.SetICETimeouts(iceDisconnected, iceFailed, iceKeepalive)
 	s.SetSRTPProtectionProfiles(dtls.SRTP_AEAD_AES_128_GCM, dtls.SRTP_AES128_CM_HMAC_SHA1_80)
 	s.SetFireOnTrackBeforeFirstRTP(true) // a slot has its reader before it has a packet

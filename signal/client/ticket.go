@@ -12,8 +12,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-
-	"github.com/pion/webrtc/v4"
 )
 
 // maxAnswer bounds what is read of a REST answer.
@@ -175,12 +173,4 @@ func (d *doors) movedTo(url string) {
 	left := d.current()
 	d.urls = append([]string{url}, slices.DeleteFunc(d.urls, func(u string) bool { return u == left || u == url })...)
 	d.at = 0
-}
-
-func (t Ticket) iceServers() []webrtc.ICEServer {
-	servers := make([]webrtc.ICEServer, 0, len(t.ICEServers))
-	for _, s := range t.ICEServers {
-		servers = append(servers, webrtc.ICEServer{URLs: s.URLs, Username: s.Username, Credential: s.Credential})
-	}
-	return servers
 }

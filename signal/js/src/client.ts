@@ -1,5 +1,5 @@
 import { type CloseReason, reasonOf } from './closing.ts'
-import type { PathState } from './connection.ts'
+import type { IceOptions, PathState } from './connection.ts'
 import { Emitter } from './emitter.ts'
 import { ParleyError } from './error.ts'
 import { LocalMedia } from './local.ts'
@@ -42,6 +42,8 @@ export interface ClientOptions {
   local?: LocalMedia
   /** How many slots to start with, and how many to have at most. */
   slots?: Partial<SlotCounts>
+  /** Whether media may go through relays alone; over anything otherwise. */
+  iceTransportPolicy?: RTCIceTransportPolicy
 }
 
 /** How to join. */
@@ -86,6 +88,7 @@ export class Client extends Emitter<ClientEvents> {
   #problems: ParleyError[] = []
   readonly #rest: Rest
   readonly #slots: SlotCounts
+  readonly #icePolicy: RTCIceTransportPolicy
   #media: Media
   readonly #presence: Presence
 
@@ -93,6 +96,7 @@ export class Client extends Emitter<ClientEvents> {
     super()
     this.local = options.local ?? new LocalMedia()
     this.#rest = new Rest(options.base, options.userToken)
+    this.#icePolicy = options.iceTransportPolicy ?? 'all'
     this.#slots = { audio: 3, video: 6, maxVideo: 25, ...options.slots }
     const media: Media = new Media(
       (...request) => this.#requestOf(media)(...request),
@@ -195,7 +199,7 @@ export class Client extends Emitter<ClientEvents> {
       const ticket = await this.#rest.join(options.meetingId, joinRequest(options))
       if ((this.#state as ClientState) === 'closed') return
       this.#ticket = ticket
-      this.#media.setIceServers(ticket.ice_servers ?? [])
+      this.#media.setIce(this.#ice(ticket))
       await this.#enter(ticket)
     } catch (error) {
       this.#close('failed', ParleyError.from(error))
@@ -324,7 +328,7 @@ export class Client extends Emitter<ClientEvents> {
       participantId: this.#ticket.participant_id,
       displayName: this.#name,
       publish: this.#publishes,
-      iceServers: this.#ticket.ice_servers ?? [],
+      ice: this.#ice(this.#ticket),
       local: this.local,
       slots: this.#slots,
       media: this.#media,
@@ -484,9 +488,13 @@ export class Client extends Emitter<ClientEvents> {
   #anew(): void {
     this.#publishes = this.self.role !== 'viewer'
     this.#media.start(this.#publishes)
-    this.#media.setIceServers(this.#ticket?.ice_servers ?? [])
+    this.#media.setIce(this.#ice(this.#ticket))
     this.#presence.repeat()
     this.#hello().catch(error => this.#helloFailed(error))
+  }
+
+  #ice(ticket: JoinTicket | undefined): IceOptions {
+    return { iceServers: ticket?.ice_servers ?? [], iceTransportPolicy: this.#icePolicy }
   }
 
   #problem(problem: ParleyError): void {

@@ -18,6 +18,9 @@ export interface Inlet {
   stream: MediaStream
 }
 
+/** How a connection finds its path. */
+export type IceOptions = Required<Pick<RTCConfiguration, 'iceServers' | 'iceTransportPolicy'>>
+
 /** What a connection is made with. */
 export interface ConnectionOptions {
   /** Whether to have m-lines for a camera and a microphone. */
@@ -110,9 +113,9 @@ export class Connection extends Emitter<ConnectionEvents> {
     await this.#pc.createOffer()
   }
 
-  /** Says which STUN and TURN servers to use; before the first offer. */
-  setIceServers(iceServers: RTCIceServer[]): void {
-    if (iceServers.length > 0) this.#pc.setConfiguration({ ...this.#pc.getConfiguration(), iceServers })
+  /** Says which STUN and TURN servers to use, and whether to use nothing else; before the first offer. */
+  setIce(ice: IceOptions): void {
+    this.#pc.setConfiguration({ ...this.#pc.getConfiguration(), ...ice })
   }
 
   /**

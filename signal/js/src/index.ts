@@ -26,6 +26,6 @@ export {
   Rest,
 } from './rest.ts'
 export { type Part, type Participant, Roster, type Slot, type Track } from './roster.ts'
-export type { InboundStats, OutboundStats, StatsDigest } from './stats.ts'
+export type { CandidatePair, CandidateStats, InboundStats, OutboundStats, StatsDigest } from './stats.ts'
 export type { View } from './subscription.ts'
 export type { Chat, ErrorCode, Identity, Settings, Speaker } from './wire.ts'

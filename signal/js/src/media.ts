@@ -1,5 +1,5 @@
 import { Backoff } from './backoff.ts'
-import { Connection, type Inlet, type PathState } from './connection.ts'
+import { Connection, type IceOptions, type Inlet, type PathState } from './connection.ts'
 import { Emitter } from './emitter.ts'
 import { ParleyError } from './error.ts'
 import type { LocalMedia } from './local.ts'
@@ -104,8 +104,8 @@ export class Media extends Emitter<MediaEvents> {
     connection.warm().catch(() => undefined)
   }
 
-  setIceServers(servers: RTCIceServer[]): void {
-    this.#connection?.setIceServers(servers)
+  setIce(ice: IceOptions): void {
+    this.#connection?.setIce(ice)
   }
 
   /** Exchanges an offer that `send` takes to the server for an answer. */

@@ -1,3 +1,4 @@
+import type { IceOptions } from './connection.ts'
 import { ParleyError } from './error.ts'
 import type { LocalMedia } from './local.ts'
 import { Media, type SlotCounts } from './media.ts'
@@ -13,7 +14,7 @@ export interface MoveOptions {
   participantId: string
   displayName: string
   publish: boolean
-  iceServers: RTCIceServer[]
+  ice: IceOptions
   local: LocalMedia
   slots: SlotCounts
   /** The media and the room as they are on the old node. */
@@ -113,7 +114,7 @@ export class Move {
     const { media, options } = this
     media.show(options.media.views)
     media.start(options.publish)
-    media.setIceServers(options.iceServers)
+    media.setIce(options.ice)
     media.carryOver(options.media)
     await this.session.open()
     this.#check()

@@ -1,0 +1,246 @@
+package client
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/pion/stun/v4"
+	"github.com/pion/transport/v4"
+	"github.com/pion/webrtc/v4"
+)
+
+// Transport is what media may go over.
+type Transport string
+
+// The transports of Options.Transport. The zero value is any: UDP where it passes, else ICE-TCP (RFC 6544), else a relay.
+const (
+	TransportAny   Transport = ""
+	TransportUDP   Transport = "udp"   // to the node itself, over UDP
+	TransportTCP   Transport = "tcp"   // to the node itself, over TCP
+	TransportRelay Transport = "relay" // through a TURN server of the ticket, over whatever leads there
+)
+
+func (t Transport) validate() error {
+	switch t {
+	case TransportAny, TransportUDP, TransportTCP, TransportRelay:
+		return nil
+	default:
+		return fmt.Errorf("options: Transport is %q, want any, udp, tcp or relay", string(t))
+	}
+}
+
+// allows says whether candidates of a protocol are of use.
+func (t Transport) allows(protocol string) bool {
+	switch t {
+	case TransportUDP, TransportRelay: // a relay sends UDP
+		return protocol == "udp"
+	case TransportTCP:
+		return protocol == "tcp"
+	default:
+		return true
+	}
+}
+
+// networks are those of the client's own candidates. What leads to a relay is not among them.
+func (t Transport) networks() (kept []webrtc.NetworkType) {
+	for _, kind := range []webrtc.NetworkType{
+		webrtc.NetworkTypeUDP4, webrtc.NetworkTypeUDP6, webrtc.NetworkTypeTCP4, webrtc.NetworkTypeTCP6,
+	} {
+		if t.allows(kind.Protocol()) {
+			kept = append(kept, kind)
+		}
+	}
+	return kept
+}
+
+const (
+	// relayWait is the head start that direct paths have over relays.
+	relayWait = 100 * time.Millisecond
+
+	dialLimit = 5 * time.Second // to connect to a relay, and to agree on TLS with it
+
+	// maxChecks is how often a pair is tried before it counts as failed. It covers two seconds, though the first checks
+	// come fast.
+	maxChecks = 20
+)
+
+// configure sets pion up for the transport.
+func (t Transport) configure(s *webrtc.SettingEngine) {
+	s.SetNetworkTypes(t.networks())
+	s.SetSrflxAcceptanceMinWait(0) // as direct as any: the server pairs with what it has heard from
+	s.SetPrflxAcceptanceMinWait(0)
+	s.SetICEMaxBindingRequests(maxChecks)
+	if t == TransportAny {
+		s.SetRelayAcceptanceMinWait(relayWait)
+	}
+}
+
+func (t Transport) policy() webrtc.ICETransportPolicy {
+	if t == TransportRelay {
+		return webrtc.ICETransportPolicyRelay
+	}
+	return webrtc.ICETransportPolicyAll
+}
+
+// withTLS is the HTTP client that the WebSocket is dialled with: one that uses the TLS configuration.
+func withTLS(config *tls.Config) *http.Client {
+	base := &http.Transport{Proxy: http.ProxyFromEnvironment, TLSHandshakeTimeout: dialLimit}
+	base.TLSClientConfig = config.Clone()
+	return &http.Client{Transport: base}
+}
+
+// iceServers are the servers of the ticket that the transport uses. One that pion cannot use is left out: a newer server
+// may name other kinds.
+func (t Ticket) iceServers(by Transport) []webrtc.ICEServer {
+	if by == TransportUDP || by == TransportTCP {
+		return nil
+	}
+	var servers []webrtc.ICEServer
+	for _, s := range t.ICEServers {
+		usable := webrtc.ICEServer{Username: s.Username, Credential: s.Credential}
+		for _, text := range s.URLs {
+			url, err := stun.ParseURI(text)
+			if err == nil && (!relays(url) || s.Username != "" && s.Credential != "") {
+				usable.URLs = append(usable.URLs, text)
+			}
+		}
+		if len(usable.URLs) > 0 {
+			servers = append(servers, usable)
+		}
+	}
+	return servers
+}
+
+func relays(url *stun.URI) bool {
+	return url.Scheme == stun.SchemeTypeTURN || url.Scheme == stun.SchemeTypeTURNS
+}
+
+// secureRelays are the addresses, host and port, that are spoken to over TLS.
+func (t Ticket) secureRelays() map[string]bool {
+	secure := map[string]bool{}
+	for _, s := range t.ICEServers {
+		for _, text := range s.URLs {
+			if url, err := stun.ParseURI(text); err == nil && url.Scheme == stun.SchemeTypeTURNS {
+				secure[net.JoinHostPort(url.Host, fmt.Sprint(url.Port))] = true
+			}
+		}
+	}
+	return secure
+}
+
+// dialer opens TCP connections where media sockets belong.
+type dialer struct{ net transport.Net } // nil: this machine's own
+
+// dial connects from an address, or from any if it is not valid. It gives up when ctx ends.
+func (d dialer) dial(ctx context.Context, network string, from netip.Addr, address string) (net.Conn, error) {
+	how := &net.Dialer{Timeout: dialLimit}
+	if from.IsValid() {
+		how.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(from, 0))
+	}
+	if d.net == nil {
+		return how.DialContext(ctx, network, address)
+	}
+	type result struct {
+		conn net.Conn
+		err  error
+	}
+	done := make(chan result, 1)
+	go func() { // a dialer of a Net knows no context; its time limit ends it
+		conn, err := d.net.CreateDialer(how).Dial(network, address)
+		if err == nil && ctx.Err() != nil {
+			conn.Close()
+		}
+		done <- result{conn, err}
+	}()
+	select {
+	case r := <-done:
+		return r.conn, r.err
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+}
+
+// relayDialer is how pion connects to TURN servers over TCP and TLS: it would dial past the Net, and knows no
+// certificates but the system's. It implements proxy.Dialer, whose Dial is to do the handshake as well.
+type relayDialer func(network, address string) (net.Conn, error)
+
+// Dial implements proxy.Dialer.
+func (d relayDialer) Dial(network, address string) (net.Conn, error) { return d(network, address) }
+
+func newRelayDialer(ctx context.Context, opts Options, secure map[string]bool) relayDialer {
+	return func(network, address string) (net.Conn, error) {
+		ctx, cancel := context.WithTimeout(ctx, dialLimit)
+		defer cancel()
+		plain, err := dialer{opts.Net}.dial(ctx, network, netip.Addr{}, address)
+		if err != nil || !secure[address] {
+			return plain, err
+		}
+		config := &tls.Config{MinVersion: tls.VersionTLS12}
+		if opts.TLS != nil {
+			config = opts.TLS.Clone()
+		}
+		config.NextProtos = nil // those of HTTP mean nothing here
+		if host, _, err := net.SplitHostPort(address); err == nil && config.ServerName == "" {
+			config.ServerName = host
+		}
+		conn := tls.Client(plain, config)
+		if err := conn.HandshakeContext(ctx); err != nil {
+			return nil, errors.Join(fmt.Errorf("turn over TLS to %s: %w", address, err), plain.Close())
+		}
+		return conn, nil
+	}
+}
+
+// Candidate is one end of the path of media (RFC 8445).
+type Candidate struct {
+	Type          string         `json:"type"`                     // host, srflx, prflx or relay
+	Protocol      string         `json:"protocol"`                 // udp or tcp; of a relay, what it sends to the node: udp
+	RelayProtocol string         `json:"relay_protocol,omitempty"` // udp, tcp or tls: between client and relay
+	Address       netip.AddrPort `json:"address"`                  // the client's own, its NAT's or its relay's
+}
+
+// Path is the pair of candidates that media goes over.
+type Path struct {
+	Local  Candidate     `json:"local"`
+	Remote Candidate     `json:"remote"`
+	RTT    time.Duration `json:"rtt"` // of the newest check
+}
+
+// Path returns the path of media, and false while there is none. A client behind a NAT still counts its own address as a host
+// candidate: it does not look at what the server sees.
+func (c *Client) Path() (Path, bool) {
+	m := c.currentMedia()
+	if m == nil {
+		return Path{}, false
+	}
+	pair, ok := m.pc.SCTP().Transport().ICETransport().GetSelectedCandidatePairStats()
+	if !ok {
+		return Path{}, false
+	}
+	stats := m.pc.GetStats()
+	local, here := stats[pair.LocalCandidateID].(webrtc.ICECandidateStats)
+	remote, there := stats[pair.RemoteCandidateID].(webrtc.ICECandidateStats)
+	if !here || !there {
+		return Path{}, false
+	}
+	rtt := time.Duration(pair.CurrentRoundTripTime * float64(time.Second))
+	return Path{Local: candidateOf(local), Remote: candidateOf(remote), RTT: rtt}, true
+}
+
+func candidateOf(stats webrtc.ICECandidateStats) Candidate {
+	c := Candidate{Type: stats.CandidateType.String(), Protocol: stats.Protocol}
+	if stats.CandidateType == webrtc.ICECandidateTypeRelay {
+		c.RelayProtocol = strings.ToLower(stats.RelayProtocol)
+	}
+	if ip, err := netip.ParseAddr(stats.IP); err == nil {
+		c.Address = netip.AddrPortFrom(ip.Unmap(), uint16(stats.Port))
+	}
+	return c
+}
