@@ -37,7 +37,8 @@ type Deps struct {
 // TLSListener is a way in that somebody else has opened.
 type TLSListener struct {
 	Listener net.Listener
-	Port     int // that clients are told; 0: that of the listener
+	Host     string // that clients are told, which its certificate is for; empty: the relay's own
+	Port     int    // that clients are told; 0: that of the listener
 }
 
 const (
@@ -69,7 +70,7 @@ type Server struct {
 	doors       []*door
 	group       *udp.Group[*session]
 	batches     sync.Pool // of *batch
-	tlsPorts    []int
+	overTLS     []TLSListener
 }
 
 // New opens the sockets of a relay that relays to nobody before SetPeers. Run serves and closes them. A configuration without
@@ -130,7 +131,7 @@ func (s *Server) addTLS(l TLSListener) {
 	if l.Port == 0 {
 		l.Port = int(local.Port())
 	}
-	s.tlsPorts = append(s.tlsPorts, l.Port)
+	s.overTLS = append(s.overTLS, l)
 }
 
 func (s *Server) addDoor(kind string, local netip.AddrPort) *door {
@@ -241,9 +242,13 @@ func (s *Server) Addresses() []string {
 	for _, host := range s.hosts[:min(len(s.hosts), maxAdvertise)] {
 		all = append(all, net.JoinHostPort(host, strconv.Itoa(int(s.Addr().Port()))))
 	}
-	for _, port := range s.tlsPorts {
-		if len(s.hosts) > 0 {
-			all = append(all, tlsMark+net.JoinHostPort(s.hosts[0], strconv.Itoa(port)))
+	for _, l := range s.overTLS {
+		host := l.Host
+		if host == "" && len(s.hosts) > 0 {
+			host = s.hosts[0]
+		}
+		if host != "" {
+			all = append(all, tlsMark+net.JoinHostPort(host, strconv.Itoa(l.Port)))
 		}
 	}
 	return all

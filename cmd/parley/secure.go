@@ -6,14 +6,18 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
+	"net/url"
 	"os"
 	"os/signal"
+	"strconv"
 	"sync"
 	"syscall"
 
 	"github.com/parley-sfu/parley/api"
 	"github.com/parley-sfu/parley/internal/cert"
 	"github.com/parley-sfu/parley/internal/split"
+	"github.com/parley-sfu/parley/turn"
 )
 
 // secure is what the node has of TLS. A nil one has nothing.
@@ -87,12 +91,35 @@ func (s *secure) ports() (ports []*split.Port) {
 	return ports
 }
 
-// relays are the ways in to the relay by TLS. Who has none closes them.
-func (s *secure) relays() (ways []net.Listener) {
+// relays are the ways in to the relay by TLS. Who has none closes them. The port that it shares with HTTPS is reached by a
+// name that the certificate is for, as clients check: the first that turn.advertise names, or else where people reach the node.
+func (s *secure) relays(cfg Config) (ways []turn.TLSListener) {
 	for _, p := range s.ports() {
-		ways = append(ways, p.TURN())
+		way := turn.TLSListener{Listener: p.TURN()}
+		if p == s.port {
+			way.Host, way.Port = hostAndPort(cfg.API.PublicURL)
+			for _, host := range cfg.Turn.Advertise {
+				if _, err := netip.ParseAddr(host); err != nil {
+					way.Host = host
+					break
+				}
+			}
+		}
+		ways = append(ways, way)
 	}
 	return ways
+}
+
+// hostAndPort are those of an https URL.
+func hostAndPort(rawURL string) (host string, port int) {
+	u, err := url.Parse(rawURL)
+	if err != nil {
+		return "", 0
+	}
+	if port, err = strconv.Atoi(u.Port()); err != nil {
+		port = 443
+	}
+	return u.Hostname(), port
 }
 
 // runCertificates keeps the certificates fresh, and reads their files again at SIGHUP.

@@ -40,6 +40,7 @@ func inBubble(t *testing.T, change func(*Config), f func(t *testing.T, r *rig, l
 		wg.Go(func() { echoAll(p.TURN()) })
 		f(t, &rig{tb: t, port: p, roots: roots}, ln)
 		cancel()
+		_ = p.TURN().Close()
 		wg.Wait()
 		if p.door.open != 0 || len(p.door.place) != 0 || p.door.pending.Len() != 0 {
 			t.Errorf("%d connections are still counted, %d pending", p.door.open, p.door.pending.Len())
