@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"os"
 	"os/signal"
+	"slices"
 	"strconv"
 	"sync"
 	"syscall"
@@ -91,57 +92,64 @@ func (s *secure) ports() (ports []*split.Port) {
 	return ports
 }
 
-// relays are the ways in to the relay by TLS. Who has none closes them. The port that it shares with HTTPS is reached by a
-// name that the certificate is for, as clients check: the first that turn.advertise names, or else where people reach the node.
+// relays are the ways in to the relay by TLS. Who has none closes them.
 func (s *secure) relays(cfg Config) (ways []turn.TLSListener) {
 	for _, p := range s.ports() {
 		way := turn.TLSListener{Listener: p.TURN()}
 		if p == s.port {
-			way.Host, way.Port = hostAndPort(cfg.API.PublicURL)
-			for _, host := range cfg.Turn.Advertise {
-				if _, err := netip.ParseAddr(host); err != nil {
-					way.Host = host
-					break
-				}
-			}
+			way.Host, way.Port = cfg.relayOverTLS()
 		}
 		ways = append(ways, way)
 	}
 	return ways
 }
 
-// hostAndPort are those of an https URL.
-func hostAndPort(rawURL string) (host string, port int) {
-	u, err := url.Parse(rawURL)
+// relayOverTLS is where clients reach the relay on the port that it shares with HTTPS. Its certificate must be for that host, as
+// clients check: the first name that turn.advertise has, or else where people reach the node.
+func (c Config) relayOverTLS() (host string, port int) {
+	u, err := url.Parse(c.API.PublicURL)
 	if err != nil {
-		return "", 0
+		return "", 0 // Validate has refused it
 	}
 	if port, err = strconv.Atoi(u.Port()); err != nil {
 		port = 443
 	}
+	isName := func(host string) bool {
+		_, err := netip.ParseAddr(host)
+		return err != nil
+	}
+	if at := slices.IndexFunc(c.Turn.Advertise, isName); at >= 0 {
+		return c.Turn.Advertise[at], port
+	}
 	return u.Hostname(), port
 }
 
-// runCertificates keeps the certificates fresh, and reads their files again at SIGHUP.
+// runCertificates keeps the certificates fresh until ctx ends.
 func (s *secure) runCertificates(ctx context.Context) error {
 	if s == nil {
 		<-ctx.Done()
 		return nil
 	}
+	return s.certs.Run(ctx)
+}
+
+// reloadOnHangup has certificate files read again at SIGHUP, until stop is called. Where there are none the signal does nothing.
+func (s *secure) reloadOnHangup() (stop func()) {
 	hup := make(chan os.Signal, 1)
 	signal.Notify(hup, syscall.SIGHUP)
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
+	var wg sync.WaitGroup
+	wg.Go(func() {
 		for range hup {
-			_ = s.certs.Reload() // it is logged
+			if s != nil {
+				_ = s.certs.Reload() // it is logged
+			}
 		}
-	}()
-	err := s.certs.Run(ctx)
-	signal.Stop(hup)
-	close(hup)
-	<-done
-	return err
+	})
+	return func() {
+		signal.Stop(hup)
+		close(hup)
+		wg.Wait()
+	}
 }
 
 // run serves the ports until ctx ends.
