@@ -2,6 +2,7 @@ package lab
 
 import (
 	"bytes"
+	"crypto/tls"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -44,12 +45,17 @@ func (n *Node) SignalURL() string { return "ws" + strings.TrimPrefix(n.URL, "htt
 // client makes requests from where the node can be reached.
 func (n *Node) client() *http.Client {
 	if n.Region != nil {
-		return n.Region.HTTPClient()
+		return n.Region.httpClient(n.Region.address(lastHost), n.secure())
 	}
-	if n.TLS != nil {
-		return &http.Client{Transport: &http.Transport{TLSClientConfig: n.TLS.Client(), DisableKeepAlives: true}}
+	return &http.Client{Transport: &http.Transport{TLSClientConfig: n.secure(), DisableKeepAlives: true}}
+}
+
+// secure is what clients trust the node by; nil for one without TLS.
+func (n *Node) secure() *tls.Config {
+	if n.TLS == nil {
+		return nil
 	}
-	return &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	return n.TLS.Client()
 }
 
 // StartNode runs `parley dev` on free loopback ports with a data directory of its own and waits until it is ready.
