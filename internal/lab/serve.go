@@ -74,7 +74,6 @@ func (s settings) write(tb testing.TB) string {
 	}
 	if s.tls != nil {
 		all["tls"] = s.tls
-		all["turn"].(map[string]any)["tls_listen"] = "127.0.0.1:0"
 		all["api"].(map[string]any)["public_url"] = fmt.Sprint("https://", s.tls["listen"])
 	}
 	body, err := json.MarshalIndent(all, "", "  ")
