@@ -36,6 +36,7 @@ func house() []room {
 		{dir: "api", floor: 5, extra: []string{"api/web"}},
 		{dir: "api/web", floor: 5, only: nothing},
 		{dir: "bench", floor: 5, only: public},
+		{dir: "internal/doctor", floor: 5, only: public}, // a client, as bench is
 		{dir: "signal", floor: 4, extra: []string{"signal/wire"}},
 		{dir: "signal/client", floor: 4, only: []string{"signal/wire"}},
 		{dir: "signal/wire", floor: 4, only: nothing},
@@ -79,6 +80,7 @@ func doors() map[string][]string {
 		"github.com/oschwald/maxminddb-golang": {"placement"},
 		"github.com/pion":                      append(pion, "internal/packet"),
 		"github.com/pion/sdp":                  append(pion, "internal/sdp"),
+		"github.com/pion/stun":                 append(pion, "internal/doctor"),
 		"github.com/pion/transport":            append(pion, "internal/lab"),
 		"github.com/pion/turn":                 {"turn"},
 		"github.com/pion/webrtc":               pion,

@@ -28,9 +28,10 @@ func (t *Transport) move(s source) {
 		return
 	}
 	t.consent.Store(t.e.Now())
-	t.remote.Store(&d)
+	before := t.remote.Swap(&d)
 	t.once.Do(func() { close(t.chosen) })
-	if t.lost.Swap(false) {
+	renewed := t.renewed.Swap(false) || before == nil || *before != d
+	if renewed && t.keys.Load() != nil {
 		t.handler.Connected()
 	}
 }
@@ -98,7 +99,6 @@ func (t *Transport) expire(now int64) {
 	if t.converse != nil || t.remote.Load() == nil || now-t.consent.Load() < consentFor.Nanoseconds() {
 		return
 	}
-	t.lost.Store(true)
 	t.remote.Store(nil)
 	t.handler.Disconnected(ErrSilent)
 }

@@ -19,8 +19,8 @@ import (
 const (
 	iceDisconnected = 3 * time.Second // without a packet before the path counts as lost
 	iceFailed       = 10 * time.Second
-	iceKeepalive    = time.Second
-	resendWindow    = 512 // packets kept a layer to answer NACKs
+	iceKeepalive    = 500 * time.Millisecond // between checks; a NAT's new mapping is found by the next one
+	resendWindow    = 512                    // packets kept a layer to answer NACKs
 )
 
 // sockets are the ways of one connection to the network.

@@ -42,9 +42,10 @@ func (c *Client) makeMedia(change func(MediaState)) (*media, error) {
 	c.mu.Lock()
 	pubs, opts := slices.Clone(c.published), c.opts
 	c.connections++
-	number := c.connections
+	number, ticket := c.connections, c.ticket
+	ticket.ICEServers = c.servers
 	c.mu.Unlock()
-	m, err := newMedia(c.ticket, opts, pubs, c.watch, change)
+	m, err := newMedia(ticket, opts, pubs, c.watch, change)
 	if err != nil {
 		return nil, fmt.Errorf("media: %w", err)
 	}
@@ -142,24 +143,26 @@ func (c *Client) keepMedia(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
-		if c.MediaState() == MediaDisconnected {
-			c.revive(ctx)
-		}
+		c.revive(ctx)
 	}
 }
 
-// revive restarts ICE until media flows again. A restart that the server cannot be told of is tried again soon; one that
-// does not lead anywhere is given restartTime.
+// revive restarts ICE, if the path is lost, until media flows again. A restart that the server cannot be told of is tried
+// again soon, and at once when the socket is back; one that does not lead anywhere is given restartTime.
 func (c *Client) revive(ctx context.Context) {
 	pause := backoff{base: restartBase, limit: restartLimit}
-	for ctx.Err() == nil {
-		if state := c.MediaState(); state == MediaConnected || state == MediaClosed {
+	for restarted := false; ctx.Err() == nil; {
+		m := c.currentMedia()
+		switch state := m.current(); {
+		case state == MediaClosed, state == MediaConnected, state == MediaConnecting && !restarted:
 			return
 		}
 		wait := restartTime
 		if err := c.RestartICE(ctx); err != nil {
 			c.log.Debug("ICE not restarted yet", "error", err)
 			wait = pause.next()
+		} else {
+			restarted = true
 		}
 		timer := time.NewTimer(wait)
 		select {

@@ -253,7 +253,7 @@ export interface Slot {
   layer?: string
   state: 'active' | 'paused' | 'empty'
   /**
-   * why it is paused: muted, requested, unsupported_codec
+   * why it is paused: muted, requested, unsupported_codec; why an active one is not heard: no_packets
    */
   reason?: string
 }

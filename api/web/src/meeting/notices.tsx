@@ -5,17 +5,47 @@ import { announce } from '../ui/announce.ts'
 import { useMeeting } from './context.ts'
 
 /** Says that the connection is being restored, for as long as it is. */
-export function Banner(): JSX.Element | null {
+export function Banner({ meetingId }: { meetingId: string }): JSX.Element | null {
   const { client } = useMeeting()
   useEvents(client, 'state', 'path')
   const broken = client.path === 'interrupted' || client.path === 'failed'
-  if (client.state !== 'reconnecting' && !broken) return null
+  const slow = useLong(client.state === 'reconnecting' || broken || client.path === 'connecting')
+  if (client.state !== 'reconnecting' && !broken && !slow) return null
   return (
     <div class="banner" role="alert" data-testid="reconnecting">
       <span class="spinner" aria-hidden="true" />
-      {client.state === 'reconnecting' ? 'Reconnecting…' : 'Restoring sound and picture…'}
+      {client.state === 'reconnecting'
+        ? 'Reconnecting…'
+        : broken
+          ? 'Restoring sound and picture…'
+          : 'Connecting sound and picture…'}
+      {slow && (
+        <a
+          href={`/test?meeting=${encodeURIComponent(meetingId)}`}
+          target="_blank"
+          rel="noreferrer"
+          data-testid="to-test"
+        >
+          What is wrong?
+        </a>
+      )}
     </div>
   )
+}
+
+/** How long something may take before help is offered, in milliseconds. */
+const patience = 5_000
+
+/** Whether something has been so for long. */
+function useLong(now: boolean): boolean {
+  const [long, setLong] = useState(false)
+  useEffect(() => {
+    setLong(false)
+    if (!now) return
+    const timer = setTimeout(() => setLong(true), patience)
+    return () => clearTimeout(timer)
+  }, [now])
+  return now && long
 }
 
 /** How long a note stays, in milliseconds. */
