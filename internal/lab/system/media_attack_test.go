@@ -113,7 +113,7 @@ func (m *mallory) offer(message object, change func(string) string) {
 // TestHostileCandidates: no packet of the server goes to an address that somebody only names, whatever the way and the number,
 // while checks from elsewhere have media flow.
 func TestHostileCandidates(t *testing.T) {
-	const offers, each, port = 8, 1300, 4660
+	const offers, each, port = 12, 900, 4660
 	victim := netip.MustParseAddr("127.66.6.6")
 	n := lab.StartNode(t)
 	meeting := n.NewMeeting(t, "Named", nil)
