@@ -183,7 +183,7 @@ func (c *Client) switchTo(ctx context.Context, mv *move) (*media, error) {
 	c.sock, c.media, c.layers = mv.sock, mv.media, mv.layers
 	c.doors.movedTo(mv.to.SignalEndpoint)
 	c.mu.Unlock()
-	c.network.reached(mv.sock.server)
+	c.network.reached(mv.sock)
 	before := MediaClosed
 	if old != nil {
 		before = old.current()

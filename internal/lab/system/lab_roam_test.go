@@ -1,0 +1,162 @@
+package system_test
+
+import (
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/parley-sfu/parley/internal/lab"
+	"github.com/parley-sfu/parley/signal/client"
+)
+
+// roamer is somebody at home who may change networks, and what everybody was told meanwhile.
+type roamer struct {
+	*person
+	home *lab.Home
+}
+
+// chronicle keeps what a client was told of people and tracks, and of its own state.
+type chronicle struct {
+	mu    sync.Mutex
+	told  []string // about others
+	state []string // about itself
+}
+
+// keep reads the client's events until it has stopped.
+func (c *chronicle) keep(of *client.Client) {
+	for e := range of.Events() {
+		c.mu.Lock()
+		switch e := e.(type) {
+		case client.ParticipantsLeft, client.ParticipantsJoined, client.TrackPublished, client.TrackUnpublished:
+			c.told = append(c.told, strings.TrimPrefix(fmt.Sprintf("%T", e), "client."))
+		case client.StateChanged:
+			c.state = append(c.state, string(e.State))
+		case client.MediaStateChanged:
+			c.state = append(c.state, "media "+string(e.State))
+		}
+		c.mu.Unlock()
+	}
+}
+
+// news takes what was told since the last call.
+func (c *chronicle) news() (told, state []string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	told, state = c.told, c.state
+	c.told, c.state = nil, nil
+	return told, state
+}
+
+// pairing is two people in a meeting, one of whom may change networks.
+type pairing struct {
+	stays  *person
+	roams  *roamer
+	stayed *chronicle
+	roamed *chronicle
+}
+
+// startCall lets somebody in a region and somebody at home see and hear each other.
+func startCall(t *testing.T, w *lab.World, access lab.Access) *pairing {
+	t.Helper()
+	n := w.Nodes()[0]
+	meeting := w.NewMeeting(t, "On the way")
+	home := lab.NewHome(t, w, access)
+	c := &pairing{stayed: &chronicle{}, roamed: &chronicle{}}
+	options := func(p *person) client.Options {
+		return client.Options{
+			Publish:    []*client.Publication{camera(t), client.NewMicrophone(clip(t, "tone.ogg").Loop(), nil)},
+			VideoSlots: 2, AudioSlots: 2, OnPacket: p.watch.packet, Log: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug})),
+		}
+	}
+	c.stays = &person{name: "who stays", node: n, sends: true, watch: newMediaWatch()}
+	c.stays.Client = n.Region.Join(t, n, meeting.ID, client.JoinOptions{DisplayName: c.stays.name}, options(c.stays))
+	go c.stayed.keep(c.stays.Client)
+	c.roams = &roamer{&person{name: "who roams", node: n, sends: true, watch: newMediaWatch()}, home}
+	c.roams.Client = home.Join(t, n, meeting.ID, client.JoinOptions{DisplayName: c.roams.name}, options(c.roams.person))
+	go c.roamed.keep(c.roams.Client)
+	awaitMedia(t, 20*time.Second, c.stays, c.roams.person)
+	c.stayed.news()
+	c.roamed.news()
+	return c
+}
+
+// back waits until everything flows again that flowed before, and returns how long after a moment the first packet of the
+// slowest way came.
+func (c *pairing) back(t *testing.T, limit time.Duration, since time.Time) time.Duration {
+	t.Helper()
+	var slowest time.Duration
+	for _, f := range flows([]*person{c.stays, c.roams.person}, nil) {
+		if !(milestone{is: func() bool { return f.now().packets > 0 }}).await(limit).reached {
+			_, state := c.roamed.news()
+			t.Fatalf("%s did not come back within %s: %v, %s", f, limit, state, c.roams.State())
+		}
+		slowest = max(slowest, f.now().first.Sub(since))
+	}
+	return slowest
+}
+
+// unchanged says what was noticed that nobody should notice.
+func (c *pairing) unchanged(before string) (faults []string) {
+	if told, _ := c.stayed.news(); len(told) > 0 {
+		faults = append(faults, fmt.Sprintf("who stays was told of %v", told))
+	}
+	if now := c.identity(); now != before {
+		faults = append(faults, fmt.Sprintf("%s is now %s", before, now))
+	}
+	return faults
+}
+
+// identity is what others know somebody by: the participant, its tracks, and its media connection.
+func (c *pairing) identity() string {
+	var tracks []string
+	for _, track := range c.stays.Tracks() {
+		tracks = append(tracks, track.ID)
+	}
+	slices.Sort(tracks)
+	return fmt.Sprint(c.roams.Self().ID, tracks, len(c.stays.Participants()))
+}
+
+func (c *pairing) markNow() { mark([]*person{c.stays, c.roams.person}) }
+
+// Somebody changes networks in the middle of the call, with and without a time in between: they are back by themselves, as the
+// same participant with the same tracks, and nobody sees them leave or come.
+func TestLabChangeOfNetwork(t *testing.T) {
+	const bound = 2 * time.Second
+	w := lab.StartWorld(t, lab.Path{}, 1, "eu")
+	access := []lab.Access{
+		lab.PortRestricted().Over(lab.Path{Delay: 10 * time.Millisecond}),
+		lab.Symmetric().Over(lab.Path{Delay: 30 * time.Millisecond}),
+	}
+	c := startCall(t, w, access[0])
+	before := c.identity()
+	figures := newTable(t, "without a network for", "changes", "media back both ways, p50", "p95", "max", "bound", "")
+	for _, gap := range []time.Duration{0, time.Second, 5 * time.Second} {
+		var took []time.Duration
+		for i := range howMuch().moves {
+			c.roams.home.Leave(t)
+			if gap > 0 {
+				time.Sleep(gap)
+			}
+			c.markNow()
+			c.roams.home.Enter(t, access[(i+1)%2])
+			up := time.Now()
+			back := c.back(t, 20*time.Second, up)
+			took = append(took, back)
+			_, state := c.roamed.news()
+			t.Logf("%s: back after %s: %v", gap, back, state)
+			awaitMedia(t, 10*time.Second, c.stays, c.roams.person)
+			for _, fault := range c.unchanged(before) {
+				t.Error(fault)
+			}
+		}
+		p95 := percentile(took, 95)
+		figures.add(gap, len(took), percentile(took, 50), p95, slices.Max(took), bound, verdict(p95 <= bound))
+		if p95 > bound {
+			t.Errorf("after %s without a network media was back after %s", gap, p95)
+		}
+	}
+}
