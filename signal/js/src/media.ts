@@ -5,6 +5,7 @@ import { ParleyError } from './error.ts'
 import type { LocalMedia } from './local.ts'
 import type { Message, Requests } from './message.ts'
 import type { Outlet, Source } from './outlet.ts'
+import { Pulse } from './pulse.ts'
 import type { Roster } from './roster.ts'
 import { Serial } from './serial.ts'
 import { type StatsDigest, StatsDigester } from './stats.ts'
@@ -16,6 +17,8 @@ export interface MediaEvents {
   state: PathState
   /** A source was turned down by the server. */
   refused: Source
+  /** Nothing comes over the path any more. */
+  silent: undefined
 }
 
 /** How many slots a connection has. */
@@ -30,7 +33,7 @@ export interface SlotCounts {
 export type Request = <Type extends keyof Requests>(type: Type, body: Requests[Type], wait?: number) => Promise<Message>
 
 /** How long a broken path may mend itself before ICE is restarted, in milliseconds. */
-const mendTime = 2_500
+const mendTime = 500
 const sources: readonly Source[] = ['camera', 'microphone', 'screen', 'screen_audio']
 
 /**
@@ -42,6 +45,7 @@ export class Media extends Emitter<MediaEvents> {
   #exchanges = 0
   #views: readonly View[] = []
   #growing = false
+  #pulse: Pulse | undefined
   #mending: ReturnType<typeof setTimeout> | undefined
   readonly #layers = new Map<string, readonly string[]>()
   readonly #negotiation = new Serial()
@@ -96,8 +100,11 @@ export class Media extends Emitter<MediaEvents> {
     const connection = new Connection({ publish, audioSlots: this.slots.audio, videoSlots: video, tracks })
     this.#connection = connection
     if (publish) this.#addScreen()
+    this.#pulse = new Pulse(connection, () => this.emit('silent', undefined))
     connection.on('state', state => {
       if (this.#connection !== connection) return
+      if (state === 'connected') this.#pulse?.start()
+      else this.#pulse?.stop()
       this.emit('state', state)
       this.#watch(state)
     })
@@ -124,11 +131,16 @@ export class Media extends Emitter<MediaEvents> {
     })
   }
 
-  /** Brings the connection back after the session was restored: nothing to do where media went on. */
-  async recover(): Promise<void> {
+  /** Brings the connection back after the session was restored: nothing to do where media went on, and the path is not `lost`. */
+  async recover(lost = false): Promise<void> {
     this.#subscriber.reset()
-    if (this.state !== 'connected' || this.#connection?.unanswered) await this.#renegotiate(true)
+    if (lost || this.state !== 'connected' || this.#connection?.unanswered) await this.#renegotiate(true)
     else this.#subscribe()
+  }
+
+  /** Looks for another path. The one that there is goes on meanwhile, as far as it does. */
+  restart(): Promise<void> {
+    return this.#renegotiate(true)
   }
 
   /** Sends the captured screen, with m-lines of its own from the first time on. */
@@ -234,6 +246,7 @@ export class Media extends Emitter<MediaEvents> {
 
   #drop(): void {
     clearTimeout(this.#mending)
+    this.#pulse?.stop()
     const connection = this.#connection
     this.#connection = undefined
     this.#subscriber.reset()
