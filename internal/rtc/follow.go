@@ -2,6 +2,7 @@ package rtc
 
 import (
 	"net/netip"
+	"time"
 
 	"github.com/pion/ice/v4"
 	"github.com/pion/stun/v4"
@@ -9,29 +10,87 @@ import (
 	"github.com/parley-sfu/parley/internal/udp"
 )
 
-// A NAT that forgets a mapping gives the remote another address in the middle of the call. The remote does not know, and
-// goes on with its checks on the pair that was agreed on. This end follows it, without a restart, once two things are
-// so: the new address has answered a check of this end, and the newest authentic media came from there. The first keeps
-// a repeated check from leading this end to somebody else (RFC 8445, section 7.3.1.4), the second keeps a remote that
-// tries several ways from being followed to and fro.
+// A NAT that forgets a mapping gives the remote another address in the middle of the call, and the remote does not know. A
+// browser that has restarted ICE sends over its new path up to 2.5 s before it says so. This end follows both once two things
+// are so: the new address has answered a check of this end, and the newest authentic media came from there. The first keeps a
+// repeated check from leading this end to somebody else (RFC 8445, section 7.3.1.4), the second keeps a remote that tries
+// several ways from being followed to and fro.
 
-// hears notes where authentic media came from. It runs for each packet, and writes only when that changes.
+const (
+	followTries = 10                    // to see an answer to this end's check of the address
+	followPause = 20 * time.Millisecond // between them
+)
+
+// hears notes where authentic media came from. It runs for each packet, and does something only when that changes.
 func (t *Transport) hears(from udp.Addr) {
 	if from == (udp.Addr{}) {
 		return // TCP: the connection is the address
 	}
-	if last := t.heard.Load(); last == nil || *last != from {
-		t.heard.Store(new(from))
+	if last := t.heard.Load(); last != nil && *last == from {
+		return
+	}
+	t.heard.Store(new(from))
+	remote := t.remote.Load()
+	if t.converse != nil || remote == nil || remote.addr == from || !t.following.CompareAndSwap(false, true) {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !t.closed {
+		t.followers.Go(func() {
+			defer t.following.Store(false)
+			t.follow()
+		})
 	}
 }
 
-// follows says whether to go over to the pair on which the remote has just asked.
+// follow sends to where media comes from as soon as that address is proven.
+func (t *Transport) follow() {
+	for range followTries {
+		from, remote := *t.heard.Load(), t.remote.Load()
+		switch {
+		case remote == nil || remote.addr == from && remote.tcp == nil:
+			return
+		case t.proven(from):
+			t.goTo(destination{addr: from})
+			return
+		}
+		select {
+		case <-time.After(followPause):
+		case <-t.done:
+			return
+		}
+	}
+}
+
+// proven reports whether an address has answered a check of this end.
+func (t *Transport) proven(address udp.Addr) bool {
+	answered := map[string]bool{}
+	for _, pair := range t.agent.GetCandidatePairsStats() {
+		if pair.ResponsesReceived > 0 {
+			answered[pair.RemoteCandidateID] = true
+		}
+	}
+	for _, c := range t.agent.GetRemoteCandidatesStats() {
+		if answered[c.ID] && !c.NetworkType.IsTCP() && isAt(address, c.IP, c.Port) {
+			return true
+		}
+	}
+	return false
+}
+
+func isAt(address udp.Addr, ip string, port int) bool {
+	addr, err := netip.ParseAddr(ip)
+	return err == nil && address == udp.AddrFrom(netip.AddrPortFrom(addr.Unmap(), uint16(port)))
+}
+
+// follows has the agent go over too, to the pair on which the remote has just asked: its checks keep the path open and tell
+// when it is silent.
 func (t *Transport) follows(_ *stun.Message, _, remote ice.Candidate, pair *ice.CandidatePair) bool {
 	selected, err := t.agent.GetSelectedCandidatePair()
-	if err != nil || selected == nil || selected == pair || pair.ResponsesReceived() == 0 || remote.NetworkType().IsTCP() {
+	if err != nil || selected == pair || pair.ResponsesReceived() == 0 || remote.NetworkType().IsTCP() {
 		return false
 	}
 	heard := t.heard.Load()
-	addr, err := netip.ParseAddr(remote.Address())
-	return heard != nil && err == nil && *heard == udp.AddrFrom(netip.AddrPortFrom(addr.Unmap(), uint16(remote.Port())))
+	return heard != nil && isAt(*heard, remote.Address(), remote.Port())
 }

@@ -66,7 +66,8 @@ type Transport struct {
 	converse func(conn net.Conn, client bool) // nil of a client's transport
 
 	renewed   atomic.Bool              // the handler is to be told of the next path, even if it is the same
-	heard     atomic.Pointer[udp.Addr] // where authentic media has come from, other than remote
+	heard     atomic.Pointer[udp.Addr] // where the newest authentic media came from, over UDP
+	following atomic.Bool              // a goroutine looks whether to go there
 	sentMedia atomic.Bool              // since the last Sent
 	sentOther atomic.Bool              // likewise; control packets
 
@@ -74,6 +75,8 @@ type Transport struct {
 	ufrag     string
 	bindings  []source // addresses that lead here, oldest first
 	forgotten bool
+
+	followers sync.WaitGroup // of follow; nothing is added once closed is set
 
 	mu        sync.Mutex
 	expect    Remote
@@ -377,6 +380,11 @@ func (t *Transport) selected(remote ice.Candidate) {
 	if !ok {
 		return
 	}
+	t.goTo(d)
+}
+
+// goTo sends to a destination from now on.
+func (t *Transport) goTo(d destination) {
 	t.e.bind(t, d.source(), true)
 	before := t.remote.Swap(&d)
 	t.once.Do(func() { close(t.chosen) })
@@ -505,6 +513,7 @@ func (t *Transport) Close() error {
 		cancel()
 		<-t.done
 	}
+	t.followers.Wait()
 	t.remote.Store(nil)
 	err := t.agent.Close()
 	t.e.forget(t)

@@ -1,8 +1,11 @@
 package system_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -158,5 +161,95 @@ func TestLabChangeOfNetwork(t *testing.T) {
 		if p95 > bound {
 			t.Errorf("after %s without a network media was back after %s", gap, p95)
 		}
+	}
+}
+
+// A browser changes networks. The page comes back by itself: it is the same participant over the same connection, and frames are
+// decoded again soon.
+func TestLabBrowserChangesNetwork(t *testing.T) {
+	const bound = 2 * time.Second
+	gaps := []time.Duration{0, time.Second, 5 * time.Second}
+	w := lab.StartWorld(t, lab.Path{}, 1, "eu")
+	n := w.Nodes()[0]
+	meeting := w.NewMeeting(t, "A browser on the way")
+	access := lab.PortRestricted().Over(lab.Path{Delay: 10 * time.Millisecond})
+	home := lab.NewHome(t, w, access)
+	stays, told := &person{name: "who stays", node: n, sends: true, watch: newMediaWatch()}, &chronicle{}
+	stays.Client = n.Region.Join(t, n, meeting.ID, client.JoinOptions{DisplayName: stays.name}, client.Options{
+		Publish:    []*client.Publication{camera(t), client.NewMicrophone(clip(t, "tone.ogg").Loop(), nil)},
+		VideoSlots: 2, AudioSlots: 2, OnPacket: stays.watch.packet,
+	})
+	go told.keep(stays.Client)
+	moves := len(gaps) * howMuch().moves / 2
+	dir, over := t.TempDir(), make(chan struct{})
+	go func() {
+		defer close(over)
+		lab.Browse(t, n, "roam.test.mjs", home.Namespace, 10*time.Minute,
+			"ROAM_DIR="+dir, "ROAM_MOVES="+fmt.Sprint(moves), "LAB_JOIN_URL="+meeting.JoinURL)
+	}()
+	heard := func(name string) (content []byte) {
+		lab.Until(t, time.Minute, "the browser writes "+name, func() bool {
+			select {
+			case <-over:
+				t.Fatal("the browser has ended")
+			default:
+			}
+			var err error
+			content, err = os.ReadFile(filepath.Join(dir, name))
+			return err == nil && len(content) > 0
+		})
+		return content
+	}
+	say := func(name string) {
+		if err := os.WriteFile(filepath.Join(dir, name+".part"), fmt.Append(nil, time.Now().UnixMilli()), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Rename(filepath.Join(dir, name+".part"), filepath.Join(dir, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	guest := string(heard("joined"))
+	receives := func(kind string) milestone {
+		return milestone{is: func() bool { return stays.watch.of(guest, kind).packets > 0 }}
+	}
+	if !receives("video").await(20*time.Second).reached || !receives("audio").await(20*time.Second).reached {
+		t.Fatal("the browser sends nothing")
+	}
+	told.news()
+	tracks := len(stays.Tracks())
+	figures := newTable(t, "without a network for", "others receive again after", "the browser gets sound", "picture", "shows frames")
+	var took []time.Duration
+	for i := range moves {
+		gap := gaps[i%len(gaps)]
+		say(fmt.Sprint("down-", i))
+		home.Leave(t)
+		time.Sleep(gap)
+		stays.watch.mark()
+		home.Enter(t, access)
+		up := time.Now()
+		say(fmt.Sprint("up-", i))
+		var back time.Duration
+		for _, kind := range []string{"video", "audio"} {
+			if !receives(kind).await(30 * time.Second).reached {
+				t.Fatalf("no %s of the browser within 30 s", kind)
+			}
+			back = max(back, stays.watch.of(guest, kind).first.Sub(up))
+		}
+		var shown struct{ Sound, Picture, Frames time.Duration } // in milliseconds
+		if err := json.Unmarshal(heard(fmt.Sprint("back-", i)), &shown); err != nil {
+			t.Fatal(err)
+		}
+		figures.add(gap, back, shown.Sound*time.Millisecond, shown.Picture*time.Millisecond, shown.Frames*time.Millisecond)
+		took = append(took, max(back, shown.Sound*time.Millisecond, shown.Picture*time.Millisecond))
+		time.Sleep(time.Second) // as long as one needs for a sentence
+	}
+	if seen, _ := told.news(); len(seen) > 0 || len(stays.Tracks()) != tracks {
+		t.Errorf("who stays was told of %v, and knows %d tracks of %d", seen, len(stays.Tracks()), tracks)
+	}
+	say("end")
+	<-over
+	figures.add("p95 of all", percentile(took, 95), "bound", bound)
+	if p95 := percentile(took, 95); p95 > bound {
+		t.Errorf("media was back after %s", p95)
 	}
 }

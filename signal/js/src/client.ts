@@ -28,6 +28,8 @@ export type ClientEvents = { [P in Part]: undefined } & {
   chat: Chat
   /** The client has moved to another node, because the one that it was on drains. Nobody else noticed. */
   migrated: undefined
+  /** The client was away for so long that the others had seen it leave: it has joined anew. */
+  rejoined: undefined
   /** The host muted this source of ours. */
   muted: Source
   /** Something that the person should know but that ends nothing. */
@@ -318,8 +320,11 @@ export class Client extends Emitter<ClientEvents> {
     media.on('refused', source => {
       if (this.#media === media) this.#refused(source)
     })
+    media.on('doubtful', () => {
+      if (this.#media === media) void this.#doubt()
+    })
     media.on('silent', () => {
-      if (this.#media === media) void this.#silent(media)
+      if (this.#media === media) this.#silent(media)
     })
   }
 
@@ -399,13 +404,15 @@ export class Client extends Emitter<ClientEvents> {
     this.#session?.renew()
   }
 
-  /** Nothing comes over the path of media: where the socket still leads to the node, another path may too. */
-  async #silent(media: Media): Promise<void> {
-    this.#pathLost = true
-    const reached = await this.#session?.probe()
-    if (!reached || this.#media !== media) return // once the session is restored
-    this.#pathLost = false
-    await media.restart().catch(() => undefined)
+  /** Nothing may come over the path of media. Where the socket is dead too, the network is another one. */
+  async #doubt(): Promise<void> {
+    if (this.#session?.connected && !(await this.#session.probe())) this.#pathLost = true
+  }
+
+  /** Nothing comes over the path of media. Over a living socket another one is looked for, else once there is a new socket. */
+  #silent(media: Media): void {
+    if (this.#session?.connected) media.restart().catch(() => undefined)
+    else this.#pathLost = true
   }
 
   #lost(): void {
@@ -518,6 +525,7 @@ export class Client extends Emitter<ClientEvents> {
     this.#media.start(this.#publishes)
     this.#media.setIce(this.#ice(this.#ticket))
     this.#presence.repeat()
+    if (this.#state !== 'waiting' && this.self.id !== '') this.emit('rejoined', undefined)
     this.#hello().catch(error => this.#helloFailed(error))
   }
 

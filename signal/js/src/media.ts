@@ -17,7 +17,9 @@ export interface MediaEvents {
   state: PathState
   /** A source was turned down by the server. */
   refused: Source
-  /** Nothing comes over the path any more. */
+  /** Nothing may come over the path any more. */
+  doubtful: undefined
+  /** Nothing comes over it. */
   silent: undefined
 }
 
@@ -100,11 +102,14 @@ export class Media extends Emitter<MediaEvents> {
     const connection = new Connection({ publish, audioSlots: this.slots.audio, videoSlots: video, tracks })
     this.#connection = connection
     if (publish) this.#addScreen()
-    this.#pulse = new Pulse(connection, () => this.emit('silent', undefined))
+    const pulse = new Pulse(connection)
+    pulse.on('doubtful', () => this.emit('doubtful', undefined))
+    pulse.on('silent', () => this.emit('silent', undefined))
+    this.#pulse = pulse
     connection.on('state', state => {
       if (this.#connection !== connection) return
-      if (state === 'connected') this.#pulse?.start()
-      else this.#pulse?.stop()
+      if (state === 'connected') pulse.start()
+      else pulse.stop()
       this.emit('state', state)
       this.#watch(state)
     })
@@ -120,6 +125,7 @@ export class Media extends Emitter<MediaEvents> {
     return this.#negotiation.run(async () => {
       const connection = this.#connection
       if (!connection || connection.state === 'closed') return
+      if (iceRestart) this.#pulse?.rest()
       const offer = await connection.offer(iceRestart)
       this.#exchanges++
       const answer = await send(offer.sdp, offer.tracks)

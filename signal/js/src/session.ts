@@ -39,7 +39,7 @@ const returnTime = 2_000
 /** How long the answer to a resume may take. */
 const resumeTime = 5_000
 /** How long one is waited for on a network that may be dead. */
-const probeTime = 1_500
+const probeTime = 800
 /** A quiet socket is asked this often whether it is still there, and has this long to answer. */
 const beatEvery = 10_000
 const beatTime = 5_000

@@ -4,18 +4,31 @@ import { useEvents, useReaction } from '../hooks.ts'
 import { announce } from '../ui/announce.ts'
 import { useMeeting } from './context.ts'
 
+/** A connection that is restored within this time, in milliseconds, is not worth a word. */
+const calm = 800
+
 /** Says that the connection is being restored, for as long as it is. */
 export function Banner(): JSX.Element | null {
   const { client } = useMeeting()
   useEvents(client, 'state', 'path')
-  const broken = client.path === 'interrupted' || client.path === 'failed'
-  if (client.state !== 'reconnecting' && !broken) return null
+  const broken = client.state === 'reconnecting' || client.path === 'interrupted' || client.path === 'failed'
+  const [shown, show] = useState(false)
+  useEffect(() => {
+    const timer = setTimeout(() => show(broken), broken ? calm : 0)
+    return () => clearTimeout(timer)
+  }, [broken])
+  if (!broken || !shown) return null
   return (
-    <div class="banner" role="alert" data-testid="reconnecting">
+    <div class="banner" role="status" data-testid="reconnecting">
       <span class="spinner" aria-hidden="true" />
-      {client.state === 'reconnecting' ? 'Reconnecting…' : 'Restoring sound and picture…'}
+      {saying(client.state === 'reconnecting')}
     </div>
   )
+}
+
+function saying(reconnecting: boolean): string {
+  if (!navigator.onLine) return 'No network. You are back as soon as there is one.'
+  return reconnecting ? 'Reconnecting…' : 'Restoring sound and picture…'
 }
 
 /** How long a note stays, in milliseconds. */
@@ -45,6 +58,7 @@ export function Notes(): JSX.Element {
     }
   }, [client])
   useReaction(client, 'problem', problem => add(problem.message))
+  useReaction(client, 'rejoined', () => add('You were away for a while and have joined again.'))
   useReaction(client, 'migrated', () => add('You were moved to another server.'))
   useReaction(client, 'muted', source => add(`The host turned your ${source} off.`))
   return (
