@@ -3,7 +3,6 @@ package system_test
 import (
 	"encoding/json"
 	"fmt"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -72,7 +71,7 @@ func startCall(t *testing.T, w *lab.World, access lab.Access) *pairing {
 	options := func(p *person) client.Options {
 		return client.Options{
 			Publish:    []*client.Publication{camera(t), client.NewMicrophone(clip(t, "tone.ogg").Loop(), nil)},
-			VideoSlots: 2, AudioSlots: 2, OnPacket: p.watch.packet, Log: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug})),
+			VideoSlots: 2, AudioSlots: 2, OnPacket: p.watch.packet,
 		}
 	}
 	c.stays = &person{name: "who stays", node: n, sends: true, watch: newMediaWatch()}
@@ -98,6 +97,28 @@ func (c *pairing) back(t *testing.T, limit time.Duration, since time.Time) time.
 			t.Fatalf("%s did not come back within %s: %v, %s", f, limit, state, c.roams.State())
 		}
 		slowest = max(slowest, f.now().first.Sub(since))
+	}
+	return slowest
+}
+
+// again waits until everything has come again after what it was interrupted by, and returns the longest silence since a moment. What
+// was on its way then does not count.
+func (c *pairing) again(t *testing.T, limit time.Duration, since time.Time) time.Duration {
+	t.Helper()
+	const underWay = 100 * time.Millisecond
+	var slowest time.Duration
+	for _, f := range flows([]*person{c.stays, c.roams.person}, nil) {
+		went := milestone{is: func() bool {
+			now := f.now()
+			return now.packets > 0 && now.last.After(since.Add(underWay)) && time.Since(now.last) < underWay/2
+		}}
+		if !went.await(limit).reached {
+			t.Fatalf("%s did not go on within %s", f, limit)
+		}
+	}
+	time.Sleep(time.Second)
+	for _, f := range flows([]*person{c.stays, c.roams.person}, nil) {
+		slowest = max(slowest, f.now().longest)
 	}
 	return slowest
 }
@@ -251,5 +272,36 @@ func TestLabBrowserChangesNetwork(t *testing.T) {
 	figures.add("p95 of all", percentile(took, 95), "bound", bound)
 	if p95 := percentile(took, 95); p95 > bound {
 		t.Errorf("media was back after %s", p95)
+	}
+}
+
+// A home's router gives the media another port in the middle of the call. The server follows, and nobody asks for anything: the
+// socket lives on, and no ICE restart is made.
+func TestLabRebinding(t *testing.T) {
+	const bound = 1500 * time.Millisecond
+	w := lab.StartWorld(t, lab.Path{}, 1, "eu")
+	figures := newTable(t, "NAT", "times", "media back both ways, p50", "max", "bound", "")
+	for _, access := range []lab.Access{lab.FullCone(), lab.PortRestricted()} {
+		c := startCall(t, w, access.Over(lab.Path{Delay: 10 * time.Millisecond}))
+		before := c.identity()
+		var took []time.Duration
+		for range howMuch().moves {
+			c.markNow()
+			at := time.Now()
+			c.roams.home.Rebind(t)
+			took = append(took, c.again(t, 10*time.Second, at))
+			awaitMedia(t, 10*time.Second, c.stays, c.roams.person)
+			for _, fault := range c.unchanged(before) {
+				t.Error(fault)
+			}
+		}
+		if _, state := c.roamed.news(); len(state) > 0 {
+			t.Errorf("the client did something about it: %v", state)
+		}
+		worst := slices.Max(took)
+		figures.add(access.Name, len(took), percentile(took, 50), worst, bound, verdict(worst <= bound))
+		if worst > bound {
+			t.Errorf("%s: media was back after %s", access.Name, worst)
+		}
 	}
 }
