@@ -243,7 +243,7 @@ func TestHostileMedia(t *testing.T) {
 		}},
 	} {
 		others.reset()
-		stop, sent := flood(attack.do)
+		stop, sent := barrage(attack.do)
 		began := time.Now()
 		joined, slowest := 0, time.Duration(0)
 		for range joins {
@@ -264,8 +264,8 @@ func TestHostileMedia(t *testing.T) {
 	figures.add("connections that say nothing: "+fmt.Sprint(idle(t, media)), "", others.undisturbed(t), "", "", "", "")
 }
 
-// flood does something some 5,000 times a second until it is stopped.
-func flood(something func(i int)) (stop func(), done func() int) {
+// barrage does something some 5,000 times a second until it is stopped.
+func barrage(something func(i int)) (stop func(), done func() int) {
 	ended := make(chan struct{})
 	var wg sync.WaitGroup
 	var mu sync.Mutex
