@@ -43,7 +43,7 @@ web: $(PAGES:%=%/node_modules/.ready) ## rebuild the meeting page that the binar
 
 test: deps unit web-test system ## run every test, the ones with real browsers included
 
-unit: $(TESTSUM) | $(ARTIFACTS) ## run the Go tests beside the code
+unit: deps $(TESTSUM) | $(ARTIFACTS) ## run the Go tests beside the code
 	@$(call TEST,unit,testname) $$(go list ./... | grep -v /internal/lab/system)
 	$(call NO_SKIPS,unit)
 
@@ -110,6 +110,9 @@ tls: deps browser-deps $(PEBBLE) ## HTTPS, WebSocket and TURN on one port: certi
 tiers: ## signalling and media on different nodes, and either dies
 	@$(SYSTEM) '^TestTiers'
 
+bench-turn: deps ## CPU of a relayed packet, Parley's process beside coturn's
+	@$(SYSTEM) '^TestRelayCost'
+
 ##@ Needs
 
 # Debian packages are asked for only where the command they bring is missing.
@@ -121,8 +124,10 @@ deps: ## install the Debian packages that the tests need
 	need ip iproute2; \
 	need node nodejs; \
 	need npm npm; \
+	need turnutils_uclient coturn; \
 	if [ $${#missing[@]} -gt 0 ]; then \
 	  $(SUDO) apt-get update -q && $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends "$${missing[@]}"; \
+	  if [[ " $${missing[*]} " == *" coturn "* ]] && command -v systemctl >/dev/null; then $(SUDO) systemctl disable --now coturn 2>/dev/null || true; fi; \
 	fi
 	@node -e 'const [major, minor] = process.versions.node.split(".").map(Number); if (major < 20 || major === 20 && minor < 19) { console.error(`Node ${process.version} is too old: 20.19 or newer is needed`); process.exit(1) }'
 
@@ -154,4 +159,4 @@ clean: ## remove what was built here
 help: ## list the tasks
 	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  \033[1m%-10s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-.PHONY: run build web test unit web-test system check fmt fuzz bench browsers layers timings loss hostile durable regions drain tiers tls lab lab-full deps browser-deps clean help
+.PHONY: run build web test unit web-test system check fmt fuzz bench bench-turn browsers layers timings loss hostile durable regions drain tiers tls lab lab-full deps browser-deps clean help

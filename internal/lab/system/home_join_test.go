@@ -2,6 +2,7 @@ package system_test
 
 import (
 	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -9,25 +10,43 @@ import (
 	"github.com/parley-sfu/parley/signal/client"
 )
 
-// nearby is the way from a home to a node of its own region: 8 ms there and back.
-func nearby() lab.Path { return lab.Path{Delay: 4 * time.Millisecond} }
+// nearby is the way from a home to a node of its own city: 4 ms there and back.
+func nearby() lab.Path { return lab.Path{Delay: 2 * time.Millisecond} }
 
 // way is a network that people join from, and the path that their media must have there.
 type way struct {
-	access lab.Access
-	by     string // udp or tcp: to the node; tls: through a relay that is reached over TLS
+	access    lab.Access
+	transport client.Transport // that they ask for
+	by        string           // udp or tcp to the node, or relay and what leads to it
 }
 
 func ways() []way {
 	return []way{
-		{lab.FullCone(), "udp"},
-		{lab.PortRestricted(), "udp"},
-		{lab.Symmetric(), "udp"},
-		{lab.UDPBlocked(), "tcp"},
-		{lab.UDPBlocked().Rejecting(), "tcp"},
-		{lab.OnlyTCP443(), "tls"},
-		{lab.OnlyTCP443().Rejecting(), "tls"},
+		{lab.FullCone(), client.TransportAny, "udp"},
+		{lab.PortRestricted(), client.TransportAny, "udp"},
+		{lab.Symmetric(), client.TransportAny, "udp"},
+		{lab.UDPBlocked(), client.TransportAny, "tcp"},
+		{lab.OnlyTCP443(), client.TransportAny, "relay tls"},
 	}
+}
+
+// moreWays are for who need not start a browser for each.
+func moreWays() []way {
+	return append(ways(),
+		way{lab.UDPBlocked().Rejecting(), client.TransportAny, "tcp"},
+		way{lab.OnlyTCP443().Rejecting(), client.TransportAny, "relay tls"},
+		way{lab.Symmetric(), client.TransportTCP, "tcp"},
+		way{lab.Symmetric(), client.TransportRelay, "relay udp"},
+		way{lab.UDPBlocked(), client.TransportRelay, "relay tcp"},
+	)
+}
+
+// by is how a path leads to the node.
+func by(p client.Path) string {
+	if p.Local.Type == "relay" {
+		return "relay " + p.Local.RelayProtocol
+	}
+	return p.Local.Protocol
 }
 
 // startSecure is one node that serves TLS on port 443, and whom its clients trust.
@@ -37,14 +56,6 @@ func startSecure(tb testing.TB) (*lab.World, *lab.Node, *lab.Authority) {
 	n := w.AddSecureNode(tb, w.Regions[0], authority)
 	w.AwaitNodes(tb)
 	return w, n, authority
-}
-
-// by is how a path leads to the node.
-func by(p client.Path) string {
-	if p.Local.Type == "relay" {
-		return p.Local.RelayProtocol
-	}
-	return p.Local.Protocol
 }
 
 // A Go client joins from behind every NAT and firewall, has its media by the best way that there is, both ways, and every step of
@@ -59,12 +70,12 @@ func TestHomeJoins(t *testing.T) {
 	meeting := n.NewMeeting(t, "From everywhere", nil)
 	near := attend(t, n, meeting.ID, "Near", true)
 	figures := newTable(t, "from, step", "p50", "p95", "budget", "")
-	for _, way := range ways() {
-		name := way.access.Name
+	for _, way := range moreWays() {
+		name := strings.TrimSpace(way.access.Name + " " + string(way.transport))
 		h := lab.NewHome(t, w, way.access.Over(nearby()))
 		var measured []client.Timings
 		for range joins {
-			p := attendFrom(t, h, n, meeting.ID, "Far")
+			p := attendFrom(t, h, n, meeting.ID, "Far", way.transport)
 			lab.Until(t, 10*time.Second, name+": sound and picture", func() bool {
 				return p.Timings().FirstAudio > 0 && p.Timings().FirstVideo > 0
 			})
@@ -87,12 +98,12 @@ func TestHomeJoins(t *testing.T) {
 }
 
 // attendFrom brings somebody who is in the home into the meeting through the node, with camera and microphone.
-func attendFrom(tb testing.TB, h *lab.Home, n *lab.Node, meeting, name string) *person {
+func attendFrom(tb testing.TB, h *lab.Home, n *lab.Node, meeting, name string, by client.Transport) *person {
 	tb.Helper()
 	p := &person{name: name, node: n, sends: true, watch: newMediaWatch()}
 	p.Client = h.Join(tb, n, meeting, client.JoinOptions{DisplayName: name}, client.Options{
-		OnPacket: p.watch.packet,
-		Publish:  []*client.Publication{camera(tb), client.NewMicrophone(clip(tb, "tone.ogg").Loop(), nil)},
+		OnPacket: p.watch.packet, Transport: by,
+		Publish: []*client.Publication{camera(tb), client.NewMicrophone(clip(tb, "tone.ogg").Loop(), nil)},
 	})
 	go drain(p.Client)
 	return p
