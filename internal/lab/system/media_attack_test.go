@@ -327,9 +327,10 @@ func idle(t *testing.T, media netip.AddrPort) int {
 			t.Cleanup(func() { _ = conn.Close() })
 		}
 	}
-	open, until := 0, time.Now().Add(500*time.Millisecond) // for the others to be closed
+	time.Sleep(300 * time.Millisecond) // for the others to be closed
+	open := 0
 	for _, conn := range conns {
-		_ = conn.SetReadDeadline(until)
+		_ = conn.SetReadDeadline(time.Now().Add(time.Millisecond))
 		if _, err := conn.Read(make([]byte, 1)); errors.Is(err, os.ErrDeadlineExceeded) {
 			open++
 		}
