@@ -53,24 +53,25 @@ const (
 
 // Server is the relay. It is safe for concurrent use.
 type Server struct {
-	cfg         Config
-	credentials *Credentials
-	allow       *allowList
-	allocations *quota
-	conns       *quota
-	pace        *pace
-	perSession  int // requests a second
-	metrics     meters
-	log         *slog.Logger
-	now         func() time.Time
-	isRevoked   func(participant string) bool
-	four, six   netip.Addr // what relayed addresses are made of; invalid: there is none of that family
-	bind        netip.Addr // that relays are bound to
-	hosts       []string
-	doors       []*door
-	group       *udp.Group[member] // all UDP sockets
-	batches     sync.Pool          // of *batch
-	tlsPorts    []int
+	cfg          Config
+	credentials  *Credentials
+	allow        *allowList
+	allocations  *quota
+	conns        *quota
+	pace         *pace
+	perSession   int // requests a second
+	firstMessage time.Duration
+	metrics      meters
+	log          *slog.Logger
+	now          func() time.Time
+	isRevoked    func(participant string) bool
+	four, six    netip.Addr // what relayed addresses are made of; invalid: there is none of that family
+	bind         netip.Addr // that relays are bound to
+	hosts        []string
+	doors        []*door
+	group        *udp.Group[member] // all UDP sockets
+	batches      sync.Pool          // of *batch
+	tlsPorts     []int
 }
 
 // New opens the sockets of a relay that relays to nobody before SetPeers. Run serves and closes them. A configuration without
@@ -90,8 +91,12 @@ func New(cfg Config, deps Deps) (*Server, error) {
 		allow:       newAllowList(deps.now, peerGrace),
 		allocations: newQuota(cfg.MaxAllocations, cfg.PerCredential, cfg.PerAddress),
 		conns:       newQuota(cfg.MaxConns, 0, cfg.MaxConnsPerAddr),
-		perSession:  requestsPerSession,
-		pace:        newPace(deps.now, requestsInAll, cfg.RequestsPerSecond),
+		perSession:  requestsPerSession, firstMessage: firstMessage,
+		pace: newPace(deps.now, requestsInAll, cfg.RequestsPerSecond),
+	}
+	var err error
+	if s.group, err = udp.NewGroup[member](); err != nil {
+		return nil, fmt.Errorf("turn: %w", err)
 	}
 	if err := s.open(deps); err != nil {
 		return nil, errors.Join(err, s.closeDoors(), s.group.Close())
@@ -103,9 +108,6 @@ func New(cfg Config, deps Deps) (*Server, error) {
 
 // open opens all ways in.
 func (s *Server) open(deps Deps) (err error) {
-	if s.group, err = udp.NewGroup[member](); err != nil {
-		return fmt.Errorf("turn: %w", err)
-	}
 	conn, tcp, err := openPair(s.cfg.Listen)
 	if err != nil {
 		return err
