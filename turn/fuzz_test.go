@@ -118,7 +118,7 @@ func FuzzStream(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte) {
 		conn, err := net.Dial("tcp", r.Addr().String())
 		if err != nil {
-			t.Skip("the machine is out of ports")
+			return // the machine is out of ports
 		}
 		defer conn.Close()
 		conn.(*net.TCPConn).SetLinger(0)
