@@ -118,3 +118,43 @@ func TestURLs(t *testing.T) {
 		})
 	}
 }
+
+// While secrets change, a credential is made with one that the relay takes.
+func TestMintFor(t *testing.T) {
+	of := func(secrets ...string) *Credentials {
+		cfg := Defaults()
+		cfg.Secrets = secrets
+		c, err := NewCredentials(cfg, nil, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	old, changing, changed, other := of("the-old-secret-of-all"), of("the-new-secret-of-all", "the-old-secret-of-all"), of("the-new-secret-of-all"), of("the-secret-of-others")
+	for _, tc := range []struct {
+		name  string
+		mints *Credentials
+		takes *Credentials // nil: a relay that says nothing of secrets
+		want  string
+	}{
+		{"the same", old, old, "the-old-secret-of-all"},
+		{"the relay has the new one", old, changing, "the-old-secret-of-all"},
+		{"the relay has it not yet", changing, old, "the-old-secret-of-all"},
+		{"both have", changing, changing, "the-new-secret-of-all"},
+		{"the old one is gone there", changing, changed, "the-new-secret-of-all"},
+		{"another", old, other, ""},
+		{"it is gone", changed, old, ""},
+		{"nothing is said", old, nil, "the-old-secret-of-all"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			addresses := []string{"192.0.2.1:3478"}
+			if tc.takes != nil {
+				addresses = append(addresses, tc.takes.marks()...)
+			}
+			user, password, ok := tc.mints.MintFor(addresses, "pt_1", time.Unix(1_000_000, 0))
+			if ok != (tc.want != "") || ok && password != passwordOf([]byte(tc.want), user) {
+				t.Errorf("%q, %q, %v", user, password, ok)
+			}
+		})
+	}
+}

@@ -3,6 +3,7 @@ package turn
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"net"
 	"net/netip"
@@ -77,8 +78,7 @@ func TestConnectionsOfStrangersAreBounded(t *testing.T) {
 	ends := func(conn net.Conn, within time.Duration) bool {
 		conn.SetReadDeadline(time.Now().Add(within))
 		_, err := conn.Read(make([]byte, 1))
-		timeout, ok := err.(net.Error)
-		return err != nil && (!ok || !timeout.Timeout())
+		return err != nil && !isTimeout(err)
 	}
 	silent := []net.Conn{open(r.Addr().String(), "127.0.0.1"), open(tls, "127.0.0.1"), open(tls, "127.0.0.1")}
 	await(t, "they are accepted", func() bool { return r.conns.len() == 3 })
@@ -125,8 +125,8 @@ func TestStreamsOfNonsenseEnd(t *testing.T) {
 }
 
 func isTimeout(err error) bool {
-	timeout, ok := err.(net.Error)
-	return ok && timeout.Timeout()
+	var timeout net.Error
+	return errors.As(err, &timeout) && timeout.Timeout()
 }
 
 // A message that comes in pieces is one, and several that come together are several.

@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/netip"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -239,7 +240,7 @@ func (s *Server) SetPeers(peers []netip.AddrPort) { s.allow.set(peers) }
 func (s *Server) Addr() netip.AddrPort { return s.doors[0].conn.LocalAddr() }
 
 // Addresses say where clients reach the relay, for Servers: host:port for STUN and TURN over UDP and TCP, and with "s:" in front
-// for TURN over TLS.
+// for TURN over TLS. What stands with "k:" in front is for MintFor.
 func (s *Server) Addresses() []string {
 	var all []string
 	for _, host := range s.hosts[:min(len(s.hosts), maxAdvertise)] {
@@ -249,6 +250,9 @@ func (s *Server) Addresses() []string {
 		if len(s.hosts) > 0 {
 			all = append(all, tlsMark+net.JoinHostPort(s.hosts[0], strconv.Itoa(port)))
 		}
+	}
+	if len(all) > 0 { // behind the first address, which is told whatever else there is no room for
+		all = slices.Insert(all, 1, s.credentials.marks()...)
 	}
 	return all
 }
