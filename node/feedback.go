@@ -226,13 +226,14 @@ func (s *slot) senderReport(now int64) *rtcp.SenderReport {
 	return report(*clock, now, s.rewriter.TimestampOffset(), s.media.SSRC, s.packets, s.octets)
 }
 
-// report is a sender report for this moment on the publisher's own clock, as it has run since the publisher's report came.
+// report is a sender report for this moment on the publisher's own clock, as it has run since the publisher's report came,
+// or had run a moment before: a report may come while this moment's are written.
 func report(clock packet.Clock, now int64, offset, ssrc, packets, octets uint32) *rtcp.SenderReport {
 	elapsed := float64(now-clock.Arrival) / 1e9
 	return &rtcp.SenderReport{
 		SSRC:        ssrc,
-		NTPTime:     clock.NTP + uint64(elapsed*(1<<32)),
-		RTPTime:     clock.RTP + uint32(elapsed*float64(clock.Rate)) + offset,
+		NTPTime:     clock.NTP + uint64(int64(elapsed*(1<<32))),
+		RTPTime:     clock.RTP + uint32(int64(elapsed*float64(clock.Rate))) + offset,
 		PacketCount: packets,
 		OctetCount:  octets,
 	}

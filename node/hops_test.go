@@ -156,10 +156,10 @@ func TestUnchangedOverTwoLinks(t *testing.T) {
 			t.Fatal(err)
 		}
 		clock = l.clock.Load()
-		return clock != nil && clock.NTP-sr.NTPTime < 60<<32
+		return clock != nil
 	})
-	wall := float64(clock.NTP-sr.NTPTime) / (1 << 32)
-	media := float64(clock.RTP-sr.RTPTime) / audioRate
+	wall := float64(int64(clock.NTP-sr.NTPTime)) / (1 << 32)
+	media := float64(int32(clock.RTP-sr.RTPTime)) / audioRate
 	if skew := wall - media; skew < -0.001 || skew > 0.001 {
 		t.Errorf("the clocks are %.1f ms apart after two links", skew*1000)
 	}

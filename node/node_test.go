@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"strings"
 	"sync"
@@ -9,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pion/interceptor"
 	"github.com/pion/rtcp"
 	"github.com/pion/rtp"
 	"github.com/pion/webrtc/v4"
@@ -141,8 +143,14 @@ func join(t testing.TB, n *Node, id string, differently ...how) *client {
 	for _, d := range differently {
 		d(&se)
 	}
+	// Without the interceptor that sends reports: who tests clocks sends the only ones.
+	interceptors := &interceptor.Registry{}
+	if err := errors.Join(webrtc.ConfigureNack(me, interceptors), webrtc.ConfigureTWCCSender(me, interceptors)); err != nil {
+		t.Fatal(err)
+	}
 	var err error
-	c.pc, err = webrtc.NewAPI(webrtc.WithMediaEngine(me), webrtc.WithSettingEngine(se)).NewPeerConnection(webrtc.Configuration{})
+	c.pc, err = webrtc.NewAPI(webrtc.WithMediaEngine(me), webrtc.WithSettingEngine(se), webrtc.WithInterceptorRegistry(interceptors)).
+		NewPeerConnection(webrtc.Configuration{})
 	if err != nil {
 		t.Fatal(err)
 	}

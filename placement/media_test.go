@@ -13,7 +13,7 @@ import (
 func TestMediaAddressesAndRelaysArriveAsTheyWere(t *testing.T) {
 	n := Node{
 		ID: "nd_1", Region: "eu", Media: netip.MustParseAddrPort("192.0.2.1:7881"),
-		MediaToo: []netip.Addr{netip.MustParseAddr("2001:db8::1"), netip.MustParseAddr("10.0.0.1")},
+		MediaToo: []netip.AddrPort{netip.MustParseAddrPort("[2001:db8::1]:7881"), netip.MustParseAddrPort("10.0.0.1:7882")},
 		Relay:    []string{"turn.example.org:3478", "s:turn.example.org:5349"},
 	}
 	meta, err := encodeFacts(n)
@@ -25,7 +25,7 @@ func TestMediaAddressesAndRelaysArriveAsTheyWere(t *testing.T) {
 		t.Fatalf("%+v, %v, want %+v", got, err, n)
 	}
 	want := []netip.AddrPort{
-		netip.MustParseAddrPort("192.0.2.1:7881"), netip.MustParseAddrPort("[2001:db8::1]:7881"), netip.MustParseAddrPort("10.0.0.1:7881"),
+		netip.MustParseAddrPort("192.0.2.1:7881"), netip.MustParseAddrPort("[2001:db8::1]:7881"), netip.MustParseAddrPort("10.0.0.1:7882"),
 	}
 	if all := got.MediaAddresses(); !reflect.DeepEqual(all, want) {
 		t.Errorf("media at %v, want %v", all, want)
@@ -43,7 +43,7 @@ func TestAddressesThatDoNotFitAreLeftOut(t *testing.T) {
 		Relay: []string{"turn.example.org:3478", "192.0.2.1:3478"},
 	}
 	for i := range 60 {
-		n.MediaToo = append(n.MediaToo, netip.MustParseAddr(fmt.Sprintf("2001:db8:1111:2222:3333:4444:5555:%x", i+1)))
+		n.MediaToo = append(n.MediaToo, netip.MustParseAddrPort(fmt.Sprintf("[2001:db8:1111:2222:3333:4444:5555:%x]:7881", i+1)))
 	}
 	meta, err := encodeFacts(n)
 	if err != nil || len(meta) > memberlist.MetaMaxSize {

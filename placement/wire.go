@@ -23,7 +23,7 @@ type facts struct {
 	SignalEndpoint string   `json:"s,omitempty"`
 	ProbeURL       string   `json:"p,omitempty"`
 	Media          string   `json:"l,omitempty"`
-	MediaToo       []string `json:"a,omitempty"` // addresses without the port
+	MediaToo       []string `json:"a,omitempty"` // addresses; those with the port of Media go without it
 	Relay          []string `json:"t,omitempty"`
 	Fingerprint    string   `json:"f,omitempty"` // of SHA-256, base64
 	Roles          []string `json:"o,omitempty"`
@@ -49,7 +49,11 @@ func encodeFacts(n Node) ([]byte, error) {
 	}
 	f.Relay = n.Relay
 	for _, a := range n.MediaToo {
-		f.MediaToo = append(f.MediaToo, a.String())
+		text := a.String()
+		if a.Port() == n.Media.Port() {
+			text = a.Addr().String()
+		}
+		f.MediaToo = append(f.MediaToo, text)
 	}
 	if n.Fingerprint != "" {
 		pairs, ok := strings.CutPrefix(n.Fingerprint, fingerprintKind)
@@ -110,9 +114,11 @@ func decodeFacts(id string, meta []byte) (Node, error) {
 	}
 	n.Relay = f.Relay
 	for _, text := range f.MediaToo {
-		if a, err := netip.ParseAddr(text); err == nil { // one that makes no sense is of a later release
-			n.MediaToo = append(n.MediaToo, a)
-		}
+		if a, err := netip.ParseAddr(text); err == nil {
+			n.MediaToo = append(n.MediaToo, netip.AddrPortFrom(a, n.Media.Port()))
+		} else if at, err := netip.ParseAddrPort(text); err == nil {
+			n.MediaToo = append(n.MediaToo, at)
+		} // one that makes no sense is of a later release
 	}
 	if f.Fingerprint != "" {
 		raw, err := base64.RawStdEncoding.DecodeString(f.Fingerprint)

@@ -28,13 +28,13 @@ func TestCoturnClient(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
 			peer, next := echoPair(t)
-			r := newRig(t, tlsConfig(), Deps{Certificates: selfSigned(t)})
+			r := newRig(t, testConfig(), Deps{TLS: overTLSListener(t)})
 			if tc.allowed {
 				r.SetPeers([]netip.AddrPort{peer, next})
 			}
 			port := r.Addr().Port()
 			if slices.Contains(tc.flags, "-S") {
-				port = uint16(r.tlsPorts[0])
+				port = r.tlsAddr().Port()
 			}
 			user, password := r.credential("pt_coturn")
 			flags := append(tc.flags, "-c", "-m", "3", "-n", "20", "-l", "200", "-z", "5", "-u", user, "-w", password,

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"io"
 	"net"
-	"net/netip"
 	"testing"
 	"time"
 )
@@ -62,10 +61,10 @@ func TestAFloodOfRequests(t *testing.T) {
 }
 
 func TestConnectionsOfStrangersAreBounded(t *testing.T) {
-	cfg := tlsConfig()
+	cfg := testConfig()
 	cfg.MaxConnsPerAddr, cfg.MaxConns = 3, 5
-	r := newRigWith(t, cfg, Deps{Certificates: selfSigned(t)}, func(s *Server) { s.firstMessage = 300 * time.Millisecond })
-	tls := netip.AddrPortFrom(r.Addr().Addr(), uint16(r.tlsPorts[0])).String()
+	r := newRigWith(t, cfg, Deps{TLS: overTLSListener(t)}, func(s *Server) { s.firstMessage = 300 * time.Millisecond })
+	tls := r.tlsAddr().String()
 	open := func(address, local string) net.Conn {
 		dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(local)}}
 		conn, err := dialer.Dial("tcp", address)

@@ -28,12 +28,18 @@ func testConfig() Config {
 	return cfg
 }
 
-// tlsConfig has a port for TLS as well.
-func tlsConfig() Config {
-	cfg := testConfig()
-	cfg.TLSListen = "127.0.0.1:0"
-	return cfg
+// overTLSListener is a way in by TLS.
+func overTLSListener(t testing.TB) []TLSListener {
+	t.Helper()
+	ln, err := tls.Listen("tcp", "127.0.0.1:0", selfSigned(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return []TLSListener{{Listener: ln}}
 }
+
+// tlsAddr is where that is.
+func (r *rig) tlsAddr() netip.AddrPort { return addrPortOf(r.overTLS[0].Listener.Addr()) }
 
 // selfSigned is a certificate for 127.0.0.1.
 func selfSigned(t testing.TB) *tls.Config {

@@ -2,7 +2,6 @@ package turn
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -24,9 +23,8 @@ type Deps struct {
 	// Addresses are those that clients reach this node's media at: what clients are told where Config.Advertise is empty, and what
 	// relayed addresses are made of.
 	Addresses []netip.Addr
-	// Certificates make the relay listen for TLS at Config.TLSListen.
-	Certificates *tls.Config
-	// TLS are further ways in, whose connections are those of clients after the handshake or just before. The relay closes them.
+	// TLS are the ways in by TLS, whose connections are those of clients after the handshake or just before. The relay closes
+	// them.
 	TLS []TLSListener
 	// Revoked says whether a participant was removed. It is asked often and does not block. nil: nobody ever is.
 	Revoked func(participant string) bool
@@ -38,7 +36,8 @@ type Deps struct {
 // TLSListener is a way in that somebody else has opened.
 type TLSListener struct {
 	Listener net.Listener
-	Port     int // that clients are told; 0: that of the listener
+	Host     string // that clients are told, which its certificate is for; empty: the relay's own
+	Port     int    // that clients are told; 0: that of the listener
 }
 
 const (
@@ -72,7 +71,7 @@ type Server struct {
 	doors        []*door
 	group        *udp.Group[member] // all UDP sockets
 	batches      sync.Pool          // of *batch
-	tlsPorts     []int
+	overTLS      []TLSListener
 }
 
 // New opens the sockets of a relay that relays to nobody before SetPeers. Run serves and closes them. A configuration without
@@ -116,13 +115,6 @@ func (s *Server) open(deps Deps) (err error) {
 	s.addDoor(overUDP, conn.LocalAddr()).conn = conn
 	s.addDoor(overTCP, conn.LocalAddr()).listener = tcp
 	s.locate(conn.LocalAddr().Addr(), deps.Addresses)
-	if s.cfg.TLSListen != "" && deps.Certificates != nil {
-		ln, err := new(net.ListenConfig).Listen(context.Background(), "tcp", s.cfg.TLSListen)
-		if err != nil {
-			return fmt.Errorf("turn: listen for TLS: %w", err)
-		}
-		s.addTLS(TLSListener{Listener: tls.NewListener(ln, deps.Certificates)})
-	}
 	for _, l := range deps.TLS {
 		s.addTLS(l)
 	}
@@ -135,7 +127,7 @@ func (s *Server) addTLS(l TLSListener) {
 	if l.Port == 0 {
 		l.Port = int(local.Port())
 	}
-	s.tlsPorts = append(s.tlsPorts, l.Port)
+	s.overTLS = append(s.overTLS, l)
 }
 
 func (s *Server) addDoor(kind string, local netip.AddrPort) *door {
@@ -239,22 +231,25 @@ func (s *Server) SetPeers(peers []netip.AddrPort) { s.allow.set(peers) }
 // Addr is where the relay listens for UDP and TCP.
 func (s *Server) Addr() netip.AddrPort { return s.doors[0].conn.LocalAddr() }
 
-// Addresses say where clients reach the relay, for Servers: host:port for STUN and TURN over UDP and TCP, and with "s:" in front
-// for TURN over TLS. What stands with "k:" in front is for MintFor.
+// Addresses say where clients reach the relay, for URLs: host:port for STUN and TURN over UDP and TCP, and with "s:" in front for
+// TURN over TLS. What stands with "k:" in front is for MintFor. The most useful come first: gossip may have no room for all.
 func (s *Server) Addresses() []string {
-	var all []string
+	var hosts []string
 	for _, host := range s.hosts[:min(len(s.hosts), maxAdvertise)] {
-		all = append(all, net.JoinHostPort(host, strconv.Itoa(int(s.Addr().Port()))))
+		hosts = append(hosts, net.JoinHostPort(host, strconv.Itoa(int(s.Addr().Port()))))
 	}
-	for _, port := range s.tlsPorts {
-		if len(s.hosts) > 0 {
-			all = append(all, tlsMark+net.JoinHostPort(s.hosts[0], strconv.Itoa(port)))
+	first := min(1, len(hosts))
+	all := append(slices.Clone(hosts[:first]), s.credentials.marks()...)
+	for _, l := range s.overTLS {
+		host := l.Host
+		if host == "" && len(s.hosts) > 0 {
+			host = s.hosts[0]
+		}
+		if host != "" {
+			all = append(all, tlsMark+net.JoinHostPort(host, strconv.Itoa(l.Port)))
 		}
 	}
-	if len(all) > 0 { // behind the first address, which is told whatever else there is no room for
-		all = slices.Insert(all, 1, s.credentials.marks()...)
-	}
-	return all
+	return append(all, hosts[first:]...)
 }
 
 // Run relays until ctx ends, then ends all allocations. It returns an error only when a socket breaks.

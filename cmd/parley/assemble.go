@@ -34,6 +34,7 @@ type process struct {
 	cluster *cluster // nil for a node on its own
 	relay   *relay
 	http    net.Listener
+	secure  *secure // nil for a node without TLS
 }
 
 // assemble builds the node in the order in which it starts: bus, node, placement, turn, signal, api. It listens on http from
@@ -46,6 +47,9 @@ func assemble(ctx context.Context, cfg Config, http net.Listener, log *slog.Logg
 	}
 	log = log.With("node", id)
 
+	if p.secure, err = newSecure(ctx, cfg, log); err != nil {
+		return nil, err
+	}
 	if p.bus, err = bus.New(cfg.Bus, log); err != nil {
 		return nil, err
 	}
@@ -57,7 +61,7 @@ func assemble(ctx context.Context, cfg Config, http net.Listener, log *slog.Logg
 	if err = p.assembleMedia(id, cfg, speakers, log); err != nil {
 		return nil, err
 	}
-	if p.relay, err = newRelay(cfg, p.node, p.revoked, log); err != nil {
+	if p.relay, err = newRelay(cfg, p.node, p.secure.relays(cfg), p.revoked, log); err != nil {
 		return nil, err
 	}
 	place, nodes, err := p.place(id, cfg, log)
@@ -109,7 +113,7 @@ func (p *process) assembleSignal(
 ) (err error) {
 	deps := signal.Deps{
 		Speakers: speakers, Bus: p.bus, Cluster: nodes, Locator: place, Keys: p.keys, Revoked: p.revoked, NodeID: id, Log: log,
-		ICEServers: p.relay.forMove,
+		ICEServers: p.relay.forSession,
 	}
 	if p.node != nil {
 		deps.Media = signal.OnNode(p.node)
@@ -141,10 +145,7 @@ func (p *process) place(id string, cfg Config, log *slog.Logger) (places, signal
 	}
 	if p.node != nil {
 		addresses := p.node.Addresses()
-		self.Media = addresses[0]
-		for _, more := range addresses[1:] {
-			self.MediaToo = append(self.MediaToo, more.Addr())
-		}
+		self.Media, self.MediaToo = addresses[0], addresses[1:]
 	}
 	if p.cluster == nil {
 		single, err := placement.NewSingle(self)
@@ -186,6 +187,7 @@ func (p *process) assembleGrant(ctx context.Context, cfg Config, log *slog.Logge
 func (p *process) run(ctx context.Context) error {
 	return runStages(ctx, p.log, []stage{
 		{name: "bus", run: p.bus.Run, ready: p.bus.Ready()},
+		{name: "certificates", run: p.secure.runCertificates},
 		{name: "keys", run: p.keys.Run},
 		{name: "revocations", run: p.revoked.Run},
 		{name: "cluster", run: p.cluster.run},
@@ -195,7 +197,9 @@ func (p *process) run(ctx context.Context) error {
 		{name: "signal", run: p.runSignal},
 		{name: "api", run: p.api.Run},
 		{name: "control", run: p.control.run},
+		{name: "tls", run: p.secure.run},
 		{name: "http", run: func(ctx context.Context) error { return p.api.Serve(ctx, p.http) }},
+		{name: "https", run: func(ctx context.Context) error { return p.secure.serve(ctx, p.api) }},
 	})
 }
 
@@ -207,6 +211,9 @@ func (p *process) missing() []api.Missing {
 	}
 	if !p.keys.Published() {
 		missing = append(missing, api.Missing{Component: "keys", Detail: "This node's public key was not stored yet. Other nodes may refuse its join tokens."})
+	}
+	if !p.secure.certified() {
+		missing = append(missing, api.Missing{Component: "certificate", Detail: "There is no certificate yet. HTTPS and TURN over TLS do not work."})
 	}
 	return missing
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net/netip"
 	"time"
@@ -24,8 +25,8 @@ type relay struct {
 	nodes       signal.Cluster // set before run
 }
 
-// newRelay opens the relay's sockets; those of the media are open by now.
-func newRelay(cfg Config, n *node.Node, revoked *grant.Revocations, log *slog.Logger) (*relay, error) {
+// newRelay opens the relay's sockets; those of the media are open by now. It takes over the ways in by TLS.
+func newRelay(cfg Config, n *node.Node, overTLS []turn.TLSListener, revoked *grant.Revocations, log *slog.Logger) (*relay, error) {
 	keys, err := cfg.Cluster.Keys()
 	if err != nil {
 		return nil, err
@@ -35,9 +36,12 @@ func newRelay(cfg Config, n *node.Node, revoked *grant.Revocations, log *slog.Lo
 		return nil, err
 	}
 	if n == nil || cfg.Turn.Listen == "" {
-		return r, nil
+		for _, way := range overTLS {
+			err = errors.Join(err, way.Listener.Close()) // no relay: whoever comes for it is hung up on
+		}
+		return r, err
 	}
-	deps := turn.Deps{Credentials: r.credentials, Revoked: revoked.RevokedEverywhere, Log: log}
+	deps := turn.Deps{Credentials: r.credentials, TLS: overTLS, Revoked: revoked.RevokedEverywhere, Log: log}
 	for _, at := range n.Addresses() {
 		deps.Addresses = append(deps.Addresses, at.Addr())
 	}
@@ -84,8 +88,8 @@ func (r *relay) ICEServers(participantID string, candidates []grant.Candidate) [
 	return []api.ICEServer{{URLs: stun}, {URLs: urls, Username: username, Credential: password}}
 }
 
-// forMove is ICEServers for a participant who is moved.
-func (r *relay) forMove(participantID string, candidates []grant.Candidate) []wire.ICEServer {
+// forSession is ICEServers for a participant who is connected.
+func (r *relay) forSession(participantID string, candidates []grant.Candidate) []wire.ICEServer {
 	var servers []wire.ICEServer
 	for _, s := range r.ICEServers(participantID, candidates) {
 		servers = append(servers, wire.ICEServer(s))

@@ -57,8 +57,8 @@ func TestTheNearestRelayIsNamed(t *testing.T) {
 			if len(servers) != 2 || !strings.Contains(servers[1].URLs[0], tc.want) || !strings.HasSuffix(servers[1].Username, ":pt_1") {
 				t.Errorf("%+v, want %s", servers, tc.want)
 			}
-			if moved := r.forMove("pt_1", tc.candidates); len(moved) != 2 || !slices.Equal(moved[1].URLs, servers[1].URLs) {
-				t.Errorf("for a move: %+v", moved)
+			if moved := r.forSession("pt_1", tc.candidates); len(moved) != 2 || !slices.Equal(moved[1].URLs, servers[1].URLs) {
+				t.Errorf("for a session: %+v", moved)
 			}
 		})
 	}

@@ -42,7 +42,7 @@ func (c *Client) renewMedia() error {
 func (c *Client) makeMedia(change func(MediaState), relays []ICEServer) (*media, error) {
 	c.mu.Lock()
 	ticket := c.ticket
-	if len(relays) > 0 {
+	if ticket.ICEServers = c.servers; len(relays) > 0 {
 		ticket.ICEServers = relays
 	}
 	pubs, opts := slices.Clone(c.published), c.opts
@@ -147,18 +147,18 @@ func (c *Client) keepMedia(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
-		if c.MediaState() == MediaDisconnected {
-			c.revive(ctx)
-		}
+		c.revive(ctx)
 	}
 }
 
-// revive restarts ICE until media flows again. A restart that the server cannot be told of is tried again soon; one that
-// does not lead anywhere is given restartTime.
+// revive restarts ICE, if the path is lost, until media flows again. A restart that the server cannot be told of is tried
+// again soon, and at once when the socket is back; one that does not lead anywhere is given restartTime.
 func (c *Client) revive(ctx context.Context) {
 	pause := backoff{base: restartBase, limit: restartLimit}
-	for ctx.Err() == nil {
-		if state := c.MediaState(); state == MediaConnected || state == MediaClosed {
+	for tried := false; ctx.Err() == nil; tried = true {
+		m := c.currentMedia()
+		switch state := m.current(); {
+		case state == MediaClosed, state == MediaConnected, state == MediaConnecting && !tried:
 			return
 		}
 		wait := restartTime

@@ -118,7 +118,9 @@ func (mv *move) run(ctx context.Context) {
 func (mv *move) goOver(ctx context.Context) (old *media, err error) {
 	limited, cancel := context.WithTimeoutCause(ctx, moveTime, fmt.Errorf("not moved within %s", moveTime))
 	defer cancel()
-	if mv.sock, err = dial(limited, mv.to.SignalEndpoint, mv.to.JoinToken, mv.client.opts); err != nil {
+	dialing, stop := context.WithTimeout(limited, dialTimeout)
+	defer stop()
+	if mv.sock, err = dial(dialing, mv.to.SignalEndpoint, mv.to.JoinToken, mv.client.opts); err != nil {
 		return nil, err
 	}
 	release, err := mv.client.reshape(limited) // nothing else is offered meanwhile
@@ -190,9 +192,10 @@ func (c *Client) switchTo(ctx context.Context, mv *move) (*media, error) {
 	c.sock, c.media, c.layers = mv.sock, mv.media, mv.layers
 	c.doors.movedTo(mv.to.SignalEndpoint)
 	if relays := mv.relays(); len(relays) > 0 {
-		c.ticket.ICEServers = relays
+		c.servers = relays
 	}
 	c.mu.Unlock()
+	c.network.reached(mv.sock)
 	before := MediaClosed
 	if old != nil {
 		before = old.current()

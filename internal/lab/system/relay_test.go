@@ -108,15 +108,15 @@ func relayTicketFor(t *testing.T, n *lab.Node, meeting string) relayTicket {
 	return relayTicket{}
 }
 
-// caller is a client with an allocation and a channel to a peer. What it sends is not built anew for each packet.
-type caller struct {
+// sender is a client with an allocation and a channel to a peer. What it sends is not built anew for each packet.
+type sender struct {
 	conn     *net.UDPConn
 	received atomic.Int64
 }
 
 const callerChannel = 0x4000
 
-func call(t *testing.T, with relayTicket, peer netip.AddrPort) *caller {
+func relayed(t *testing.T, with relayTicket, peer netip.AddrPort) *sender {
 	t.Helper()
 	conn, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(with.address))
 	if err != nil {
@@ -159,7 +159,7 @@ func call(t *testing.T, with relayTicket, peer netip.AddrPort) *caller {
 	ask(stun.MethodAllocate, raw{stun.AttrRequestedTransport, []byte{17, 0, 0, 0}})
 	ask(stun.MethodChannelBind, raw{stun.AttrChannelNumber, []byte{callerChannel >> 8, 0, 0, 0}}, peerAddress(peer))
 	_ = conn.SetReadDeadline(time.Time{})
-	c := &caller{conn: conn}
+	c := &sender{conn: conn}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -304,8 +304,8 @@ func TestARemovedParticipantLosesTheRelay(t *testing.T) {
 	}
 	goes, with := enter("goes")
 	_, withOther := enter("stays")
-	leaving, staying := call(t, with, peer), call(t, withOther, peer)
-	flows := func(c *caller) bool {
+	leaving, staying := relayed(t, with, peer), relayed(t, withOther, peer)
+	flows := func(c *sender) bool {
 		before := c.received.Load()
 		for range 20 {
 			_, _ = c.conn.Write(channelData(100))
@@ -328,22 +328,22 @@ func TestARemovedParticipantLosesTheRelay(t *testing.T) {
 // A relayed packet costs Parley's process no more than coturn's: both relay the same load in turns.
 func TestRelayCost(t *testing.T) {
 	const (
-		callers = 20
+		senders = 20
 		rounds  = 5
 		most    = 1.5
 	)
 	n := lab.StartCluster(t, 1)[0]
 	peer := echoSFU(t, n, "echo", 0)
-	meeting := n.NewMeeting(t, "Relay", map[string]any{"max_participants": 2 * callers})
+	meeting := n.NewMeeting(t, "Relay", map[string]any{"max_participants": 2 * senders})
 	coturn, ticket := startCoturn(t)
 	contenders := []struct {
 		name    string
 		process *lab.Process
-		callers []*caller
+		senders []*sender
 	}{{name: "parley", process: n.Process}, {name: "coturn", process: coturn}}
-	for range callers {
-		contenders[0].callers = append(contenders[0].callers, call(t, relayTicketFor(t, n, meeting.ID), peer))
-		contenders[1].callers = append(contenders[1].callers, call(t, ticket, peer))
+	for range senders {
+		contenders[0].senders = append(contenders[0].senders, relayed(t, relayTicketFor(t, n, meeting.ID), peer))
+		contenders[1].senders = append(contenders[1].senders, relayed(t, ticket, peer))
 	}
 	figures := newTable(t, "packets", "a second", "parley", "coturn", "ratio", "lost", "")
 	for _, load := range []struct{ size, burst, perSecond int }{
@@ -354,7 +354,7 @@ func TestRelayCost(t *testing.T) {
 		for range rounds {
 			for _, c := range contenders {
 				before := c.process.CPU(t)
-				sent, received := burden(c.callers, load.size, load.burst, load.perSecond, time.Second)
+				sent, received := burden(c.senders, load.size, load.burst, load.perSecond, time.Second)
 				cost[c.name] = append(cost[c.name], float64((c.process.CPU(t)-before).Microseconds())/float64(sent+received))
 				lost[c.name] += sent - received
 			}
@@ -369,10 +369,10 @@ func TestRelayCost(t *testing.T) {
 	}
 }
 
-// burden has all callers send at a rate that they share, each in bursts, and returns how many packets went out and came back.
-func burden(callers []*caller, size, burst, perSecond int, long time.Duration) (sent, received int64) {
+// burden has all senders send at a rate that they share, each in bursts, and returns how many packets went out and came back.
+func burden(senders []*sender, size, burst, perSecond int, long time.Duration) (sent, received int64) {
 	packet := channelData(size)
-	for _, c := range callers {
+	for _, c := range senders {
 		c.received.Store(0)
 	}
 	begin := time.Now()
@@ -382,7 +382,7 @@ func burden(callers []*caller, size, burst, perSecond int, long time.Duration) (
 			break
 		}
 		for want := int(elapsed.Seconds() * float64(perSecond)); due+burst <= want; due += burst {
-			c := callers[due/burst%len(callers)]
+			c := senders[due/burst%len(senders)]
 			for range burst {
 				if _, err := c.conn.Write(packet); err == nil {
 					sent++
@@ -392,7 +392,7 @@ func burden(callers []*caller, size, burst, perSecond int, long time.Duration) (
 		time.Sleep(time.Millisecond)
 	}
 	time.Sleep(100 * time.Millisecond) // what is on the way
-	for _, c := range callers {
+	for _, c := range senders {
 		received += c.received.Load()
 	}
 	return sent, received
