@@ -101,6 +101,8 @@ lab: deps browser-deps $(NATS) ## three regions, 80 ms and 1 % loss apart, with 
 
 lab-full: deps browser-deps $(NATS) ## the same for real: 20 kills, NATS away for 60 s, a region cut off for 60 s
 	@LAB_FULL=1 go test $(AS_ROOT) ./internal/lab/system -count=1 -timeout 60m -v -run '^TestLab'
+nat: deps browser-deps ## joins from behind every NAT and firewall, by Go client and browser, each step against its budget
+	@LAB_FULL=1 $(SYSTEM) '^TestHome'
 drain: ## a node is drained in the middle of a call
 	@$(SYSTEM) '^TestDrain'
 tiers: ## signalling and media on different nodes, and either dies
@@ -117,6 +119,7 @@ deps: ## install the Debian packages that the tests need
 	need ip iproute2; \
 	need node nodejs; \
 	need npm npm; \
+	need turnutils_natdiscovery coturn; \
 	if [ $${#missing[@]} -gt 0 ]; then \
 	  $(SUDO) apt-get update -q && $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends "$${missing[@]}"; \
 	fi
