@@ -122,7 +122,7 @@ func TestHomeBrowsers(t *testing.T) {
 				milestone{what: "Near hears the browser", is: func() bool { return near.watch.hasOther(known, "audio") }},
 				milestone{what: "Near sees the browser", is: func() bool { return near.watch.hasOther(known, "video") }},
 			)
-			lab.Browse(t, n, "home.test.mjs", h.Namespace, time.Minute, "LAB_JOIN_URL="+n.URL+"/m/"+meeting.ID, "LAB_BY="+way.by,
+			lab.Browse(t, n, "home.test.mjs", h.Namespace, 3*time.Minute, "LAB_JOIN_URL="+n.URL+"/m/"+meeting.ID, "LAB_BY="+way.by,
 				"NODE_EXTRA_CA_CERTS="+authority.File, "LAB_ANY_CERTIFICATE=1")
 			for m := range heard {
 				if !m.reached {
