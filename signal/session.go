@@ -253,7 +253,10 @@ func (s *session) tellICEServers() {
 	if s.svc.deps.ICEServers == nil {
 		return
 	}
-	if servers := s.svc.deps.ICEServers(s.member.id); len(servers) > 0 {
+	s.room.mu.Lock()
+	nodes := s.member.claims.Nodes
+	s.room.mu.Unlock()
+	if servers := s.svc.deps.ICEServers(s.member.id, nodes); len(servers) > 0 {
 		s.socket.send(outbound{wire.Envelope{Type: wire.TypeICEServers}, wire.ICEServers{ICEServers: servers}})
 	}
 }

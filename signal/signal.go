@@ -79,9 +79,9 @@ type Deps struct {
 	NodeID   string
 	Log      *slog.Logger
 
-	// ICEServers makes the STUN and TURN servers of a participant, with credentials that are good from now on. It must not
-	// block. Nil: there are none.
-	ICEServers func(participantID string) []wire.ICEServer
+	// ICEServers makes the STUN and TURN servers of a participant whose nodes these are, best first, with credentials that are good
+	// from now on. It must not block. Nil: there are none.
+	ICEServers func(participantID string, nodes []grant.Candidate) []wire.ICEServer
 }
 
 func (d Deps) validate() error {

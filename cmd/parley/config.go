@@ -64,7 +64,7 @@ func Defaults() Config {
 		Listen:  "0.0.0.0:7880",
 		DataDir: "data",
 		Log:     LogConfig{Level: "info", Format: "json"},
-		TLS:     TLSConfig{Limits: split.Defaults()},
+		TLS:     TLSConfig{Config: cert.Defaults(), Limits: split.Defaults()},
 		Bus:     bus.Defaults(),
 		Grant:   grant.Defaults(),
 		Node:    node.Defaults(),

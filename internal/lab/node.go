@@ -31,6 +31,8 @@ type Node struct {
 
 	TLS *TLS `json:"-"` // of a node that is reached by HTTPS
 
+	Gossip string `json:"-"` // where it gossips; empty but for a node of StartCluster
+
 	// Of a node in a World.
 	ID     string         `json:"-"`
 	Region *Region        `json:"-"`

@@ -156,6 +156,9 @@ type Migrate struct {
 	SignalEndpoint string `json:"signal_endpoint"` // the whole WebSocket URL
 	SFUEndpoint    string `json:"sfu_endpoint"`
 	JoinToken      string `json:"join_token"`
+
+	// for the new connection, in the place of those of the join call; without it those stay
+	ICEServers []ICEServer `json:"ice_servers,omitempty"`
 }
 
 // ICEServer is a STUN or TURN server for the receiver (RTCIceServer in browsers).

@@ -121,6 +121,18 @@ export interface TrackHint {
 }
 
 /**
+ * ICEServer is a STUN or TURN server as an RTCIceServer has it.
+ */
+export interface ICEServer {
+  urls: string[]
+  username?: string
+  /**
+   * a secret
+   */
+  credential?: string
+}
+
+/**
  * Identity is the part of a participant that never changes.
  */
 export interface Identity {
@@ -150,6 +162,10 @@ export interface Migrate {
   signal_endpoint: string
   sfu_endpoint: string
   join_token: string
+  /**
+   * for the new connection, in the place of those of the join call; without it those stay
+   */
+  ice_servers?: ICEServer[]
 }
 
 /**
