@@ -30,6 +30,7 @@ func (t *Transport) move(s source) {
 	t.wanted.Store(nil)
 	t.consent.Store(t.e.Now())
 	before := t.remote.Swap(&d)
+	t.lost.Store(false)
 	t.once.Do(func() { close(t.chosen) })
 	renewed := t.renewed.Swap(false) || before == nil || *before != d
 	if renewed && t.keys.Load() != nil {
@@ -110,6 +111,7 @@ func (t *Transport) expire(now int64) {
 	if t.converse != nil || t.remote.Load() == nil || now-t.consent.Load() < consentFor.Nanoseconds() {
 		return
 	}
+	t.lost.Store(true)
 	t.remote.Store(nil)
 	t.handler.Disconnected(ErrSilent)
 }

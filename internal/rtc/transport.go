@@ -64,6 +64,7 @@ type Transport struct {
 
 	consent atomic.Int64           // when remote last answered a check, by Endpoint.Now
 	agreed  atomic.Pointer[source] // what the agent has selected; nil: nothing
+	lost    atomic.Bool            // remote was given up for want of consent
 	renewed atomic.Bool            // by an ICE restart: the handler is told of the next path, even if it is the same
 	wanted  atomic.Pointer[source] // what the remote has nominated since, which has yet to answer
 

@@ -155,18 +155,16 @@ func (c *Client) keepMedia(ctx context.Context) {
 // again soon, and at once when the socket is back; one that does not lead anywhere is given restartTime.
 func (c *Client) revive(ctx context.Context) {
 	pause := backoff{base: restartBase, limit: restartLimit}
-	for restarted := false; ctx.Err() == nil; {
+	for tried := false; ctx.Err() == nil; tried = true {
 		m := c.currentMedia()
 		switch state := m.current(); {
-		case state == MediaClosed, state == MediaConnected, state == MediaConnecting && !restarted:
+		case state == MediaClosed, state == MediaConnected, state == MediaConnecting && !tried:
 			return
 		}
 		wait := restartTime
 		if err := c.RestartICE(ctx); err != nil {
 			c.log.Debug("ICE not restarted yet", "error", err)
 			wait = pause.next()
-		} else {
-			restarted = true
 		}
 		timer := time.NewTimer(wait)
 		select {

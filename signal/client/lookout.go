@@ -15,7 +15,8 @@ const (
 
 // view is what a client sees of its network at one moment.
 type view struct {
-	route netip.Addr // this machine's address towards the server; invalid: there is no way to it
+	from  netip.Addr // this machine's address that the socket was opened from
+	route netip.Addr // and the one from which the server would be reached now; invalid: there is no way to it
 	path  uint64     // packets and answered checks that have come over the media path
 	flows bool       // media is connected
 }
@@ -30,6 +31,7 @@ type news struct {
 
 // lookout tells from what is seen of the network what has changed. It keeps no clock and does nothing by itself.
 type lookout struct {
+	from  netip.Addr
 	route netip.Addr // the last one that there was
 	away  bool       // there is none now
 
@@ -41,9 +43,12 @@ type lookout struct {
 
 // look takes what is seen now. Times do not go back.
 func (l *lookout) look(v view, now time.Time) (n news) {
+	if v.from != l.from {
+		l.from, l.route = v.from, v.from
+	}
 	switch {
 	case !v.route.IsValid():
-		l.away = l.route.IsValid() // who never saw one cannot tell
+		l.away = l.route.IsValid() // who never had one cannot tell
 	case l.route.IsValid() && v.route != l.route:
 		n.rerouted = true
 	case l.away:

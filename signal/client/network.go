@@ -10,6 +10,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/pion/transport/v4"
+
 	"github.com/parley-sfu/parley/signal/wire"
 )
 
@@ -22,17 +24,18 @@ const (
 type network struct {
 	mu      sync.Mutex // protects following
 	server  netip.AddrPort
+	from    netip.Addr // of this machine
 	away    bool
 	changed chan struct{} // closed when there is another way to the server, or one again
 }
 
 func newNetwork() *network { return &network{changed: make(chan struct{})} }
 
-// reached notes where the server was reached.
-func (n *network) reached(server netip.AddrPort) {
+// reached notes which way the server was reached.
+func (n *network) reached(by *socket) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.server, n.away = server, false
+	n.server, n.from, n.away = by.server, by.from, false
 }
 
 // next is closed by the next change.
@@ -84,26 +87,28 @@ func (n *network) until(ctx context.Context) (own context.Context, cancel contex
 	return own, cancel
 }
 
-// route asks the kernel from which address the server is reached. No packet is sent for that.
-func (c *Client) route() netip.Addr {
-	c.network.mu.Lock()
-	server := c.network.server
-	c.network.mu.Unlock()
+// look asks the kernel from which address the server is reached now. No packet is sent for that.
+func (n *network) look(over transport.Net) (v view) {
+	n.mu.Lock()
+	server := n.server
+	v.from = n.from
+	n.mu.Unlock()
 	if !server.IsValid() {
-		return netip.Addr{}
+		return v
 	}
 	var conn net.Conn
 	var err error
-	if c.opts.Net != nil {
-		conn, err = c.opts.Net.Dial("udp", server.String())
+	if over != nil {
+		conn, err = over.Dial("udp", server.String())
 	} else {
 		conn, err = (&net.Dialer{}).DialContext(context.Background(), "udp", server.String())
 	}
 	if err != nil {
-		return netip.Addr{}
+		return v
 	}
-	defer conn.Close() //nolint:errcheck // nothing was sent
-	return addrOf(conn.LocalAddr()).Addr()
+	v.route = addrOf(conn.LocalAddr()).Addr()
+	_ = conn.Close() // nothing was sent
+	return v
 }
 
 func addrOf(a net.Addr) netip.AddrPort {
@@ -133,7 +138,7 @@ func (c *Client) watchNetwork(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
-		v := view{route: c.route()}
+		v := c.network.look(c.opts.Net)
 		m := c.currentMedia()
 		if m != nil {
 			v.path, v.flows = m.received()
@@ -162,6 +167,7 @@ func (c *Client) act(n news, m *media) {
 	switch {
 	case err != nil:
 	case n.rerouted:
+		c.dropSocket(sock) // nothing more is asked there
 		sock.abort()
 	case n.returned || n.doubtful:
 		c.background(func(ctx context.Context) { sock.probe(ctx, doubtTime) })

@@ -28,6 +28,7 @@ const (
 type socket struct {
 	conn   *websocket.Conn
 	server netip.AddrPort // where the server, or the proxy before it, was reached
+	from   netip.Addr     // and from which address of this machine
 	lost   chan struct{}  // closed when reading has ended
 
 	mu   sync.Mutex    // protects following
@@ -37,9 +38,11 @@ type socket struct {
 
 // dial opens a socket with a token. A refusal by the server is an *Error.
 func dial(ctx context.Context, endpoint, token string, opts Options) (*socket, error) {
-	var server netip.AddrPort
+	s := &socket{lost: make(chan struct{})}
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
-		GotConn: func(info httptrace.GotConnInfo) { server = addrOf(info.Conn.RemoteAddr()) },
+		GotConn: func(info httptrace.GotConnInfo) {
+			s.server, s.from = addrOf(info.Conn.RemoteAddr()), addrOf(info.Conn.LocalAddr()).Addr()
+		},
 	})
 	conn, resp, err := websocket.Dial(ctx, endpoint, &websocket.DialOptions{ //nolint:bodyclose // Dial closes it
 		HTTPClient:      opts.HTTPClient,
@@ -55,7 +58,8 @@ func dial(ctx context.Context, endpoint, token string, opts Options) (*socket, e
 		return nil, fmt.Errorf("dial %s: %w", endpoint, err)
 	}
 	conn.SetReadLimit(opts.ReadLimit)
-	return &socket{conn: conn, server: server, lost: make(chan struct{})}, nil
+	s.conn = conn
+	return s, nil
 }
 
 // send writes one message. It takes no context of the caller's: giving up in the middle of a frame would end the socket.

@@ -171,8 +171,8 @@ func TestHostileCandidates(t *testing.T) {
 	}
 }
 
-// clientHello is one that servers answer, with a random of its own.
-func clientHello() []byte {
+// dtlsClientHello is one that servers answer, with a random of its own.
+func dtlsClientHello() []byte {
 	body := append([]byte{0xfe, 0xfd}, make([]byte, 32)...)
 	_, _ = rand.Read(body[2:])
 	body = append(body, 0, 0, 0, 2, 0xc0, 0x2b, 1, 0)
@@ -228,8 +228,8 @@ func TestHostileMedia(t *testing.T) {
 		do   func(i int)
 	}{
 		{"nothing", func(int) { time.Sleep(time.Millisecond) }},
-		{"ClientHellos from 4,000 addresses", func(i int) { o.forge(elsewhere(i), clientHello()) }},
-		{"ClientHellos under the clients' addresses", func(i int) { o.forge(theirs(i), clientHello()) }},
+		{"ClientHellos from 4,000 addresses", func(i int) { o.forge(elsewhere(i), dtlsClientHello()) }},
+		{"ClientHellos under the clients' addresses", func(i int) { o.forge(theirs(i), dtlsClientHello()) }},
 		{"fatal alerts under the clients' addresses", func(i int) { o.forge(theirs(i), alert) }},
 		{"close_notify under the clients' addresses", func(i int) { o.forge(theirs(i), closing) }},
 		{"RTP from 4,000 addresses", func(i int) { o.forge(elsewhere(i), rtp) }},
@@ -239,11 +239,11 @@ func TestHostileMedia(t *testing.T) {
 		{"recorded checks from 4,000 addresses", func(i int) { o.forge(elsewhere(i), known[i%len(known)]) }},
 		{"recorded checks and ClientHellos from 4 addresses", func(i int) {
 			o.forge(stranger(i%4), known[i%len(known)])
-			o.forge(stranger(i%4), clientHello())
+			o.forge(stranger(i%4), dtlsClientHello())
 		}},
 	} {
 		others.reset()
-		stop, sent := flood(attack.do)
+		stop, sent := barrage(attack.do)
 		began := time.Now()
 		joined, slowest := 0, time.Duration(0)
 		for range joins {
@@ -264,8 +264,8 @@ func TestHostileMedia(t *testing.T) {
 	figures.add("connections that say nothing: "+fmt.Sprint(idle(t, media)), "", others.undisturbed(t), "", "", "", "")
 }
 
-// flood does something some 5,000 times a second until it is stopped.
-func flood(something func(i int)) (stop func(), done func() int) {
+// barrage does something some 5,000 times a second until it is stopped.
+func barrage(something func(i int)) (stop func(), done func() int) {
 	ended := make(chan struct{})
 	var wg sync.WaitGroup
 	var mu sync.Mutex

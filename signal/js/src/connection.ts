@@ -143,6 +143,21 @@ export class Connection extends Emitter<ConnectionEvents> {
     return this.#pc.signalingState === 'have-local-offer'
   }
 
+  /** When media was last heard or seen, by the page's clock in milliseconds; 0 is never. */
+  heardAt(): number {
+    const heard = this.#inlets.flatMap(inlet => inlet.transceiver.receiver.getSynchronizationSources?.() ?? [])
+    return Math.max(0, ...heard.map(one => one.timestamp))
+  }
+
+  /** How many packets and answered checks have come over the path. */
+  async arrivals(): Promise<number> {
+    let count = 0
+    for (const [, report] of await this.#pc.getStats()) {
+      if (report.type === 'candidate-pair') count += (report.packetsReceived ?? 0) + (report.responsesReceived ?? 0)
+    }
+    return count
+  }
+
   getStats(): Promise<RTCStatsReport> {
     return this.#pc.getStats()
   }

@@ -121,7 +121,7 @@ export interface TrackHint {
 }
 
 /**
- * ICEServer is a STUN or TURN server as an RTCIceServer has it.
+ * ICEServer is a STUN or TURN server for the receiver (RTCIceServer in browsers).
  */
 export interface ICEServer {
   urls: string[]
@@ -130,6 +130,14 @@ export interface ICEServer {
    * a secret
    */
   credential?: string
+}
+
+/**
+ * ICEServers takes the place of the join call's ice_servers, whose credentials end at some time: a client uses them for
+ * every connection and ICE restart from now on. It has no Seq, and comes now and then, and first of all after a resume.
+ */
+export interface ICEServers {
+  ice_servers: ICEServer[]
 }
 
 /**
@@ -406,6 +414,7 @@ export interface ServerMessages {
   'room.track_published': TrackEvent
   'room.track_unpublished': TrackEvent
   'room.waiting': Waiting
+  'session.ice_servers': ICEServers
   'session.migrate': Migrate
   'sfu.answer': Answer
 }
