@@ -97,6 +97,38 @@ func TestHomeJoins(t *testing.T) {
 	}
 }
 
+// Who can only be relayed goes over to another node, and its relay, in the middle of the call when their node drains.
+func TestHomeMovesToAnotherRelay(t *testing.T) {
+	const moveBound = 15 * time.Second
+	w, stays, authority := startSecure(t)
+	leaves := w.AddSecureNode(t, w.Regions[0], authority)
+	w.AwaitNodes(t)
+	meeting := w.NewMeeting(t, "A relay goes away")
+	near := attend(t, stays, meeting.ID, "Near", true)
+	h := lab.NewHome(t, w, lab.OnlyTCP443().Over(nearby()))
+	far := attendFrom(t, h, leaves, meeting.ID, "Far", client.TransportAny)
+	awaitMedia(t, 20*time.Second, far, near)
+	through := func(n *lab.Node) bool {
+		path, ok := far.Path()
+		return ok && by(path) == "relay tls" && path.Local.Address.Addr() == n.Media.Addr() && path.Remote.Address == n.Media
+	}
+	if !through(leaves) {
+		path, _ := far.Path()
+		t.Fatalf("media goes over %+v, want the relay of %s", path, leaves.ID)
+	}
+	mark([]*person{far, near})
+	start := time.Now()
+	leaves.Stop(t)
+	took := time.Since(start)
+	lab.Until(t, moveBound, "media goes through the relay of "+stays.ID, func() bool { return through(stays) })
+	figures := newTable(t, "the node of who can only be relayed goes away", "measured", "bound", "")
+	for _, f := range flows([]*person{far, near}, nil) {
+		figures.add("longest silence of "+f.String(), f.now().longest, time.Second, verdict(f.now().longest < time.Second))
+	}
+	figures.add("it has gone after", took, moveBound, verdict(took < moveBound))
+	awaitMedia(t, 10*time.Second, far, near)
+}
+
 // attendFrom brings somebody who is in the home into the meeting through the node, with camera and microphone.
 func attendFrom(tb testing.TB, h *lab.Home, n *lab.Node, meeting, name string, by client.Transport) *person {
 	tb.Helper()
