@@ -78,6 +78,10 @@ type Deps struct {
 	Revoked  Revocations
 	NodeID   string
 	Log      *slog.Logger
+
+	// ICEServers makes the STUN and TURN servers of a participant whose nodes these are, best first, with credentials that are good
+	// from now on. It must not block. Nil: there are none.
+	ICEServers func(participantID string, nodes []grant.Candidate) []wire.ICEServer
 }
 
 func (d Deps) validate() error {

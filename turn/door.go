@@ -229,7 +229,7 @@ func (d *door) AllocatePacketConn(string, int) (net.PacketConn, net.Addr, error)
 		end: make(chan struct{}), ended: make(chan struct{}),
 	}
 	s.routes.Store(&[]route{})
-	if err := d.s.group.Add(relay, s); err != nil {
+	if err := d.s.group.Add(relay, member{d, s}); err != nil {
 		return nil, nil, errors.Join(err, relay.Close())
 	}
 	r.reserved, r.session = false, s // the session gives back what was taken

@@ -34,7 +34,7 @@ const (
 func (d *door) control(b []byte, from netip.AddrPort, st *stream) {
 	client := udp.AddrFrom(from)
 	s := d.session(client)
-	if s != nil && !s.paced(d.s.now()) || s == nil && !d.s.pace.allow(from.Addr()) {
+	if s != nil && !s.paced(d.s.now(), d.s.perSession) || s == nil && !d.s.pace.allow(from.Addr()) {
 		d.s.metrics.refused(reasonRate)
 		return
 	}

@@ -24,6 +24,12 @@ func testConfig() Config {
 
 func newRig(t *testing.T, cfg Config, deps Deps, peers ...netip.AddrPort) *rig {
 	t.Helper()
+	return newRigWith(t, cfg, deps, nil, peers...)
+}
+
+// newRigWith lets the test change the relay before it runs.
+func newRigWith(t *testing.T, cfg Config, deps Deps, change func(*Server), peers ...netip.AddrPort) *rig {
+	t.Helper()
 	var err error
 	if deps.Credentials == nil {
 		if deps.Credentials, err = NewCredentials(cfg, nil, t.TempDir()); err != nil {
@@ -36,6 +42,9 @@ func newRig(t *testing.T, cfg Config, deps Deps, peers ...netip.AddrPort) *rig {
 	s, err := New(cfg, deps)
 	if err != nil {
 		t.Fatal(err)
+	}
+	if change != nil {
+		change(s)
 	}
 	s.SetPeers(peers)
 	ctx, stop := context.WithCancel(context.Background())

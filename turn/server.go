@@ -2,7 +2,6 @@ package turn
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -23,9 +22,8 @@ type Deps struct {
 	// Addresses are those that clients reach this node's media at: what clients are told where Config.Advertise is empty, and what
 	// relayed addresses are made of.
 	Addresses []netip.Addr
-	// Certificates make the relay listen for TLS at Config.TLSListen.
-	Certificates *tls.Config
-	// TLS are further ways in, whose connections are those of clients after the handshake or just before. The relay closes them.
+	// TLS are the ways in by TLS, whose connections are those of clients after the handshake or just before. The relay closes
+	// them.
 	TLS []TLSListener
 	// Revoked says whether a participant was removed. It is asked often and does not block. nil: nobody ever is.
 	Revoked func(participant string) bool
@@ -37,7 +35,8 @@ type Deps struct {
 // TLSListener is a way in that somebody else has opened.
 type TLSListener struct {
 	Listener net.Listener
-	Port     int // that clients are told; 0: that of the listener
+	Host     string // that clients are told, which its certificate is for; empty: the relay's own
+	Port     int    // that clients are told; 0: that of the listener
 }
 
 const (
@@ -59,6 +58,7 @@ type Server struct {
 	allocations *quota
 	conns       *quota
 	pace        *pace
+	perSession  int // requests a second
 	metrics     meters
 	log         *slog.Logger
 	now         func() time.Time
@@ -67,9 +67,9 @@ type Server struct {
 	bind        netip.Addr // that relays are bound to
 	hosts       []string
 	doors       []*door
-	group       *udp.Group[*session]
-	batches     sync.Pool // of *batch
-	tlsPorts    []int
+	group       *udp.Group[member] // all UDP sockets
+	batches     sync.Pool          // of *batch
+	overTLS     []TLSListener
 }
 
 // New opens the sockets of a relay that relays to nobody before SetPeers. Run serves and closes them. A configuration without
@@ -89,10 +89,11 @@ func New(cfg Config, deps Deps) (*Server, error) {
 		allow:       newAllowList(deps.now, peerGrace),
 		allocations: newQuota(cfg.MaxAllocations, cfg.PerCredential, cfg.PerAddress),
 		conns:       newQuota(cfg.MaxConns, 0, cfg.MaxConnsPerAddr),
+		perSession:  requestsPerSession,
 		pace:        newPace(deps.now, requestsInAll, cfg.RequestsPerSecond),
 	}
 	if err := s.open(deps); err != nil {
-		return nil, errors.Join(err, s.closeDoors())
+		return nil, errors.Join(err, s.closeDoors(), s.group.Close())
 	}
 	s.batches.New = func() any { return &batch{Batch: s.doors[0].conn.NewBatch()} }
 	s.register()
@@ -101,7 +102,7 @@ func New(cfg Config, deps Deps) (*Server, error) {
 
 // open opens all ways in.
 func (s *Server) open(deps Deps) (err error) {
-	if s.group, err = udp.NewGroup[*session](); err != nil {
+	if s.group, err = udp.NewGroup[member](); err != nil {
 		return fmt.Errorf("turn: %w", err)
 	}
 	conn, tcp, err := openPair(s.cfg.Listen)
@@ -111,13 +112,6 @@ func (s *Server) open(deps Deps) (err error) {
 	s.addDoor(overUDP, conn.LocalAddr()).conn = conn
 	s.addDoor(overTCP, conn.LocalAddr()).listener = tcp
 	s.locate(conn.LocalAddr().Addr(), deps.Addresses)
-	if s.cfg.TLSListen != "" && deps.Certificates != nil {
-		ln, err := new(net.ListenConfig).Listen(context.Background(), "tcp", s.cfg.TLSListen)
-		if err != nil {
-			return fmt.Errorf("turn: listen for TLS: %w", err)
-		}
-		s.addTLS(TLSListener{Listener: tls.NewListener(ln, deps.Certificates)})
-	}
 	for _, l := range deps.TLS {
 		s.addTLS(l)
 	}
@@ -130,7 +124,7 @@ func (s *Server) addTLS(l TLSListener) {
 	if l.Port == 0 {
 		l.Port = int(local.Port())
 	}
-	s.tlsPorts = append(s.tlsPorts, l.Port)
+	s.overTLS = append(s.overTLS, l)
 }
 
 func (s *Server) addDoor(kind string, local netip.AddrPort) *door {
@@ -241,9 +235,13 @@ func (s *Server) Addresses() []string {
 	for _, host := range s.hosts[:min(len(s.hosts), maxAdvertise)] {
 		all = append(all, net.JoinHostPort(host, strconv.Itoa(int(s.Addr().Port()))))
 	}
-	for _, port := range s.tlsPorts {
-		if len(s.hosts) > 0 {
-			all = append(all, tlsMark+net.JoinHostPort(s.hosts[0], strconv.Itoa(port)))
+	for _, l := range s.overTLS {
+		host := l.Host
+		if host == "" && len(s.hosts) > 0 {
+			host = s.hosts[0]
+		}
+		if host != "" {
+			all = append(all, tlsMark+net.JoinHostPort(host, strconv.Itoa(l.Port)))
 		}
 	}
 	return all
@@ -259,9 +257,7 @@ func (s *Server) Run(ctx context.Context) error {
 			stop(err)
 			break
 		}
-		if d.conn != nil {
-			wg.Go(func() { stop(d.datagrams()) })
-		} else {
+		if d.listener != nil {
 			wg.Go(func() { stop(d.accept()) })
 		}
 	}
@@ -269,7 +265,7 @@ func (s *Server) Run(ctx context.Context) error {
 	wg.Go(func() { s.sweep(own) })
 	<-own.Done()
 	s.endAll()
-	err := errors.Join(s.closeDoors(), s.group.Close())
+	err := errors.Join(s.group.Close(), s.closeDoors())
 	wg.Wait()
 	if ctx.Err() == nil {
 		return fmt.Errorf("turn: %w", context.Cause(own))
@@ -277,14 +273,31 @@ func (s *Server) Run(ctx context.Context) error {
 	return err
 }
 
-// carry sends what peers say on to the clients.
+// member is a UDP socket: that of the clients or that of an allocation. One goroutine reads them all.
+type member struct {
+	door    *door
+	session *session // nil: the socket of the clients
+}
+
+// carry works off whatever comes over UDP, from clients and from peers, until the group is closed.
 func (s *Server) carry() error {
 	out := s.takeBatch()
 	defer s.giveBatch(out)
-	return s.group.Run(messages(), func(to *session, ms []udp.Message) {
+	for _, d := range s.doors {
+		if d.conn != nil {
+			if err := s.group.Add(d.conn, member{door: d}); err != nil {
+				return err
+			}
+		}
+	}
+	return s.group.Run(messages(), func(to member, ms []udp.Message) {
 		for i := range ms {
-			if m := &ms[i]; m.N < maxMessage {
-				out.tally.to(m.N, to.deliver(m.From, m.Buf[:m.N], out.Batch))
+			switch m := &ms[i]; {
+			case m.N == 0 || m.N >= maxMessage: // a full one may have been cut
+			case to.session != nil:
+				out.tally.to(m.N, to.session.deliver(m.From, m.Buf[:m.N], out.Batch))
+			default:
+				to.door.datagram(m.Buf[:m.N], m.From, out)
 			}
 		}
 	}, func() { out.flush(&s.metrics) })

@@ -57,14 +57,14 @@ type route struct {
 }
 
 // paced says whether the client may make another request in this second.
-func (s *session) paced(now time.Time) bool {
+func (s *session) paced(now time.Time, limit int) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if second := now.Unix(); second != s.second {
 		s.second, s.requests = second, 0
 	}
 	s.requests++
-	return s.requests <= requestsPerSession
+	return s.requests <= limit
 }
 
 // extend notes for how long the allocation is good.

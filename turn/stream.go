@@ -286,25 +286,6 @@ func (d *door) dropStreams() {
 	}
 }
 
-// datagrams serves the UDP socket until it is closed.
-func (d *door) datagrams() error {
-	ms := messages()
-	out := d.s.takeBatch()
-	defer d.s.giveBatch(out)
-	for {
-		n, err := d.conn.Read(ms)
-		if err != nil {
-			return err
-		}
-		for i := range ms[:n] {
-			if m := &ms[i]; m.N > 0 && m.N < maxMessage { // a full one may have been cut
-				d.datagram(m.Buf[:m.N], m.From, out)
-			}
-		}
-		out.flush(&d.s.metrics)
-	}
-}
-
 // datagram takes one datagram of a client.
 func (d *door) datagram(b []byte, from udp.Addr, out *batch) {
 	switch {

@@ -61,7 +61,7 @@ func assemble(ctx context.Context, cfg Config, http net.Listener, log *slog.Logg
 	if err = p.assembleMedia(id, cfg, speakers, log); err != nil {
 		return nil, err
 	}
-	if p.relay, err = newRelay(cfg, p.node, p.secure.relays(), p.revoked, log); err != nil {
+	if p.relay, err = newRelay(cfg, p.node, p.secure.relays(cfg), p.revoked, log); err != nil {
 		return nil, err
 	}
 	place, nodes, err := p.place(id, cfg, log)
@@ -113,6 +113,7 @@ func (p *process) assembleSignal(
 ) (err error) {
 	deps := signal.Deps{
 		Speakers: speakers, Bus: p.bus, Cluster: nodes, Locator: place, Keys: p.keys, Revoked: p.revoked, NodeID: id, Log: log,
+		ICEServers: p.relay.forSession,
 	}
 	if p.node != nil {
 		deps.Media = signal.OnNode(p.node)

@@ -64,7 +64,7 @@ func Defaults() Config {
 		Listen:  "0.0.0.0:7880",
 		DataDir: "data",
 		Log:     LogConfig{Level: "info", Format: "json"},
-		TLS:     TLSConfig{Limits: split.Defaults()},
+		TLS:     TLSConfig{Config: cert.Defaults(), Limits: split.Defaults()},
 		Bus:     bus.Defaults(),
 		Grant:   grant.Defaults(),
 		Node:    node.Defaults(),
@@ -175,13 +175,17 @@ func inSection(section string, err error) error {
 	return errors.Join(faults...)
 }
 
-// originOf is the origin (RFC 6454) of a URL, or "".
+// originOf is the origin of a URL as browsers write it (RFC 6454, section 6.1), without a default port; or "".
 func originOf(rawURL string) string {
 	u, err := url.Parse(rawURL)
 	if err != nil || u.Scheme == "" || u.Host == "" {
 		return ""
 	}
-	return u.Scheme + "://" + u.Host
+	host := u.Host
+	if port := u.Port(); u.Scheme == "https" && port == "443" || u.Scheme == "http" && port == "80" {
+		host = strings.TrimSuffix(host, ":"+port)
+	}
+	return strings.ToLower(u.Scheme + "://" + host)
 }
 
 // signalURL is the WebSocket URL that belongs to the public URL.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"net"
 	"net/netip"
 	"time"
 
@@ -13,6 +12,7 @@ import (
 	"github.com/parley-sfu/parley/node/grant"
 	"github.com/parley-sfu/parley/placement"
 	"github.com/parley-sfu/parley/signal"
+	"github.com/parley-sfu/parley/signal/wire"
 	"github.com/parley-sfu/parley/turn"
 )
 
@@ -26,7 +26,7 @@ type relay struct {
 }
 
 // newRelay opens the relay's sockets; those of the media are open by now. It takes over the ways in by TLS.
-func newRelay(cfg Config, n *node.Node, overTLS []net.Listener, revoked *grant.Revocations, log *slog.Logger) (*relay, error) {
+func newRelay(cfg Config, n *node.Node, overTLS []turn.TLSListener, revoked *grant.Revocations, log *slog.Logger) (*relay, error) {
 	keys, err := cfg.Cluster.Keys()
 	if err != nil {
 		return nil, err
@@ -36,15 +36,12 @@ func newRelay(cfg Config, n *node.Node, overTLS []net.Listener, revoked *grant.R
 		return nil, err
 	}
 	if n == nil || cfg.Turn.Listen == "" {
-		for _, ln := range overTLS {
-			err = errors.Join(err, ln.Close()) // no relay: whoever comes for it is hung up on
+		for _, way := range overTLS {
+			err = errors.Join(err, way.Listener.Close()) // no relay: whoever comes for it is hung up on
 		}
 		return r, err
 	}
-	deps := turn.Deps{Credentials: r.credentials, Revoked: revoked.RevokedEverywhere, Log: log}
-	for _, ln := range overTLS {
-		deps.TLS = append(deps.TLS, turn.TLSListener{Listener: ln})
-	}
+	deps := turn.Deps{Credentials: r.credentials, TLS: overTLS, Revoked: revoked.RevokedEverywhere, Log: log}
 	for _, at := range n.Addresses() {
 		deps.Addresses = append(deps.Addresses, at.Addr())
 	}
@@ -88,6 +85,15 @@ func (r *relay) ICEServers(participantID string, candidates []grant.Candidate) [
 	}
 	username, password := r.credentials.Mint(participantID, time.Now())
 	return []api.ICEServer{{URLs: stun}, {URLs: urls, Username: username, Credential: password}}
+}
+
+// forSession is ICEServers for a participant who is connected.
+func (r *relay) forSession(participantID string, candidates []grant.Candidate) []wire.ICEServer {
+	var servers []wire.ICEServer
+	for _, s := range r.ICEServers(participantID, candidates) {
+		servers = append(servers, wire.ICEServer(s))
+	}
+	return servers
 }
 
 // choose picks a node that has a relay: the first candidate, or one of its region, or whichever is named next.

@@ -6,14 +6,19 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
+	"net/url"
 	"os"
 	"os/signal"
+	"slices"
+	"strconv"
 	"sync"
 	"syscall"
 
 	"github.com/parley-sfu/parley/api"
 	"github.com/parley-sfu/parley/internal/cert"
 	"github.com/parley-sfu/parley/internal/split"
+	"github.com/parley-sfu/parley/turn"
 )
 
 // secure is what the node has of TLS. A nil one has nothing.
@@ -88,33 +93,63 @@ func (s *secure) ports() (ports []*split.Port) {
 }
 
 // relays are the ways in to the relay by TLS. Who has none closes them.
-func (s *secure) relays() (ways []net.Listener) {
+func (s *secure) relays(cfg Config) (ways []turn.TLSListener) {
 	for _, p := range s.ports() {
-		ways = append(ways, p.TURN())
+		way := turn.TLSListener{Listener: p.TURN()}
+		if p == s.port {
+			way.Host, way.Port = cfg.relayOverTLS()
+		}
+		ways = append(ways, way)
 	}
 	return ways
 }
 
-// runCertificates keeps the certificates fresh, and reads their files again at SIGHUP.
+// relayOverTLS is where clients reach the relay on the port that it shares with HTTPS. Its certificate must be for that host, as
+// clients check: the first name that turn.advertise has, or else where people reach the node.
+func (c Config) relayOverTLS() (host string, port int) {
+	u, err := url.Parse(c.API.PublicURL)
+	if err != nil {
+		return "", 0 // Validate has refused it
+	}
+	if port, err = strconv.Atoi(u.Port()); err != nil {
+		port = 443
+	}
+	isName := func(host string) bool {
+		_, err := netip.ParseAddr(host)
+		return err != nil
+	}
+	if at := slices.IndexFunc(c.Turn.Advertise, isName); at >= 0 {
+		return c.Turn.Advertise[at], port
+	}
+	return u.Hostname(), port
+}
+
+// runCertificates keeps the certificates fresh until ctx ends.
 func (s *secure) runCertificates(ctx context.Context) error {
 	if s == nil {
 		<-ctx.Done()
 		return nil
 	}
+	return s.certs.Run(ctx)
+}
+
+// reloadOnHangup has certificate files read again at SIGHUP, until stop is called. Where there are none the signal does nothing.
+func (s *secure) reloadOnHangup() (stop func()) {
 	hup := make(chan os.Signal, 1)
 	signal.Notify(hup, syscall.SIGHUP)
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
+	var wg sync.WaitGroup
+	wg.Go(func() {
 		for range hup {
-			_ = s.certs.Reload() // it is logged
+			if s != nil {
+				_ = s.certs.Reload() // it is logged
+			}
 		}
-	}()
-	err := s.certs.Run(ctx)
-	signal.Stop(hup)
-	close(hup)
-	<-done
-	return err
+	})
+	return func() {
+		signal.Stop(hup)
+		close(hup)
+		wg.Wait()
+	}
 }
 
 // run serves the ports until ctx ends.

@@ -38,6 +38,7 @@ func (c *serveCmd) Run(ctx context.Context, out console) error {
 		return err
 	}
 	log.Info("starting", "version", version, "http", ln.Addr().String(), "media", p.endpoint(), "roles", cmp.Or(strings.Join(cfg.Roles, ","), "all"), "public_url", cfg.API.PublicURL)
+	defer p.secure.reloadOnHangup()()
 	return p.runUntilEmpty(ctx, cfg.Signal.DrainDeadline)
 }
 

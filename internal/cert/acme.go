@@ -29,7 +29,6 @@ type authority struct {
 	roots    *x509.CertPool // nil: the system's
 	log      *slog.Logger
 	failures *telemetry.CounterMetric
-	look     time.Duration                    // at what must be renewed; 0: every ten minutes
 	current  atomic.Pointer[certmagic.Config] // nil unless it runs
 	cache    atomic.Pointer[certmagic.Cache]
 }
@@ -58,7 +57,7 @@ func (a *authority) run(ctx context.Context) error {
 	logger := zap.New(slogCore{a.log})
 	cache := certmagic.NewCache(certmagic.CacheOptions{
 		GetConfigForCert:   func(certmagic.Certificate) (*certmagic.Config, error) { return a.current.Load(), nil },
-		RenewCheckInterval: a.look,
+		RenewCheckInterval: a.cfg.CheckEvery,
 		Logger:             logger,
 	})
 	defer cache.Stop()

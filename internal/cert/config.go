@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/url"
 	"strings"
+	"time"
 )
 
 // Config says where certificates come from: from files, or from a certificate authority by ACME (RFC 8555).
@@ -30,6 +31,13 @@ type ACME struct {
 	CAFile     string   `koanf:"ca_file"`     // PEM of the authorities that its HTTPS is trusted by; empty: the system's
 	AgreeTerms bool     `koanf:"agree_terms"` // to the authority's terms of service; without it nothing is ordered
 	Storage    string   `koanf:"storage"`     // folder of accounts, keys and certificates
+
+	CheckEvery time.Duration `koanf:"check_every"` // how often it is looked at which certificates must be renewed
+}
+
+// Defaults name no certificates.
+func Defaults() Config {
+	return Config{ACME: ACME{CheckEvery: 10 * time.Minute}}
 }
 
 // Set says whether there is any certificate to be had.
@@ -64,6 +72,9 @@ func (a ACME) validate() []error {
 	}
 	if !a.AgreeTerms {
 		faults = append(faults, errors.New("acme.agree_terms: must be true: read the authority's terms of service first"))
+	}
+	if a.CheckEvery <= 0 {
+		faults = append(faults, errors.New("acme.check_every: must be above 0"))
 	}
 	if a.Storage == "" {
 		faults = append(faults, errors.New("acme.storage: must not be empty"))

@@ -106,13 +106,14 @@ func writePEM(tb testing.TB, path, kind string, der []byte) {
 // TLS is what a node that serves TLS is reached with.
 type TLS struct {
 	Address           string // that it listens on
+	ServerName        string // that its clients ask for; empty: what its URL says
 	CertFile, KeyFile string // that it was given; empty with ACME
 	Roots             *x509.CertPool
 }
 
 // Client is a configuration for clients that name these application protocols.
 func (t *TLS) Client(protocols ...string) *tls.Config {
-	return &tls.Config{RootCAs: t.Roots, NextProtos: protocols}
+	return &tls.Config{RootCAs: t.Roots, ServerName: t.ServerName, NextProtos: protocols}
 }
 
 // HTTPClient makes requests over HTTP/2 where it can.
@@ -125,7 +126,9 @@ func (t *TLS) HTTPClient() *http.Client {
 func ServeTLS(tb testing.TB, a *Authority) *Node {
 	tb.Helper()
 	dir := tb.TempDir()
-	t := &TLS{CertFile: filepath.Join(dir, "tls.crt"), KeyFile: filepath.Join(dir, "tls.key"), Roots: a.Roots}
+	t := &TLS{
+		Address: freePort(tb), CertFile: filepath.Join(dir, "tls.crt"), KeyFile: filepath.Join(dir, "tls.key"), Roots: a.Roots,
+	}
 	a.Issue(tb, t.CertFile, t.KeyFile, "localhost", "127.0.0.1")
 	n := newTLSNode(tb, t, dir, map[string]any{
 		"certificates": []map[string]any{{"cert_file": t.CertFile, "key_file": t.KeyFile}},
@@ -135,10 +138,9 @@ func ServeTLS(tb testing.TB, a *Authority) *Node {
 	return n
 }
 
-// newTLSNode configures a node that serves TLS on a free port.
+// newTLSNode configures a node that serves TLS.
 func newTLSNode(tb testing.TB, t *TLS, dir string, section map[string]any) *Node {
 	tb.Helper()
-	t.Address = freePort(tb)
 	section["listen"] = t.Address
 	n := &Node{URL: "https://" + t.Address, DataDir: dir, TLS: t}
 	n.config = settings{

@@ -82,6 +82,7 @@ type Home struct {
 	world *World
 	space *namespace
 	moves int
+	end   int // of the WAN, which is the home's now
 
 	mu      sync.Mutex // protects following
 	private netip.Addr // invalid: there is no network
@@ -133,7 +134,7 @@ func (h *Home) Enter(tb testing.TB, access Access) {
 		private = netip.AddrFrom4([4]byte{192, 168, byte(h.moves), 2})
 		access.gate.Public = public
 	}
-	h.world.WAN.attach(tb, h.space, network.End{Prefix: prefix, Device: device, Path: access.Path, Gate: access.gate})
+	h.end = h.world.WAN.attach(tb, h.space, network.End{Prefix: prefix, Device: device, Path: access.Path, Gate: access.gate})
 	h.space.ip(tb, "addr", "add", private.String()+"/24", "dev", device)
 	h.space.ip(tb, "route", "add", "default", "dev", device)
 	h.mu.Lock()
@@ -146,6 +147,12 @@ func (h *Home) Switch(tb testing.TB, access Access) {
 	tb.Helper()
 	h.Leave(tb)
 	h.Enter(tb, access)
+}
+
+// Rebind has the home's router forget what it has mapped of UDP, as routers do: what goes on comes from other ports. TCP goes on.
+func (h *Home) Rebind(tb testing.TB) {
+	tb.Helper()
+	h.world.WAN.call("Rebind", h.end, &network.Nothing{})
 }
 
 // Address is the home's own address now; invalid if there is no network.
@@ -203,6 +210,6 @@ func (h *Home) Output(tb testing.TB, command string, args ...string) string {
 // Its other candidates stay for when the node dies.
 func (h *Home) Join(tb testing.TB, n *Node, meeting string, how client.JoinOptions, opts client.Options) *client.Client {
 	tb.Helper()
-	how.HTTPClient = h.HTTPClient(opts.TLS)
+	how.HTTPClient = h.HTTPClient(n.secure())
 	return join(tb, n, meeting, how, opts, h.Net())
 }

@@ -21,6 +21,9 @@ const (
 	httpPort   = 7880
 	mediaPort  = 7881
 	gossipPort = 7946
+	turnPort   = 3478
+	turnsPort  = 5349
+	httpsPort  = 443
 )
 
 // readyLimit is for a node to become ready, its NATS cluster's elections included.
@@ -62,8 +65,12 @@ func (s settings) write(tb testing.TB) string {
 	if s.cluster != nil {
 		all["cluster"] = s.cluster
 	}
-	if host, port, err := net.SplitHostPort(s.listen); err == nil && port != strconv.Itoa(httpPort) { // it shares its address with others
-		all["turn"] = map[string]any{"listen": net.JoinHostPort(host, "0")}
+	if host, port, err := net.SplitHostPort(s.listen); err == nil {
+		relay, secure := turnPort, turnsPort
+		if port != strconv.Itoa(httpPort) { // it shares its address with others
+			relay, secure = 0, 0
+		}
+		all["turn"] = map[string]any{"listen": fmt.Sprint(host, ":", relay), "tls_listen": fmt.Sprint(host, ":", secure)}
 	}
 	if s.tls != nil {
 		all["tls"] = s.tls

@@ -27,21 +27,29 @@ func (t *Transport) move(s source) {
 	if !ok {
 		return
 	}
+	t.wanted.Store(nil)
 	t.consent.Store(t.e.Now())
-	t.remote.Store(&d)
+	before := t.remote.Swap(&d)
+	t.lost.Store(false)
 	t.once.Do(func() { close(t.chosen) })
-	if t.lost.Swap(false) {
+	renewed := t.renewed.Swap(false) || before == nil || *before != d
+	if renewed && t.keys.Load() != nil {
 		t.handler.Connected()
 	}
 }
 
-// selected takes the address that the agents have agreed on. One that has not answered lately is gone to when it does.
+// selected takes the address that the agents have agreed on first. Later ones are the controlled end's own choice: its agent
+// may still come back to one that was nominated before.
 func (t *Transport) selected(remote ice.Candidate) {
 	s, ok := sourceOf(remote)
 	if !ok {
 		return
 	}
 	t.agreed.Store(&s)
+	if !t.client && t.remote.Load() != nil {
+		return
+	}
+	t.wanted.Store(&s)
 	if t.e.mux.proved(t.e.nameOf(t), s, proofFor) {
 		t.e.bind(t, s, true)
 		t.move(s)
@@ -54,8 +62,11 @@ func (t *Transport) proved(s source) {
 		t.consent.Store(t.e.Now())
 		return
 	}
-	agreed, wanted := t.agreed.Load(), t.wanted.Load()
-	if agreed != nil && (*agreed == s || wanted != nil && *wanted == s) {
+	next := t.wanted.Load()
+	if t.lost.Load() {
+		next = t.agreed.Load()
+	}
+	if next != nil && *next == s {
 		t.move(s)
 	}
 }
@@ -68,21 +79,23 @@ func (t *Transport) follow(s source) {
 	}
 }
 
-// nominated decides for the agent whether a signed check makes it select the pair that it came over: the agent must keep
-// to where media goes, and the controlling end may choose again.
+// nominated hears of every signed check. Where the controlling end has chosen again, media goes as soon as that has answered a
+// check, whatever its priority: a client that has lost its UDP goes on over TCP. It tells the agent whether to select the
+// pair that the check came over, so that it keeps to where media goes.
 func (t *Transport) nominated(m *stun.Message, _, remote ice.Candidate, _ *ice.CandidatePair) bool {
 	s, ok := sourceOf(remote)
-	if agreed := t.agreed.Load(); !ok || agreed == nil || *agreed == s {
-		return false
+	if !ok || t.remote.Load() == nil {
+		return false // the agents have yet to agree
 	}
 	ufrag := localFragment(usernameOf(m))
-	if m.Contains(stun.AttrUseCandidate) {
+	if m.Contains(stun.AttrUseCandidate) && !t.goesTo(s) {
+		t.wanted.Store(&s)
 		if t.e.mux.proved(ufrag, s, proofFor) {
-			return true
+			t.move(s)
 		}
-		t.wanted.Store(&s) // until it answers; the agent itself would only go where the priority is higher
 	}
-	return t.goesTo(s) && t.e.mux.proved(ufrag, s, consentFor)
+	agreed := t.agreed.Load()
+	return (agreed == nil || *agreed != s) && t.goesTo(s) && t.e.mux.proved(ufrag, s, consentFor)
 }
 
 func usernameOf(m *stun.Message) []byte {

@@ -111,11 +111,21 @@ func TestDisturbedFromTheClientsAddress(t *testing.T) {
 				t.Errorf("the call has ended: %v", err)
 			default:
 			}
-			_ = c.conn.Close() // which is authentic
-			if err := <-c.heard.disconnected; !errors.Is(err, ErrClosed) {
-				t.Errorf("%v when the client closes", err)
+			before := c.heard.rtp.Load()
+			c.speak() // behind all of it
+			if !wait(5*time.Second, func() bool { return c.heard.rtp.Load() > before && len(c.transport.dtls.queue) == 0 }) {
+				t.Fatal("the flood is not worked off")
 			}
+			_ = c.conn.Close() // which is authentic
 			c.conn = nil
+			select {
+			case err := <-c.heard.disconnected:
+				if !errors.Is(err, ErrClosed) {
+					t.Errorf("%v when the client closes", err)
+				}
+			case <-time.After(5 * time.Second):
+				t.Error("nothing told when the client closes")
+			}
 		})
 	}
 }

@@ -31,7 +31,7 @@ type Handler interface {
 	RTP(run []*packet.Packet, out *udp.Batch)
 	// RTCP has one decrypted compound packet, valid during the call.
 	RTCP(b []byte, out *udp.Batch)
-	// Connected comes when media can flow, at first and after every restart.
+	// Connected comes when media can flow: at first, and after every restart, silence or change of the remote's address.
 	Connected()
 	// Disconnected comes when the remote has gone silent, or the handshake has failed. After silence Connected may follow.
 	Disconnected(err error)
@@ -65,6 +65,7 @@ type Transport struct {
 	consent atomic.Int64           // when remote last answered a check, by Endpoint.Now
 	agreed  atomic.Pointer[source] // what the agent has selected; nil: nothing
 	lost    atomic.Bool            // remote was given up for want of consent
+	renewed atomic.Bool            // by an ICE restart: the handler is told of the next path, even if it is the same
 	wanted  atomic.Pointer[source] // what the remote has nominated since, which has yet to answer
 
 	client   bool                             // goes to the remote, rather than being gone to; set before the transport starts
@@ -233,6 +234,7 @@ func (t *Transport) start(remote Remote, begin func() error) error {
 // Restart begins an ICE restart (RFC 8445 section 9) with the remote's new credentials. Media goes on over the old path
 // until a new one has proved itself. Local has new credentials afterwards.
 func (t *Transport) Restart(remote Remote) error {
+	t.renewed.Store(true)
 	if err := t.agent.Restart("", ""); err != nil {
 		return fmt.Errorf("restart ICE: %w", err)
 	}

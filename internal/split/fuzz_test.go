@@ -56,6 +56,8 @@ func fuzzPort(f *testing.F) (*rig, *pipes) {
 	wg.Go(func() { answerAll(p.TURN(), "T") })
 	f.Cleanup(func() {
 		cancel()
+		_ = p.HTTP().Close()
+		_ = p.TURN().Close()
 		wg.Wait()
 		if p.door.open != 0 || p.door.pending.Len() != 0 {
 			f.Errorf("%d connections are still counted, %d pending", p.door.open, p.door.pending.Len())

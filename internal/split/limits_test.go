@@ -40,6 +40,7 @@ func inBubble(t *testing.T, change func(*Config), f func(t *testing.T, r *rig, l
 		wg.Go(func() { echoAll(p.TURN()) })
 		f(t, &rig{tb: t, port: p, roots: roots}, ln)
 		cancel()
+		_ = p.TURN().Close()
 		wg.Wait()
 		if p.door.open != 0 || len(p.door.place) != 0 || p.door.pending.Len() != 0 {
 			t.Errorf("%d connections are still counted, %d pending", p.door.open, p.door.pending.Len())
@@ -166,12 +167,22 @@ func TestConnectionsAreCounted(t *testing.T) {
 			{"192.0.2.1", handshake}, {"192.0.2.1", handshake}, {"192.0.2.1", false}, {"192.0.2.1", false}, {"192.0.2.1", false},
 		}, nil},
 		{"one more open of an address", []visitor{
-			{"192.0.2.1", handshake}, {"192.0.2.1", handshake}, {"192.0.2.1", handshake}, {"192.0.2.1", handshake}, {"192.0.2.1", handshake},
-			{"192.0.2.1", false}, {"192.0.2.2", false},
+			{"192.0.2.1", handshake},
+			{"192.0.2.1", handshake},
+			{"192.0.2.1", handshake},
+			{"192.0.2.1", handshake},
+			{"192.0.2.1", handshake},
+			{"192.0.2.1", false},
+			{"192.0.2.2", false},
 		}, []int{5}},
 		{"one more open", []visitor{
-			{"192.0.2.1", handshake}, {"192.0.2.2", handshake}, {"192.0.2.3", handshake}, {"192.0.2.4", handshake}, {"192.0.2.5", handshake},
-			{"192.0.2.6", handshake}, {"192.0.2.7", false},
+			{"192.0.2.1", handshake},
+			{"192.0.2.2", handshake},
+			{"192.0.2.3", handshake},
+			{"192.0.2.4", handshake},
+			{"192.0.2.5", handshake},
+			{"192.0.2.6", handshake},
+			{"192.0.2.7", false},
 		}, []int{6}},
 		{"one network of IPv6", []visitor{{"2001:db8:0:1::1", false}, {"2001:db8:0:1::2", false}, {"2001:db8:0:1:ffff::", false}, {"2001:db8:0:1::4", false}}, []int{3}},
 		{"two networks of IPv6", []visitor{{"2001:db8:0:1::1", false}, {"2001:db8:0:2::2", false}, {"2001:db8:0:1::3", false}, {"2001:db8:0:2::4", false}}, nil},

@@ -100,6 +100,7 @@ func (r *rig) run() {
 			r.tb.Error(err)
 		}
 		_ = server.Close()
+		_ = r.port.TURN().Close()
 		wg.Wait()
 	})
 }

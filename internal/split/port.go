@@ -70,14 +70,15 @@ func New(cfg Config, deps Deps) (*Port, error) {
 }
 
 // HTTP returns the listener of HTTP/1.1 and HTTP/2. What it accepts has shaken hands; HTTP/2 by its application protocol is a
-// *tls.Conn, as net/http wants it. Closing it closes further connections of that kind at once, and leaves the port open.
+// *tls.Conn, as net/http wants it. It is closed by whoever accepts from it, before or after the port ends; further connections
+// of that kind are closed at once then, and the port stays open for the others.
 func (p *Port) HTTP() net.Listener { return p.http }
 
 // TURN returns the listener of TURN over TLS, likewise.
 func (p *Port) TURN() net.Listener { return p.turn }
 
 // Run accepts connections until ctx ends; then it returns nil. Connections that were handed on belong to whoever accepted
-// them, and stay open.
+// them, and stay open; so do the listeners of HTTP and TURN, from which nothing comes any more.
 func (p *Port) Run(ctx context.Context) error {
 	own, stop := context.WithCancel(ctx)
 	defer stop()
@@ -86,8 +87,6 @@ func (p *Port) Run(ctx context.Context) error {
 	wg.Go(func() {
 		<-own.Done()
 		_ = p.deps.Listener.Close()
-		_ = p.http.Close()
-		_ = p.turn.Close()
 		p.door.closePending()
 	})
 	err := p.accept(own, &wg)

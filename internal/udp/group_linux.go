@@ -6,19 +6,19 @@ import (
 	"net"
 	"os"
 	"sync"
+	"syscall"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
 
-// Group reads any number of Conns with one goroutine, in batches, where a goroutine for each would cost a thread or a turn of
-// the netpoller for every few datagrams. Add and Remove are safe for concurrent use.
+// Group reads any number of Conns with one goroutine, in batches. It waits through Go's netpoller: where datagrams are rare,
+// waking a thread that the runtime has written off costs more than the datagram. Add and Remove are safe for concurrent use.
 type Group[T any] struct {
-	epoll, wake int
+	file *os.File // an epoll instance, which Go's own waits for
+	raw  syscall.RawConn
 
 	mu      sync.Mutex
-	closed  bool
-	running bool
 	next    uint64
 	members map[uint64]member[T] // by what epoll says of them
 	numbers map[*Conn]uint64
@@ -31,30 +31,20 @@ type member[T any] struct {
 
 const maxEvents = 64 // members served in one turn
 
-// NewGroup returns a group without members. The caller runs it, or closes it.
+// NewGroup returns a group without members, which the caller closes.
 func NewGroup[T any]() (*Group[T], error) {
 	epoll, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
 	if err != nil {
 		return nil, os.NewSyscallError("epoll_create1", err)
 	}
-	wake, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
-	if err != nil {
-		return nil, errors.Join(os.NewSyscallError("eventfd", err), unix.Close(epoll))
+	if err := unix.SetNonblock(epoll, true); err != nil { // or Go would not wait for it
+		return nil, errors.Join(os.NewSyscallError("fcntl", err), unix.Close(epoll))
 	}
-	g := &Group[T]{epoll: epoll, wake: wake, members: map[uint64]member[T]{}, numbers: map[*Conn]uint64{}}
-	if err := g.watch(wake, 0); err != nil {
-		return nil, errors.Join(err, g.release())
+	g := &Group[T]{file: os.NewFile(uintptr(epoll), "epoll"), members: map[uint64]member[T]{}, numbers: map[*Conn]uint64{}}
+	if g.raw, err = g.file.SyscallConn(); err != nil {
+		return nil, errors.Join(err, g.file.Close())
 	}
 	return g, nil
-}
-
-func (g *Group[T]) watch(fd int, number uint64) error {
-	event := unix.EpollEvent{Events: unix.EPOLLIN}
-	*(*uint64)(unsafe.Pointer(&event.Fd)) = number // Fd and Pad are the union's eight bytes
-	if err := unix.EpollCtl(g.epoll, unix.EPOLL_CTL_ADD, fd, &event); err != nil {
-		return os.NewSyscallError("epoll_ctl", err)
-	}
-	return nil
 }
 
 // Add has the group read c, which nobody else may read from now on; tag comes with its datagrams. The Conn stays the caller's:
@@ -62,16 +52,26 @@ func (g *Group[T]) watch(fd int, number uint64) error {
 func (g *Group[T]) Add(c *Conn, tag T) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.closed || !c.sock.gate.enter() {
+	if !c.sock.gate.enter() {
 		return net.ErrClosed
 	}
 	defer c.sock.gate.leave()
 	g.next++
-	if err := g.watch(c.sock.fd, g.next); err != nil {
+	if err := g.control(unix.EPOLL_CTL_ADD, c.sock.fd, g.next); err != nil {
 		return fmt.Errorf("udp: group: %w", err)
 	}
 	g.members[g.next], g.numbers[c] = member[T]{c, tag}, g.next
 	return nil
+}
+
+func (g *Group[T]) control(how, fd int, number uint64) error {
+	event := unix.EpollEvent{Events: unix.EPOLLIN}
+	*(*uint64)(unsafe.Pointer(&event.Fd)) = number // Fd and Pad are the union's eight bytes
+	var set error
+	if err := g.raw.Control(func(epoll uintptr) { set = unix.EpollCtl(int(epoll), how, fd, &event) }); err != nil {
+		return err
+	}
+	return os.NewSyscallError("epoll_ctl", set)
 }
 
 // Remove takes c out. A call of read for it may still be under way.
@@ -84,45 +84,45 @@ func (g *Group[T]) Remove(c *Conn) {
 	}
 	delete(g.members, number)
 	delete(g.numbers, c)
-	if !g.closed && c.sock.gate.enter() {
-		_ = unix.EpollCtl(g.epoll, unix.EPOLL_CTL_DEL, c.sock.fd, nil) // closing would have done it
+	if c.sock.gate.enter() {
+		_ = g.control(unix.EPOLL_CTL_DEL, c.sock.fd, number) // closing would have done it
 		c.sock.gate.leave()
 	}
 }
 
-// Run calls read with the datagrams of each member that has some, into ms, and turn after each round of such calls, until Close.
-// Both run on the caller's goroutine. It returns nil when the group was closed; it runs once.
+// Run calls read with the datagrams of each member that has some, in ms, and turn after each round of such calls, until Close.
+// Both run on the caller's goroutine. It returns nil when the group was closed.
 func (g *Group[T]) Run(ms []Message, read func(tag T, ms []Message), turn func()) error {
-	if !g.start() {
-		return nil
-	}
 	events := make([]unix.EpollEvent, maxEvents)
 	ready := make([]member[T], 0, maxEvents)
+	var n, errno uintptr
+	wait := func(epoll uintptr) bool {
+		var e unix.Errno
+		n, _, e = unix.RawSyscall6(unix.SYS_EPOLL_PWAIT, epoll, uintptr(unsafe.Pointer(&events[0])), maxEvents, 0, 0, 0)
+		errno = uintptr(e)
+		return n != 0 // nothing is there: wait until something is
+	}
 	for {
-		n, _, errno := unix.Syscall6(unix.SYS_EPOLL_PWAIT, uintptr(g.epoll), uintptr(unsafe.Pointer(&events[0])), maxEvents, ^uintptr(0), 0, 0)
-		if errno == unix.EINTR {
+		if err := g.raw.Read(wait); err != nil {
+			if errors.Is(err, os.ErrClosed) {
+				return nil
+			}
+			return fmt.Errorf("udp: group: %w", err)
+		}
+		switch unix.Errno(errno) {
+		case 0:
+		case unix.EINTR:
 			continue
+		default:
+			return os.NewSyscallError("epoll_wait", unix.Errno(errno))
 		}
-		if errno != 0 {
-			return errors.Join(os.NewSyscallError("epoll_wait", errno), g.finish())
-		}
-		var open bool
-		if ready, open = g.resolve(ready[:0], events[:n]); !open {
-			return g.finish()
-		}
+		ready = g.resolve(ready[:0], events[:n])
 		for i := range ready {
 			g.serve(&ready[i], ms, read)
 		}
 		clear(ready)
 		turn()
 	}
-}
-
-func (g *Group[T]) start() bool {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.running = !g.closed
-	return g.running
 }
 
 // serve reads a member once: who has more to say is ready again in the next round, so nobody waits for a flooded one.
@@ -138,8 +138,8 @@ func (g *Group[T]) serve(m *member[T], ms []Message, read func(tag T, ms []Messa
 	}
 }
 
-// resolve says who is meant by events. It is false once the group is closed.
-func (g *Group[T]) resolve(ready []member[T], events []unix.EpollEvent) ([]member[T], bool) {
+// resolve says who is meant by events.
+func (g *Group[T]) resolve(ready []member[T], events []unix.EpollEvent) []member[T] {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for i := range events {
@@ -147,35 +147,13 @@ func (g *Group[T]) resolve(ready []member[T], events []unix.EpollEvent) ([]membe
 			ready = append(ready, m)
 		}
 	}
-	return ready, !g.closed
+	return ready
 }
 
 // Close ends Run.
 func (g *Group[T]) Close() error {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.closed {
-		return nil
-	}
-	g.closed = true
-	if !g.running {
-		return g.release()
-	}
-	one := [8]byte{1}
-	if _, err := unix.Write(g.wake, one[:]); err != nil {
-		return os.NewSyscallError("write", err)
+	if err := g.file.Close(); err != nil && !errors.Is(err, os.ErrClosed) {
+		return fmt.Errorf("udp: group: %w", err)
 	}
 	return nil
-}
-
-// finish closes what the group owns once Run uses it no more.
-func (g *Group[T]) finish() error {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.closed = true
-	return g.release()
-}
-
-func (g *Group[T]) release() error {
-	return errors.Join(unix.Close(g.wake), unix.Close(g.epoll))
 }

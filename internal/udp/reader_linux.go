@@ -47,15 +47,19 @@ func (s *socket) give(r *reader) {
 
 // read waits for a datagram at least.
 func (s *socket) read(ms []Message) (n, truncated int, err error) {
-	return s.receive(ms, unix.MSG_WAITFORONE)
+	return s.receive(ms, unix.Syscall6, unix.MSG_WAITFORONE)
 }
 
 // poll takes what is there, which may be nothing.
 func (s *socket) poll(ms []Message) (n, truncated int, err error) {
-	return s.receive(ms, unix.MSG_DONTWAIT)
+	return s.receive(ms, unix.RawSyscall6, unix.MSG_DONTWAIT)
 }
 
-func (s *socket) receive(ms []Message, flags uintptr) (n, truncated int, err error) {
+// kernelCall is unix.Syscall6, or unix.RawSyscall6 for calls that return within microseconds. The former tells the scheduler,
+// which wakes the runtime's monitor thread where that sleeps; with few datagrams that costs more than the datagrams.
+type kernelCall func(trap, a1, a2, a3, a4, a5, a6 uintptr) (r1, r2 uintptr, errno unix.Errno)
+
+func (s *socket) receive(ms []Message, call kernelCall, flags uintptr) (n, truncated int, err error) {
 	if !s.gate.enter() {
 		return 0, 0, net.ErrClosed
 	}
@@ -64,7 +68,7 @@ func (s *socket) receive(ms []Message, flags uintptr) (n, truncated int, err err
 	defer s.give(r)
 	r.point(ms)
 	for {
-		got, _, errno := unix.Syscall6(unix.SYS_RECVMMSG, uintptr(s.fd), uintptr(unsafe.Pointer(&r.headers)),
+		got, _, errno := call(unix.SYS_RECVMMSG, uintptr(s.fd), uintptr(unsafe.Pointer(&r.headers)),
 			uintptr(len(ms)), flags, 0, 0)
 		switch {
 		case s.gate.isShut():

@@ -20,7 +20,7 @@ const (
 	DefaultVideoSlots  = 4
 	DefaultAudioSlots  = 3
 	DefaultEventBuffer = 256
-	DefaultResumeFor   = time.Minute
+	DefaultResumeFor   = 2 * time.Minute
 	DefaultReadLimit   = 4 << 20
 )
 

@@ -95,6 +95,9 @@ func (c *Client) receiveLocked(ctx context.Context, sock *socket, s *session, e 
 		c.beginMove(to, sock)
 		return nil
 	}
+	if e.Type == wire.TypeICEServers {
+		return c.renewServers(raw)
+	}
 	event, err := c.roster.apply(e.Type, raw)
 	if err != nil {
 		return err

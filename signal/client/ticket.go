@@ -165,6 +165,19 @@ type doors struct {
 
 func (d *doors) current() string { return d.urls[d.at] }
 
+// try is the one for the n-th try, from 0, to come back: every second try is for the one that was used last, where the
+// media connection is. The others take turns in between.
+func (d *doors) try(n int) string {
+	others := len(d.urls) - 1
+	if n%2 == 0 || others == 0 {
+		return d.current()
+	}
+	return d.urls[(d.at+1+n/2%others)%len(d.urls)]
+}
+
+// use keeps to one of them.
+func (d *doors) use(url string) { d.at = max(0, slices.Index(d.urls, url)) }
+
 // next turns to the next one; after the last comes the first.
 func (d *doors) next() { d.at = (d.at + 1) % len(d.urls) }
 

@@ -48,6 +48,12 @@ func (c *Control) Set(p Pair, _ *Nothing) error {
 	return nil
 }
 
+// Rebind is WAN.Rebind.
+func (c *Control) Rebind(number int, _ *Nothing) error {
+	c.wan.Rebind(number)
+	return nil
+}
+
 // SetDown is WAN.SetDown.
 func (c *Control) SetDown(r Cut, _ *Nothing) error {
 	c.wan.SetDown(r.Number, r.Down)

@@ -155,6 +155,16 @@ func (n *nat) forget(now time.Time) {
 	}
 }
 
+// rebind forgets all mappings of UDP, as a router does that is short of memory: what goes on comes from other ports.
+func (n *nat) rebind() {
+	for key, m := range n.out {
+		if m.protocol == UDP {
+			delete(n.out, key)
+			delete(n.in, m.door)
+		}
+	}
+}
+
 func (m *mapping) expired(now time.Time) bool {
 	return m.protocol == UDP && now.Sub(m.used) > mappingLife
 }

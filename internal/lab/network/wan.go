@@ -361,6 +361,15 @@ func (w *WAN) Set(a, b int, both Path) {
 	w.paths[a][b].Path, w.paths[b][a].Path = both, both
 }
 
+// Rebind has the NAT of an end give UDP other ports from now on.
+func (w *WAN) Rebind(end int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if g := w.ends[end].gate; g != nil {
+		g.rebind()
+	}
+}
+
 // SetDown cuts an end off from all others, what is on its way to it included, or ends that.
 func (w *WAN) SetDown(end int, down bool) {
 	w.mu.Lock()

@@ -3,6 +3,8 @@ package system_test
 import (
 	"context"
 	"path/filepath"
+	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -39,6 +41,9 @@ func join(tb testing.TB, n *lab.Node, meeting string, how client.JoinOptions, op
 	if err != nil {
 		tb.Fatal(err)
 	}
+	if opts.TLS != nil && opts.Transport == client.TransportRelay {
+		keepTLS(&ticket)
+	}
 	c, err := client.Connect(ctx, ticket, opts)
 	if err != nil {
 		tb.Fatal(err)
@@ -46,6 +51,14 @@ func join(tb testing.TB, n *lab.Node, meeting string, how client.JoinOptions, op
 	tb.Cleanup(func() { _ = c.Close() })
 	go drain(c)
 	return c
+}
+
+// keepTLS leaves the ticket only the relays that are reached by TLS.
+func keepTLS(ticket *client.Ticket) {
+	for i := range ticket.ICEServers {
+		urls := &ticket.ICEServers[i].URLs
+		*urls = slices.DeleteFunc(slices.Clone(*urls), func(url string) bool { return !strings.HasPrefix(url, "turns:") })
+	}
 }
 
 // drain reads a client's events for those who do not care.

@@ -112,6 +112,43 @@ func TestTLSCertificateIsReplacedUnderACall(t *testing.T) {
 	n.Stop(t)
 }
 
+// A node orders its certificate by ACME; the authority proves by TLS-ALPN-01, on the port that calls use, that the name leads
+// to the node. The certificate is renewed under a running call. A node that starts again has it still.
+func TestTLSCertificateByACME(t *testing.T) {
+	const name, validity = "meet.test", 24 * time.Second
+	start := time.Now()
+	n := lab.ServeACME(t, name, validity)
+	n.AwaitReady(t)
+	figures := newTable(t, "certificate", "after", "longest silence of the call")
+	figures.add("ordered, and the node is ready", time.Since(start), "")
+	if got := shake(t, n).ConnectionState().PeerCertificates[0].DNSNames; len(got) != 1 || got[0] != name {
+		t.Errorf("the certificate is for %q, want %q", got, name)
+	}
+	if left := n.Metrics(t)["parley_tls_certificate_expiry_seconds"]; left <= 0 || left > validity.Seconds()+1 {
+		t.Errorf("it expires in %.0f s, want at most %s", left, validity)
+	}
+
+	others := newBystanders(t, n)
+	first := serial(t, n)
+	lab.Until(t, validity, "the certificate is renewed", func() bool { return serial(t, n).Cmp(first) != 0 })
+	figures.add("renewed", time.Since(start), others.undisturbed(t))
+
+	renewed := serial(t, n)
+	start = time.Now()
+	n.Restart(t)
+	figures.add("the node has started again", time.Since(start), "")
+	if got := serial(t, n); got.Cmp(renewed) != 0 {
+		t.Errorf("it was ordered again: serial %d, want %d", got, renewed)
+	}
+	n.Stop(t)
+}
+
+func TestTLSBrowsersMeet(t *testing.T) {
+	authority := lab.NewAuthority(t)
+	lab.Browse(t, lab.ServeTLS(t, authority), "secure.test.mjs", "", 2*time.Minute,
+		"NODE_EXTRA_CA_CERTS="+authority.File, "LAB_ANY_CERTIFICATE=1")
+}
+
 // The same port speaks HTTP/2, HTTP/1.1 and what is for the relay, and nothing else.
 func TestTLSPortTellsThemApart(t *testing.T) {
 	n := lab.ServeTLS(t, lab.NewAuthority(t))

@@ -8,12 +8,12 @@ export {
   type ClientEvents,
   type ClientOptions,
   type ClientState,
-  type JoinOptions,
 } from './client.ts'
 export type { CloseReason } from './closing.ts'
 export type { PathState } from './connection.ts'
 export { Emitter, type Listener } from './emitter.ts'
 export { ParleyError } from './error.ts'
+export type { JoinOptions } from './join.ts'
 export { type Devices, type LocalEvents, LocalMedia } from './local.ts'
 export type { SlotCounts } from './media.ts'
 export type { Source } from './outlet.ts'

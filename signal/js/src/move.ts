@@ -4,7 +4,7 @@ import type { LocalMedia } from './local.ts'
 import { Media, type SlotCounts } from './media.ts'
 import type { Message } from './message.ts'
 import { Roster } from './roster.ts'
-import { Session } from './session.ts'
+import { Session, type SessionOptions } from './session.ts'
 import type { Chat, Migrate } from './wire.ts'
 
 /** What a move starts from. */
@@ -15,6 +15,7 @@ export interface MoveOptions {
   displayName: string
   publish: boolean
   ice: IceOptions
+  session: Pick<SessionOptions, 'online' | 'hold'>
   local: LocalMedia
   slots: SlotCounts
   /** The media and the room as they are on the old node. */
@@ -49,9 +50,14 @@ export class Move {
   readonly #changed = new Set<() => void>()
   readonly #stops: (() => void)[] = []
 
+  /** Those of the new node. */
+  get iceServers(): RTCIceServer[] {
+    return this.options.ice.iceServers ?? []
+  }
+
   constructor(private readonly options: MoveOptions) {
     const { to, local, slots } = options
-    this.session = new Session({ urls: [to.signal_endpoint], token: to.join_token })
+    this.session = new Session({ urls: [to.signal_endpoint], token: to.join_token, ...options.session })
     this.media = new Media((type, body, wait) => this.session.request(type, body, wait), this.roster, local, slots)
     this.#stops.push(
       this.session.on('message', message => this.#receive(message)),

@@ -126,7 +126,7 @@ describe('a lost socket', () => {
       await vi.advanceTimersByTimeAsync(1_000)
       opened.push(FakeWebSocket.all.length - 1)
     }
-    expect(opened).toEqual([1, 1, 2, 2, 2, 2, 3, 3, 3, 3, 3, 3, 3, 3, 4, 4])
+    expect(opened).toEqual([2, 2, 3, 3, 3, 3, 4, 4, 4, 4, 4, 4, 4, 4, 5, 5])
   })
 
   test('is given up in the end', async () => {
