@@ -84,6 +84,22 @@ func (l *Link) Lost(tb testing.TB) string {
 	return privileged(tb, "ip", "netns", "exec", l.Client, "nft", "list", "table", "inet", "loss")
 }
 
+// Block makes the client's end drop what it would send, by nft's own words such as "udp dport 3478", and nothing else. Without
+// any it lets everything out again.
+func (l *Link) Block(tb testing.TB, matches ...string) {
+	tb.Helper()
+	rules := "table inet firewall\ndelete table inet firewall\ntable inet firewall {\n\tchain out {\n\t\ttype filter hook output priority 0;\n"
+	for _, match := range matches {
+		rules += fmt.Sprintf("\t\toifname \"cable\" %s drop\n", match)
+	}
+	nft := exec.Command("ip", "netns", "exec", l.Client, "nft", "-f", "-")
+	elevate(nft)
+	nft.Stdin = strings.NewReader(rules + "\t}\n}\n")
+	if out, err := nft.CombinedOutput(); err != nil {
+		tb.Fatalf("lab: nft: %v\n%s", err, out)
+	}
+}
+
 // inside makes the command run in the namespace.
 func inside(namespace string, cmd *exec.Cmd) {
 	if namespace == "" {
