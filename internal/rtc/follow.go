@@ -19,6 +19,7 @@ import (
 const (
 	followTries = 10                    // to see an answer to this end's check of the address
 	followPause = 20 * time.Millisecond // between them
+	checksRest  = 3 * time.Second       // the most that a remote waits between two checks of a path that it uses
 )
 
 // hears notes where authentic media came from. It runs for each packet, and does something only when that changes.
@@ -85,12 +86,14 @@ func isAt(address udp.Addr, ip string, port int) bool {
 }
 
 // follows has the agent go over too, to the pair on which the remote has just asked: its checks keep the path open and tell
-// when it is silent.
+// when it is silent. A remote that sends no media at all is followed when it has stopped to check the path before.
 func (t *Transport) follows(_ *stun.Message, _, remote ice.Candidate, pair *ice.CandidatePair) bool {
 	selected, err := t.agent.GetSelectedCandidatePair()
 	if err != nil || selected == pair || pair.ResponsesReceived() == 0 || remote.NetworkType().IsTCP() {
 		return false
 	}
-	heard := t.heard.Load()
-	return heard != nil && isAt(*heard, remote.Address(), remote.Port())
+	if heard := t.heard.Load(); heard != nil {
+		return isAt(*heard, remote.Address(), remote.Port())
+	}
+	return selected != nil && time.Since(selected.LastRequestReceivedAt()) > checksRest
 }
