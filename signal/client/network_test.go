@@ -146,3 +146,28 @@ func TestICEServersAreRenewed(t *testing.T) {
 		t.Errorf("the next connection would use %v, want %s", c.servers, url)
 	}
 }
+
+// Everybody loses the network at the same moment, and all are back within seconds.
+func TestEverybodyComesBack(t *testing.T) {
+	const people = 100
+	server := newRealServer(t)
+	clients, old := make([]*Client, people), make([]*socket, people)
+	for i := range clients {
+		clients[i] = server.join(withoutMedia())
+		old[i], _ = clients[i].liveSocket()
+	}
+	start := time.Now()
+	for _, sock := range old {
+		sock.abort()
+	}
+	for i, c := range clients {
+		eventually(t, c, "another socket", func() bool {
+			sock, err := c.liveSocket()
+			return err == nil && sock != old[i] && c.State() == StateJoined
+		})
+	}
+	t.Logf("%d clients were back within %s", people, time.Since(start))
+	if took := time.Since(start); took > 5*time.Second {
+		t.Errorf("all were back after %s", took)
+	}
+}

@@ -187,9 +187,10 @@ func TestLabChangeOfNetwork(t *testing.T) {
 }
 
 // A browser changes networks. The page comes back by itself: it is the same participant over the same connection, and frames are
-// decoded again soon.
+// decoded again soon. Chromium on Linux bounds how soon: it learns of a new interface after 2 s, and leaves a path for one that
+// seems dearer only when nothing has come over it for 2.5 s and one more.
 func TestLabBrowserChangesNetwork(t *testing.T) {
-	const bound = 2 * time.Second
+	const bound = 3500 * time.Millisecond
 	gaps := []time.Duration{0, time.Second, 5 * time.Second}
 	w := lab.StartWorld(t, lab.Path{}, 1, "eu")
 	n := w.Nodes()[0]
