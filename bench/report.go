@@ -49,6 +49,8 @@ type Report struct {
 	Own    struct {
 		CPU float64 `json:"cpu_share"` // of all CPUs of this machine
 	} `json:"own"`
+
+	Series []Sample `json:"series"`
 }
 
 // Server is what the run cost the servers, all of them together.
@@ -146,16 +148,15 @@ func (rep *Report) judge() {
 	}
 }
 
-// Print writes the report for people.
-func (rep *Report) Print(out io.Writer) {
-	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintf(w, "%d publishers and %d viewers in %d rooms, joined in %.1f s, measured for %.0f s\n\n",
-		rep.Publishers, rep.Viewers, rep.Rooms, rep.JoinedIn, rep.Seconds)
-	fmt.Fprintln(w, "ms\tp50\tp95\tp99\tmax\tof")
-	for _, row := range []struct {
-		name string
-		s    Spread
-	}{
+// namedSpread is a distribution with the name that people read.
+type namedSpread struct {
+	name string
+	s    Spread
+}
+
+// spreads lists the steps of a join and the latencies, in their order.
+func (rep *Report) spreads() []namedSpread {
+	return []namedSpread{
 		{"join call", rep.Join},
 		{"WebSocket", rep.Socket},
 		{"offer → answer", rep.Answer},
@@ -166,7 +167,16 @@ func (rep *Report) Print(out io.Writer) {
 		{"audio latency", rep.AudioLatency},
 		{"video latency", rep.VideoLatency},
 		{"event", rep.Event},
-	} {
+	}
+}
+
+// Print writes the report for people.
+func (rep *Report) Print(out io.Writer) {
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintf(w, "%d publishers and %d viewers in %d rooms, joined in %.1f s, measured for %.0f s\n\n",
+		rep.Publishers, rep.Viewers, rep.Rooms, rep.JoinedIn, rep.Seconds)
+	fmt.Fprintln(w, "ms\tp50\tp95\tp99\tmax\tof")
+	for _, row := range rep.spreads() {
 		fmt.Fprintf(w, "%s\t%.1f\t%.1f\t%.1f\t%.1f\t%d\n", row.name, row.s.P50, row.s.P95, row.s.P99, row.s.Max, row.s.Count)
 	}
 	fmt.Fprintf(w, "\npackets\t%d received, %d missed, %d lost after repair\n", rep.Received, rep.Missed, rep.Lost)

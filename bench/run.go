@@ -179,7 +179,8 @@ func (r *run) measure(ctx context.Context, report *Report) error {
 		return err
 	}
 	for _, room := range r.rooms { // what is counted begins now
-		room.audio, room.video = r.fresh(room)
+		room.audio.reset()
+		room.video.reset()
 	}
 	before, err := r.rest.read(ctx, r.plan.Metrics)
 	if err != nil {
@@ -189,9 +190,10 @@ func (r *run) measure(ctx context.Context, report *Report) error {
 	for _, p := range r.people {
 		p.began = p.SlotStats()
 	}
-	stop := r.report("measuring", begun)
+	stop, sampled := r.report("measuring", begun), r.sample(ctx, before)
 	err = r.raiseHands(ctx, begun.Add(r.plan.Duration))
 	stop()
+	report.Series = sampled()
 	if err != nil {
 		return err
 	}
@@ -205,16 +207,6 @@ func (r *run) measure(ctx context.Context, report *Report) error {
 	}
 	report.fill(r, time.Since(begun), before, after)
 	return nil
-}
-
-// fresh empties a room's counts of latency. Whoever holds the old ones still adds to them, which nobody reads.
-func (r *run) fresh(room *meeting) (audio, video *tally) {
-	for _, t := range []*tally{room.audio, room.video} {
-		t.mu.Lock()
-		t.h.Reset()
-		t.mu.Unlock()
-	}
-	return room.audio, room.video
 }
 
 // raiseHands has a hand go up and down in every room, again and again, until a time.

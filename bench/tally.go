@@ -9,8 +9,9 @@ import (
 
 // A tally counts durations, from 1 µs to a minute, with two significant digits. Longer ones count as a minute.
 type tally struct {
-	mu sync.Mutex
-	h  *hdrhistogram.Histogram
+	mu    sync.Mutex
+	h     *hdrhistogram.Histogram
+	since *hdrhistogram.Histogram // the same, since recent last took it away; nil: nobody asks for it
 }
 
 const (
@@ -24,7 +25,29 @@ func newTally() *tally { return &tally{h: hdrhistogram.New(1, tallyMost, tallyDi
 func (t *tally) add(d time.Duration) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	_ = t.h.RecordValue(min(max(int64(d/tallyUnit), 1), tallyMost)) // within its bounds
+	value := min(max(int64(d/tallyUnit), 1), tallyMost)
+	_ = t.h.RecordValue(value) // within its bounds
+	if t.since != nil {
+		_ = t.since.RecordValue(value)
+	}
+}
+
+// recent moves what was counted since it was last called into another tally. The first call only begins to count.
+func (t *tally) recent(into *tally) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.since == nil {
+		t.since = hdrhistogram.New(1, tallyMost, tallyDigits)
+		return
+	}
+	into.h.Merge(t.since)
+	t.since.Reset()
+}
+
+func (t *tally) reset() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.h.Reset()
 }
 
 // Spread is a distribution in milliseconds.

@@ -92,6 +92,9 @@ func (s *session) serve(ctx, handling context.Context) (mayReturn bool) {
 			if !more {
 				err := <-ended
 				s.log.Debug("session ended", "error", err, "close_code", s.socket.closeCode())
+				if s.socket.closeCode() == wire.CloseTooBig {
+					s.log.Warn("oversized message on the socket: it was closed", "limit_bytes", s.svc.cfg.MaxMessageBytes)
+				}
 				return s.mayReturn(err)
 			}
 			s.handle(handling, data)
@@ -250,7 +253,10 @@ func (s *session) tellICEServers() {
 	if s.svc.deps.ICEServers == nil {
 		return
 	}
-	if servers := s.svc.deps.ICEServers(s.member.id); len(servers) > 0 {
+	s.room.mu.Lock()
+	nodes := s.member.claims.Nodes
+	s.room.mu.Unlock()
+	if servers := s.svc.deps.ICEServers(s.member.id, nodes); len(servers) > 0 {
 		s.socket.send(outbound{wire.Envelope{Type: wire.TypeICEServers}, wire.ICEServers{ICEServers: servers}})
 	}
 }

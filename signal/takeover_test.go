@@ -96,7 +96,7 @@ func TestTakenOverSocketIsClosed(t *testing.T) {
 
 // Who comes back is told fresh credentials before anything that makes it look for a path, and others now and then.
 func TestICEServersAreTold(t *testing.T) {
-	servers := func(id string) []wire.ICEServer {
+	servers := func(id string, _ []grant.Candidate) []wire.ICEServer {
 		return []wire.ICEServer{{URLs: []string{"turn:relay"}, Username: "1:" + id, Credential: "secret"}}
 	}
 	r := newRig(t, func(c *Config, d *Deps) { c.ICEServersEvery, d.ICEServers = 50*time.Millisecond, servers })

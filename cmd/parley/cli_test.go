@@ -38,7 +38,7 @@ func TestCommandLine(t *testing.T) {
 		{"a bad configuration, first fault", []string{"config", "check", "--config", bad}, exitFailed, "", "regoin"},
 		{"a bad configuration, second fault", []string{"config", "check", "--config", bad}, exitFailed, "", "listen"},
 		{"serve with a bad configuration", []string{"serve", "--config", bad}, exitFailed, "", "regoin"},
-		{"ports", []string{"ports"}, exitOK, "0.0.0.0:7881  media where UDP is blocked", ""},
+		{"ports", []string{"ports"}, exitOK, "[::]:7881     media where UDP is blocked", ""},
 		{"ports as JSON", []string{"ports", "--json"}, exitOK, `"protocol":"udp"`, ""},
 		{"more regions than there can be", []string{"dev", "--regions", "10"}, exitFailed, "", "--regions"},
 		{"dev for the whole world", []string{"dev", "--listen", "0.0.0.0:0", "--data", t.TempDir()}, exitFailed, "", "loopback"},

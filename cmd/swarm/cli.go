@@ -27,6 +27,8 @@ type cli struct {
 	JoinRate   float64       `help:"Joins a second." name:"join-rate" default:"10"`
 	Duration   time.Duration `help:"How long to measure, once everybody is in." default:"60s"`
 	JSON       string        `help:"Write the report to this file; - is the standard output." name:"json" placeholder:"FILE"`
+	HTML       string        `help:"Write the report as a page to this file." name:"html" placeholder:"FILE"`
+	Compare    string        `help:"Show the figures beside those of an older report." placeholder:"FILE" type:"existingfile"`
 	Assert     []string      `help:"Fail unless this holds, such as join_p95<1500ms. May be given several times." placeholder:"FIGURE" sep:"none"`
 	Quiet      bool          `help:"Tell nothing on the way." short:"q"`
 }
@@ -72,6 +74,11 @@ func (c *cli) run(ctx context.Context, stdout, stderr io.Writer) int {
 		fmt.Fprintln(stderr, "swarm:", err)
 		return exitUsage
 	}
+	old, err := c.older()
+	if err != nil {
+		fmt.Fprintln(stderr, "swarm:", err)
+		return exitUsage
+	}
 	report, err := bench.Run(ctx, plan, c.teller(stderr))
 	if err != nil {
 		fmt.Fprintln(stderr, "swarm:", err)
@@ -79,6 +86,10 @@ func (c *cli) run(ctx context.Context, stdout, stderr io.Writer) int {
 	}
 	if c.JSON != "-" {
 		report.Print(stdout)
+		if old != nil {
+			fmt.Fprintln(stdout)
+			report.Compare(stdout, old)
+		}
 	}
 	if err := c.write(report, stdout); err != nil {
 		fmt.Fprintln(stderr, "swarm:", err)
@@ -142,18 +153,48 @@ func (c *cli) teller(out io.Writer) func(bench.Progress) {
 	}
 }
 
-func (c *cli) write(report *bench.Report, stdout io.Writer) error {
-	if c.JSON == "" {
-		return nil
+// older reads the report to compare with.
+func (c *cli) older() (*bench.Report, error) {
+	if c.Compare == "" {
+		return nil, nil //nolint:nilnil // there is none to compare with
 	}
-	encoded, err := json.MarshalIndent(report, "", "  ")
+	raw, err := os.ReadFile(c.Compare)
+	if err != nil {
+		return nil, err
+	}
+	var old bench.Report
+	if err := json.Unmarshal(raw, &old); err != nil {
+		return nil, fmt.Errorf("compare: %s is no report: %w", c.Compare, err)
+	}
+	return &old, nil
+}
+
+// write writes the report where it was asked for.
+func (c *cli) write(report *bench.Report, stdout io.Writer) error {
+	if c.HTML != "" {
+		if err := toFile(c.HTML, report.WriteHTML); err != nil {
+			return err
+		}
+	}
+	encode := func(w io.Writer) error {
+		e := json.NewEncoder(w)
+		e.SetIndent("", "  ")
+		return e.Encode(report)
+	}
+	switch c.JSON {
+	case "":
+		return nil
+	case "-":
+		return encode(stdout)
+	default:
+		return toFile(c.JSON, encode)
+	}
+}
+
+func toFile(path string, write func(io.Writer) error) error {
+	file, err := os.Create(path)
 	if err != nil {
 		return err
 	}
-	encoded = append(encoded, '\n')
-	if c.JSON == "-" {
-		_, err = stdout.Write(encoded)
-		return err
-	}
-	return os.WriteFile(c.JSON, encoded, 0o644)
+	return errors.Join(write(file), file.Close())
 }

@@ -210,6 +210,6 @@ func (h *Home) Output(tb testing.TB, command string, args ...string) string {
 // Its other candidates stay for when the node dies.
 func (h *Home) Join(tb testing.TB, n *Node, meeting string, how client.JoinOptions, opts client.Options) *client.Client {
 	tb.Helper()
-	how.HTTPClient = h.HTTPClient(opts.TLS)
+	how.HTTPClient = h.HTTPClient(n.secure())
 	return join(tb, n, meeting, how, opts, h.Net())
 }

@@ -171,6 +171,14 @@ func (p *Process) Terminate(tb testing.TB) {
 	}
 }
 
+// Hangup tells the program to look at its files again.
+func (p *Process) Hangup(tb testing.TB) {
+	tb.Helper()
+	if err := p.cmd.Process.Signal(syscall.SIGHUP); err != nil {
+		tb.Errorf("lab: %v", err)
+	}
+}
+
 // Stop asks the program to end and fails the test unless it does so well and soon.
 func (p *Process) Stop(tb testing.TB) {
 	tb.Helper()

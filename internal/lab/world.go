@@ -3,6 +3,7 @@ package lab
 import (
 	"context"
 	"crypto/rand"
+	"crypto/tls"
 	"encoding/base64"
 	"fmt"
 	"net"
@@ -123,7 +124,20 @@ func (w *World) Nodes() []*Node {
 // AddNode starts a node in the region and returns at once.
 func (w *World) AddNode(tb testing.TB, r *Region) *Node {
 	tb.Helper()
+	return w.addNode(tb, r, nil)
+}
+
+// AddSecureNode is AddNode for a node that serves HTTPS, WebSocket and TURN on port 443, with a certificate of the authority's,
+// and tells clients of nothing else for those.
+func (w *World) AddSecureNode(tb testing.TB, r *Region, a *Authority) *Node {
+	tb.Helper()
+	return w.addNode(tb, r, a)
+}
+
+func (w *World) addNode(tb testing.TB, r *Region, a *Authority) *Node {
+	tb.Helper()
 	ip := r.address(firstNode + len(r.Nodes))
+	r.space.ip(tb, "addr", "add", ip.String()+"/32", "dev", "lo") // for ICE-TCP it must be an interface's own
 	gossip := netip.AddrPortFrom(ip, gossipPort).String()
 	var seeds []string // the first nodes of all regions
 	for _, other := range w.Regions {
@@ -133,11 +147,20 @@ func (w *World) AddNode(tb testing.TB, r *Region) *Node {
 		ID: fmt.Sprintf("%s-%d", r.Name, len(r.Nodes)+1), Region: r, DataDir: tb.TempDir(),
 		URL: fmt.Sprintf("http://%s:%d", ip, httpPort), Media: netip.AddrPortFrom(ip, mediaPort), Token: w.token,
 	}
-	n.config = settings{
+	own := settings{
 		id: n.ID, region: r.Name, listen: fmt.Sprintf("%s:%d", ip, httpPort), media: n.Media.String(), dir: n.DataDir, secret: w.secret,
 		bus:     w.busOf(r),
 		cluster: map[string]any{"listen": gossip, "join": seeds, "key": w.key},
-	}.write(tb)
+	}
+	if a != nil {
+		at := fmt.Sprintf("%s:%d", ip, httpsPort)
+		n.URL, n.TLS = "https://"+at, &TLS{
+			Address: at, CertFile: filepath.Join(n.DataDir, "tls.crt"), KeyFile: filepath.Join(n.DataDir, "tls.key"), Roots: a.Roots,
+		}
+		a.Issue(tb, n.TLS.CertFile, n.TLS.KeyFile, ip.String())
+		own.tls = map[string]any{"listen": at, "certificates": []map[string]any{{"cert_file": n.TLS.CertFile, "key_file": n.TLS.KeyFile}}}
+	}
+	n.config = own.write(tb)
 	if w.token == "" {
 		w.token = tokenFor(tb, n.config)
 		n.Token = w.token
@@ -189,11 +212,12 @@ func (r *Region) newClientAddress() netip.Addr {
 }
 
 // HTTPClient makes requests from an address of the region. It keeps no connection.
-func (r *Region) HTTPClient() *http.Client { return r.httpClient(r.address(lastHost)) }
+func (r *Region) HTTPClient() *http.Client { return r.httpClient(r.address(lastHost), nil) }
 
-func (r *Region) httpClient(from netip.Addr) *http.Client {
+func (r *Region) httpClient(from netip.Addr, secure *tls.Config) *http.Client {
 	return &http.Client{Transport: &http.Transport{
 		DisableKeepAlives: true,
+		TLSClientConfig:   secure,
 		DialContext: func(ctx context.Context, _, address string) (net.Conn, error) {
 			return r.dial(ctx, from, address)
 		},
@@ -248,7 +272,7 @@ func (r *Region) ListenUDP(tb testing.TB) *net.UDPConn {
 func (r *Region) Join(tb testing.TB, n *Node, meeting string, how client.JoinOptions, opts client.Options) *client.Client {
 	tb.Helper()
 	address := r.newClientAddress()
-	how.HTTPClient = r.httpClient(address)
+	how.HTTPClient = r.httpClient(address, n.secure())
 	return join(tb, n, meeting, how, opts, &sockets{r.space, at(address)})
 }
 
@@ -265,7 +289,7 @@ func join(tb testing.TB, n *Node, meeting string, how client.JoinOptions, opts c
 		tb.Fatalf("lab: join through %s: %v", n.ID, err)
 	}
 	n.first(&ticket)
-	opts.HTTPClient, opts.Net = how.HTTPClient, net
+	opts.HTTPClient, opts.TLS, opts.Net = how.HTTPClient, n.secure(), net
 	c, err := client.Connect(ctx, ticket, opts)
 	if err != nil {
 		tb.Fatalf("lab: connect to %s: %v", n.ID, err)

@@ -16,9 +16,9 @@ type Config struct {
 	SendBuffer    int      `koanf:"send_buffer"    yaml:"send_buffer"`    // likewise
 }
 
-// Defaults returns the configuration of a node on every address of the machine.
+// Defaults returns the configuration of a node on every address of the machine, of both families where it has both.
 func Defaults() Config {
-	return Config{Listen: "0.0.0.0:7881", TCP: true, ReceiveBuffer: 4 << 20, SendBuffer: 4 << 20}
+	return Config{Listen: "[::]:7881", TCP: true, ReceiveBuffer: 4 << 20, SendBuffer: 4 << 20}
 }
 
 // Validate reports all faults at once, each naming its key.

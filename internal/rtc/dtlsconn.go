@@ -1,6 +1,7 @@
 package rtc
 
 import (
+	"encoding/binary"
 	"net"
 	"os"
 	"sync"
@@ -11,7 +12,8 @@ import (
 // leave to wherever the transport's media goes.
 type handshakeConn struct {
 	t     *Transport
-	queue chan []byte
+	gate  gate
+	queue chan handshakeDatagram
 
 	mu       sync.Mutex
 	deadline time.Time
@@ -20,38 +22,82 @@ type handshakeConn struct {
 	closed   chan struct{}
 }
 
-func newHandshakeConn(t *Transport) *handshakeConn {
-	return &handshakeConn{t: t, queue: make(chan []byte, handshakeQueue), changed: make(chan struct{}), closed: make(chan struct{})}
+type handshakeDatagram struct {
+	b    []byte
+	from source
 }
 
-// deliver copies a datagram into the queue and drops it when the queue is full: DTLS repeats itself.
-func (c *handshakeConn) deliver(b []byte) {
+func newHandshakeConn(t *Transport) *handshakeConn {
+	return &handshakeConn{t: t, queue: make(chan handshakeDatagram, handshakeQueue), changed: make(chan struct{}), closed: make(chan struct{})}
+}
+
+// deliver copies a datagram into the queue and drops it when the queue is full: DTLS repeats itself. Whether it may be read is
+// decided when it is: clients begin as soon as their check is answered, which may be before they have answered one.
+func (c *handshakeConn) deliver(b []byte, from source) {
+	if len(b) < recordHeader || len(b) > maxDatagram || len(c.queue) == cap(c.queue) || c.t.keys.Load() != nil && !hasEncrypted(b) {
+		return
+	}
 	select {
-	case c.queue <- append([]byte(nil), b...):
+	case c.queue <- handshakeDatagram{append([]byte(nil), b...), from}:
 	default:
 	}
+}
+
+// hasEncrypted reports whether a datagram's last record can be an encrypted one: clear text comes first.
+func hasEncrypted(b []byte) bool {
+	for len(b) >= recordHeader {
+		if b[3] != 0 || b[4] != 0 {
+			return true
+		}
+		b = b[min(len(b), recordHeader+int(binary.BigEndian.Uint16(b[11:]))):]
+	}
+	return false
+}
+
+// read copies what of a datagram may pass into b.
+func (c *handshakeConn) read(b []byte, d handshakeDatagram) int {
+	if bound := c.t.e.lookup(d.from); bound.t != c.t || !bound.proven {
+		return 0
+	}
+	return copy(b, c.gate.pass(d.b))
 }
 
 // ReadFrom blocks until a datagram, the deadline or Close.
 func (c *handshakeConn) ReadFrom(b []byte) (int, net.Addr, error) {
 	for {
+		d, err := c.next()
+		if err != nil {
+			return 0, nil, err
+		}
+		if n := c.read(b, d); n > 0 {
+			return n, c.remoteAddr(), nil
+		}
+	}
+}
+
+// next returns the datagram that has waited longest.
+func (c *handshakeConn) next() (handshakeDatagram, error) {
+	for {
 		c.mu.Lock()
 		deadline, changed := c.deadline, c.changed
 		c.mu.Unlock()
 		var expired <-chan time.Time
+		stop := func() bool { return true }
 		if !deadline.IsZero() {
 			timer := time.NewTimer(time.Until(deadline))
-			defer timer.Stop()
-			expired = timer.C
+			expired, stop = timer.C, timer.Stop
 		}
 		select {
-		case p := <-c.queue:
-			return copy(b, p), c.remoteAddr(), nil
+		case d := <-c.queue:
+			stop()
+			return d, nil
 		case <-expired:
-			return 0, nil, os.ErrDeadlineExceeded
+			return handshakeDatagram{}, os.ErrDeadlineExceeded
 		case <-changed:
+			stop()
 		case <-c.closed:
-			return 0, nil, net.ErrClosed
+			stop()
+			return handshakeDatagram{}, net.ErrClosed
 		}
 	}
 }

@@ -62,21 +62,22 @@ type Transport struct {
 	chosen  chan struct{}               // closed once remote is set for the first time
 	once    sync.Once
 
+	consent atomic.Int64           // when remote last answered a check, by Endpoint.Now
+	agreed  atomic.Pointer[source] // what the agent has selected; nil: nothing
+	lost    atomic.Bool            // remote was given up for want of consent
+	renewed atomic.Bool            // by an ICE restart: the handler is told of the next path, even if it is the same
+	wanted  atomic.Pointer[source] // what the remote has nominated since, which has yet to answer
+
 	client   bool                             // goes to the remote, rather than being gone to; set before the transport starts
 	converse func(conn net.Conn, client bool) // nil of a client's transport
 
-	renewed   atomic.Bool              // the handler is to be told of the next path, even if it is the same
-	heard     atomic.Pointer[udp.Addr] // where the newest authentic media came from, over UDP
-	following atomic.Bool              // a goroutine looks whether to go there
-	sentMedia atomic.Bool              // since the last Sent
-	sentOther atomic.Bool              // likewise; control packets
+	sentMedia atomic.Bool // since the last Sent
+	sentOther atomic.Bool // likewise; control packets
 
 	// Guarded by the endpoint's mutex.
 	ufrag     string
 	bindings  []source // addresses that lead here, oldest first
 	forgotten bool
-
-	followers sync.WaitGroup // of follow; nothing is added once closed is set
 
 	mu        sync.Mutex
 	expect    Remote
@@ -109,6 +110,7 @@ func (e *Endpoint) NewTransport(h Handler, converse func(conn net.Conn, client b
 	}
 	opts := []ice.AgentOption{
 		ice.WithUDPMux(e.mux),
+		ice.WithNet(e.net),
 		ice.WithNetworkTypes(e.networks),
 		ice.WithCandidateTypes([]ice.CandidateType{ice.CandidateTypeHost}),
 		ice.WithMulticastDNSMode(ice.MulticastDNSModeDisabled),
@@ -119,19 +121,16 @@ func (e *Endpoint) NewTransport(h Handler, converse func(conn net.Conn, client b
 		ice.WithKeepaliveInterval(iceKeepalive),
 		ice.WithLoggerFactory(e.quiet),
 	}
+	if e.listener != nil {
+		opts = append(opts, ice.WithTCPMux(tcpMux{e.mux}))
+	}
 	t := &Transport{e: e, handler: h, converse: converse, log: log, chosen: make(chan struct{}), done: make(chan struct{})}
-	if converse == nil {
-		opts = append(opts, ice.WithBindingRequestHandler(t.follows))
-	}
-	if e.tcpMux != nil {
-		opts = append(opts, ice.WithTCPMux(e.tcpMux))
-	}
-	agent, err := ice.NewAgentWithOptions(opts...)
+	t.dtls = newHandshakeConn(t)
+	agent, err := ice.NewAgentWithOptions(append(opts, ice.WithBindingRequestHandler(t.nominated))...)
 	if err != nil {
 		return nil, fmt.Errorf("ICE agent: %w", err)
 	}
 	t.agent = agent
-	t.dtls = newHandshakeConn(t)
 	if err := t.watch(); err != nil {
 		return nil, errors.Join(err, agent.Close())
 	}
@@ -169,11 +168,12 @@ func (t *Transport) gather() error {
 	case <-time.After(handshakeTimeout):
 		return errors.New("gather candidates: timed out")
 	}
-	ufrag, _, err := t.agent.GetLocalUserCredentials()
+	ufrag, password, err := t.agent.GetLocalUserCredentials()
 	if err != nil {
 		return err
 	}
 	t.e.name(t, ufrag)
+	t.e.mux.admit(ufrag, password)
 	return nil
 }
 
@@ -200,6 +200,11 @@ func (t *Transport) Connect(remote Remote, addr netip.AddrPort) error {
 	}
 	t.client = true
 	return t.start(remote, func() error {
+		ufrag, _, err := t.agent.GetLocalUserCredentials()
+		if err != nil {
+			return err
+		}
+		t.e.mux.dial(ufrag, source{addr: udp.AddrFrom(addr)})
 		if _, err := t.agent.StartDial(remote.Ufrag, remote.Password); err != nil {
 			return err
 		}
@@ -298,13 +303,19 @@ func (t *Transport) handshake(ctx context.Context) (*dtls.Conn, error) {
 	t.mu.Lock()
 	want := t.expect.Fingerprint
 	t.mu.Unlock()
+	t.dtls.gate.client = t.client
+	t.dtls.gate.expect = func(certificate []byte) bool { return want.verify([][]byte{certificate}) == nil }
 	conn, err := t.endOfDTLS(want)
 	if err != nil {
 		return nil, err
 	}
 	if err := conn.HandshakeContext(ctx); err != nil {
+		if t.dtls.gate.mistaken() {
+			err = errors.Join(errFingerprint, err)
+		}
 		return nil, errors.Join(err, conn.Close())
 	}
+	t.dtls.gate.secure()
 	state, ok := conn.ConnectionState()
 	profile, chosen := conn.SelectedSRTPProtectionProfile()
 	if !ok || !chosen {
@@ -374,34 +385,13 @@ func (t *Transport) hold(b []byte) *crypto {
 	return nil
 }
 
-// selected takes the address of a pair that both ends agreed on after authenticated checks.
-func (t *Transport) selected(remote ice.Candidate) {
-	d, ok := t.e.reach(remote)
-	if !ok {
-		return
-	}
-	t.goTo(d)
-}
-
-// goTo sends to a destination from now on.
-func (t *Transport) goTo(d destination) {
-	t.e.bind(t, d.source(), true)
-	before := t.remote.Swap(&d)
-	t.once.Do(func() { close(t.chosen) })
-	moved := before == nil || *before != d
-	if (t.renewed.Swap(false) || moved) && t.keys.Load() != nil {
-		t.handler.Connected()
-	}
-}
-
 func (t *Transport) stateChanged(s ice.ConnectionState) {
 	switch s {
 	case ice.ConnectionStateConnected:
-		if pair, err := t.agent.GetSelectedCandidatePair(); err == nil && pair != nil {
-			t.selected(pair.Remote)
+		if t.keys.Load() != nil {
+			t.handler.Connected()
 		}
 	case ice.ConnectionStateDisconnected:
-		t.renewed.Store(true)
 		t.handler.Disconnected(ErrSilent)
 	case ice.ConnectionStateFailed:
 		t.remote.Store(nil)
@@ -449,7 +439,7 @@ func (t *Transport) Send(out *udp.Batch, s *Stream, buf []byte, headerLen, n int
 	case n == 0:
 		return 0
 	case remote.tcp != nil:
-		if !remote.tcp.WriteFrame(buf[: n : n+sealOverhead][:n]) {
+		if !remote.tcp.WriteFrame(buf[:n]) {
 			return 0
 		}
 	default:
@@ -493,7 +483,7 @@ func (t *Transport) write(b []byte) (int, error) {
 	case remote == nil:
 		return len(b), nil // lost, as on a network
 	case remote.tcp != nil:
-		remote.tcp.WriteFrame(b)
+		remote.tcp.WriteUrgent(b)
 		return len(b), nil
 	}
 	return t.e.conn.WriteTo(b, remote.addr)
@@ -513,7 +503,6 @@ func (t *Transport) Close() error {
 		cancel()
 		<-t.done
 	}
-	t.followers.Wait()
 	t.remote.Store(nil)
 	err := t.agent.Close()
 	t.e.forget(t)

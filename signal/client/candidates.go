@@ -90,7 +90,7 @@ func hasUDP(answer string) bool {
 // findPath makes pion try the candidates of an answer fast, those over TCP after a while if there are others.
 func (m *media) findPath(tcp []remoteTCP, udp bool) {
 	for _, one := range tcp {
-		m.tcp.permit(one.address)
+		m.sockets.tcp.permit(one.address)
 	}
 	ahead := time.Duration(0)
 	if udp {

@@ -22,7 +22,7 @@ func (c *Client) renewMedia() error {
 	for _, pub := range c.publications() {
 		pub.wantAll()
 	}
-	fresh, err := c.makeMedia(c.onMediaState)
+	fresh, err := c.makeMedia(c.onMediaState, nil)
 	if err != nil {
 		return err
 	}
@@ -37,13 +37,17 @@ func (c *Client) renewMedia() error {
 	return old.close()
 }
 
-// makeMedia makes a peer connection with everything that is published.
-func (c *Client) makeMedia(change func(MediaState)) (*media, error) {
+// makeMedia makes a peer connection with everything that is published. It uses the relays that the client was told of last
+// unless there are others.
+func (c *Client) makeMedia(change func(MediaState), relays []ICEServer) (*media, error) {
 	c.mu.Lock()
+	ticket := c.ticket
+	if ticket.ICEServers = c.servers; len(relays) > 0 {
+		ticket.ICEServers = relays
+	}
 	pubs, opts := slices.Clone(c.published), c.opts
 	c.connections++
-	number, ticket := c.connections, c.ticket
-	ticket.ICEServers = c.servers
+	number := c.connections
 	c.mu.Unlock()
 	m, err := newMedia(ticket, opts, pubs, c.watch, change)
 	if err != nil {

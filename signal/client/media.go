@@ -30,8 +30,7 @@ type media struct {
 	offering chan struct{}             // held from an offer to its answer
 	offered  webrtc.SessionDescription // belongs to who holds offering
 
-	tcp *tcpMux            // its sockets for ICE-TCP
-	end context.CancelFunc // what it dials is given up then
+	sockets sockets
 
 	mu        sync.Mutex // protects following
 	slots     []*slot
@@ -51,16 +50,18 @@ type published struct {
 
 // newMedia makes a peer connection with the m-lines of every publication and slot. It sends nothing yet.
 func newMedia(ticket Ticket, opts Options, pubs []*Publication, w *stopwatch, change func(MediaState)) (*media, error) {
-	ctx, end := context.WithCancel(context.Background())
-	sockets := newTCPMux(ctx, dialer{opts.Net})
-	pc, err := newConnection(ctx, ticket, opts, sockets)
+	sockets, err := newSockets(ticket, opts)
 	if err != nil {
-		end()
+		return nil, err
+	}
+	pc, err := newConnection(ticket, opts, sockets)
+	if err != nil {
+		sockets.close()
 		return nil, err
 	}
 	m := &media{
 		pc: pc, opts: opts, watch: w, change: change, state: MediaConnecting,
-		offering: make(chan struct{}, 1), tcp: sockets, end: end,
+		offering: make(chan struct{}, 1), sockets: sockets,
 	}
 	pc.OnTrack(m.onTrack)
 	pc.OnICEConnectionStateChange(m.onICEState)
@@ -71,9 +72,9 @@ func newMedia(ticket Ticket, opts Options, pubs []*Publication, w *stopwatch, ch
 	return m, nil
 }
 
-// newConnection makes the peer connection. What it dials is given up when ctx ends.
-func newConnection(ctx context.Context, ticket Ticket, opts Options, sockets *tcpMux) (*webrtc.PeerConnection, error) {
-	api, err := newAPI(opts, sockets, newRelayDialer(ctx, opts, ticket.secureRelays()))
+// newConnection makes the peer connection.
+func newConnection(ticket Ticket, opts Options, sockets sockets) (*webrtc.PeerConnection, error) {
+	api, err := newAPI(opts, sockets)
 	if err != nil {
 		return nil, err
 	}
@@ -382,7 +383,7 @@ func (m *media) close() error {
 		m.search()
 	}
 	m.mu.Unlock()
-	m.end()
+	m.sockets.close()
 	err := m.pc.GracefulClose()
 	m.wg.Wait()
 	return err

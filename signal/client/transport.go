@@ -1,9 +1,7 @@
 package client
 
 import (
-	"context"
 	"crypto/tls"
-	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -12,7 +10,6 @@ import (
 	"time"
 
 	"github.com/pion/stun/v4"
-	"github.com/pion/transport/v4"
 	"github.com/pion/webrtc/v4"
 )
 
@@ -64,8 +61,6 @@ const (
 	// relayWait is the head start that direct paths have over relays.
 	relayWait = 100 * time.Millisecond
 
-	dialLimit = 5 * time.Second // to connect to a relay, and to agree on TLS with it
-
 	// maxChecks is how often a pair is tried before it counts as failed. It covers two seconds, though the first checks
 	// come fast.
 	maxChecks = 20
@@ -77,9 +72,11 @@ func (t Transport) configure(s *webrtc.SettingEngine) {
 	s.SetSrflxAcceptanceMinWait(0) // as direct as any: the server pairs with what it has heard from
 	s.SetPrflxAcceptanceMinWait(0)
 	s.SetICEMaxBindingRequests(maxChecks)
-	if t == TransportAny {
-		s.SetRelayAcceptanceMinWait(relayWait)
+	wait := relayWait
+	if t == TransportRelay {
+		wait = 0 // there is nothing else to wait for
 	}
+	s.SetRelayAcceptanceMinWait(wait)
 }
 
 func (t Transport) policy() webrtc.ICETransportPolicy {
@@ -91,13 +88,13 @@ func (t Transport) policy() webrtc.ICETransportPolicy {
 
 // withTLS is the HTTP client that the WebSocket is dialled with: one that uses the TLS configuration.
 func withTLS(config *tls.Config) *http.Client {
-	base := &http.Transport{Proxy: http.ProxyFromEnvironment, TLSHandshakeTimeout: dialLimit}
+	base := &http.Transport{Proxy: http.ProxyFromEnvironment, TLSHandshakeTimeout: dialTimeout}
 	base.TLSClientConfig = config.Clone()
 	return &http.Client{Transport: base}
 }
 
-// iceServers are the servers of the ticket that the transport uses. One that pion cannot use is left out: a newer server
-// may name other kinds.
+// iceServers are the relays of the ticket that the transport uses. What pion cannot use is left out: a newer server may name
+// other kinds. So are STUN servers: the node pairs with the address that it hears from, and wants to be told none.
 func (t Ticket) iceServers(by Transport) []webrtc.ICEServer {
 	if by == TransportUDP || by == TransportTCP {
 		return nil
@@ -107,7 +104,7 @@ func (t Ticket) iceServers(by Transport) []webrtc.ICEServer {
 		usable := webrtc.ICEServer{Username: s.Username, Credential: s.Credential}
 		for _, text := range s.URLs {
 			url, err := stun.ParseURI(text)
-			if err == nil && (!relays(url) || s.Username != "" && s.Credential != "") {
+			if err == nil && relays(url) && s.Username != "" && s.Credential != "" {
 				usable.URLs = append(usable.URLs, text)
 			}
 		}
@@ -133,69 +130,6 @@ func (t Ticket) secureRelays() map[string]bool {
 		}
 	}
 	return secure
-}
-
-// dialer opens TCP connections where media sockets belong.
-type dialer struct{ net transport.Net } // nil: this machine's own
-
-// dial connects from an address, or from any if it is not valid. It gives up when ctx ends.
-func (d dialer) dial(ctx context.Context, network string, from netip.Addr, address string) (net.Conn, error) {
-	how := &net.Dialer{Timeout: dialLimit}
-	if from.IsValid() {
-		how.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(from, 0))
-	}
-	if d.net == nil {
-		return how.DialContext(ctx, network, address)
-	}
-	type result struct {
-		conn net.Conn
-		err  error
-	}
-	done := make(chan result, 1)
-	go func() { // a dialer of a Net knows no context; its time limit ends it
-		conn, err := d.net.CreateDialer(how).Dial(network, address)
-		if err == nil && ctx.Err() != nil {
-			conn.Close()
-		}
-		done <- result{conn, err}
-	}()
-	select {
-	case r := <-done:
-		return r.conn, r.err
-	case <-ctx.Done():
-		return nil, context.Cause(ctx)
-	}
-}
-
-// relayDialer is how pion connects to TURN servers over TCP and TLS: it would dial past the Net, and knows no
-// certificates but the system's. It implements proxy.Dialer, whose Dial is to do the handshake as well.
-type relayDialer func(network, address string) (net.Conn, error)
-
-// Dial implements proxy.Dialer.
-func (d relayDialer) Dial(network, address string) (net.Conn, error) { return d(network, address) }
-
-func newRelayDialer(ctx context.Context, opts Options, secure map[string]bool) relayDialer {
-	return func(network, address string) (net.Conn, error) {
-		ctx, cancel := context.WithTimeout(ctx, dialLimit)
-		defer cancel()
-		plain, err := dialer{opts.Net}.dial(ctx, network, netip.Addr{}, address)
-		if err != nil || !secure[address] {
-			return plain, err
-		}
-		config := &tls.Config{MinVersion: tls.VersionTLS12}
-		if opts.TLS != nil {
-			config = opts.TLS.Clone()
-		}
-		config.NextProtos = nil // those of HTTP mean nothing here
-		if host, _, err := net.SplitHostPort(address); err == nil && config.ServerName == "" {
-			config.ServerName = host
-		}
-		conn := tls.Client(plain, config)
-		if err := conn.HandshakeContext(ctx); err != nil {
-			return nil, errors.Join(fmt.Errorf("turn over TLS to %s: %w", address, err), plain.Close())
-		}
-		return conn, nil
-	}
 }
 
 // Candidate is one end of the path of media (RFC 8445).

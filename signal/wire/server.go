@@ -74,7 +74,7 @@ type Slot struct {
 	Source        string `json:"source,omitempty" jsonschema:"enum=camera,enum=microphone,enum=screen,enum=screen_audio"`
 	Layer         string `json:"layer,omitempty"`
 	State         string `json:"state" jsonschema:"enum=active,enum=paused,enum=empty"`
-	Reason        string `json:"reason,omitempty"` // why it is paused: muted, requested, unsupported_codec
+	Reason        string `json:"reason,omitempty"` // why it is paused: muted, requested, unsupported_codec; why an active one is not heard: no_packets
 }
 
 // Snapshot is the whole state of the room, on hello and after a gap. Events after it carry a Seq above its own.
@@ -156,6 +156,9 @@ type Migrate struct {
 	SignalEndpoint string `json:"signal_endpoint"` // the whole WebSocket URL
 	SFUEndpoint    string `json:"sfu_endpoint"`
 	JoinToken      string `json:"join_token"`
+
+	// for the new connection, in the place of those of the join call; without it those stay
+	ICEServers []ICEServer `json:"ice_servers,omitempty"`
 }
 
 // ICEServer is a STUN or TURN server for the receiver (RTCIceServer in browsers).

@@ -336,7 +336,7 @@ export class Client extends Emitter<ClientEvents> {
       participantId: this.#ticket.participant_id,
       displayName: this.#name,
       publish: this.#publishes,
-      ice: this.#ice(this.#ticket),
+      ice: this.#ice({ ...this.#ticket, ice_servers: to.ice_servers ?? this.#ticket.ice_servers }),
       session: this.#whileAway,
       local: this.local,
       slots: this.#slots,
@@ -370,6 +370,7 @@ export class Client extends Emitter<ClientEvents> {
     this.#follow(move.session)
     move.media.replace(media, this.roster, this.#requestOf(move.media))
     this.roster.become(move.roster)
+    if (this.#ticket) this.#ticket = { ...this.#ticket, ice_servers: move.iceServers }
     this.#media = move.media
     this.#hear(move.media)
     if (move.waiting) this.#waitingFor = move.waiting

@@ -42,7 +42,8 @@ export class Connection extends Emitter<ConnectionEvents> {
 
   constructor(options: ConnectionOptions) {
     super()
-    this.#pc = new RTCPeerConnection({ bundlePolicy: 'max-bundle' })
+    // One transport's candidates are gathered as soon as the servers for it are known, not only once there is an offer.
+    this.#pc = new RTCPeerConnection({ bundlePolicy: 'max-bundle', iceCandidatePoolSize: 1 })
     this.#pc.onconnectionstatechange = () => this.emit('state', this.state)
     if (options.publish) {
       this.addOutlet('microphone', options.tracks.microphone ?? null)

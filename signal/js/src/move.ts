@@ -50,6 +50,11 @@ export class Move {
   readonly #changed = new Set<() => void>()
   readonly #stops: (() => void)[] = []
 
+  /** Those of the new node. */
+  get iceServers(): RTCIceServer[] {
+    return this.options.ice.iceServers ?? []
+  }
+
   constructor(private readonly options: MoveOptions) {
     const { to, local, slots } = options
     this.session = new Session({ urls: [to.signal_endpoint], token: to.join_token, ...options.session })

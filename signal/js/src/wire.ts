@@ -170,6 +170,10 @@ export interface Migrate {
   signal_endpoint: string
   sfu_endpoint: string
   join_token: string
+  /**
+   * for the new connection, in the place of those of the join call; without it those stay
+   */
+  ice_servers?: ICEServer[]
 }
 
 /**
@@ -273,7 +277,7 @@ export interface Slot {
   layer?: string
   state: 'active' | 'paused' | 'empty'
   /**
-   * why it is paused: muted, requested, unsupported_codec
+   * why it is paused: muted, requested, unsupported_codec; why an active one is not heard: no_packets
    */
   reason?: string
 }
