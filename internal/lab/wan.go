@@ -72,6 +72,7 @@ func startWAN(tb testing.TB) *WAN {
 			tb.Errorf("lab: wan: %v", err)
 		}
 	})
+	w.Late() // once it answers it has its threads
 	inRealTime(cmd.Process.Pid)
 	return w
 }
