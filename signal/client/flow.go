@@ -104,11 +104,15 @@ func (c *Client) accept(m *media, raw []byte) error {
 	return nil
 }
 
-// renegotiate offers what has changed.
+// renegotiate offers what has changed. Before a session is resumed nothing is: a server that has lost it would take the offer
+// for the first of a new connection.
 func (c *Client) renegotiate(ctx context.Context, restart bool) error {
 	m := c.currentMedia()
 	if m == nil {
 		return ErrNoMedia
+	}
+	if c.State() == StateReconnecting || m.unknown.Load() {
+		return ErrNotConnected
 	}
 	sock, err := c.liveSocket()
 	if err != nil {
@@ -158,7 +162,7 @@ func (c *Client) revive(ctx context.Context) {
 	for tried := false; ctx.Err() == nil; tried = true {
 		m := c.currentMedia()
 		switch state := m.current(); {
-		case state == MediaClosed, state == MediaConnected, state == MediaConnecting && !tried:
+		case m.unknown.Load(), state == MediaClosed, state == MediaConnected, state == MediaConnecting && !tried:
 			return
 		}
 		wait := restartTime

@@ -25,6 +25,7 @@ type media struct {
 	change func(MediaState)
 
 	retired atomic.Bool // nobody hears of it any more
+	unknown atomic.Bool // the server has lost it: another one takes its place
 
 	offering chan struct{}             // held from an offer to its answer
 	offered  webrtc.SessionDescription // belongs to who holds offering

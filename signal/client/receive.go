@@ -143,6 +143,9 @@ func (c *Client) receiveSnapshot(ctx context.Context, sock *socket, s *session, 
 		return fmt.Errorf("snapshot was read as %T", event)
 	}
 	s.resumeToken = joined.Snapshot.ResumeToken
+	if m := c.currentMedia(); m != nil && anew {
+		m.unknown.Store(true)
+	}
 	c.react(event)
 	c.setState(StateJoined, nil)
 	c.events.push(event)

@@ -66,6 +66,8 @@ export class Session extends Emitter<SessionEvents> {
   readonly #online: () => boolean
   #resumeToken = ''
   #socket: Socket | undefined
+  /** The socket stands, but the server has not said yet what it still knows: an offer may be one too many. */
+  #returning = false
   #filling: ReturnType<typeof setTimeout> | undefined
 
   constructor(private readonly options: SessionOptions) {
@@ -119,7 +121,8 @@ export class Session extends Emitter<SessionEvents> {
 
   /** Sends a request and waits for its answer; `wait` as for a socket. */
   request<Type extends keyof Requests>(type: Type, body: Requests[Type], wait?: number): Promise<Message> {
-    if (!this.#socket) return Promise.reject(new ParleyError('closed', 'The connection is being restored.'))
+    if (!this.#socket || (this.#returning && type !== 'participant.hello'))
+      return Promise.reject(new ParleyError('closed', 'The connection is being restored.'))
     return this.#socket.request(type, body, wait)
   }
 
@@ -185,7 +188,7 @@ export class Session extends Emitter<SessionEvents> {
   #fill(): void {
     if (this.#filling !== undefined) return
     this.#filling = setTimeout(() => this.#filled(), fillTimeout)
-    this.request('participant.resume', { last_seq: this.#sequence.last }).catch(() => undefined)
+    this.#socket?.request('participant.resume', { last_seq: this.#sequence.last }).catch(() => undefined)
   }
 
   #filled(): void {
@@ -239,9 +242,12 @@ export class Session extends Emitter<SessionEvents> {
         return true
       }
       this.#adopt(socket)
+      this.#returning = known
       if (known) await socket.request('participant.resume', { last_seq: this.#sequence.last }, resumeTime)
     } catch (error) {
       return this.#refused(ParleyError.from(error))
+    } finally {
+      this.#returning = false
     }
     this.#backoff.reset()
     this.emit('restored', { known })
