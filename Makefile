@@ -109,6 +109,8 @@ drain: ## a node is drained in the middle of a call
 	@$(SYSTEM) '^TestDrain'
 tls: deps browser-deps $(PEBBLE) ## HTTPS, WebSocket and TURN on one port: certificates replaced under a call, ACME, floods
 	@$(SYSTEM) '^TestTLS'
+diagnosis: deps browser-deps ## every symptom of the README's table, brought about and named
+	@$(SYSTEM) '^TestDiagnosis'
 tiers: ## signalling and media on different nodes, and either dies
 	@$(SYSTEM) '^TestTiers'
 
@@ -161,4 +163,4 @@ clean: ## remove what was built here
 help: ## list the tasks
 	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  \033[1m%-10s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-.PHONY: run build web test unit web-test system check fmt fuzz bench bench-turn browsers layers timings loss hostile durable regions drain tiers tls lab lab-full deps browser-deps clean help
+.PHONY: run build web test unit web-test system check fmt fuzz bench bench-turn browsers layers timings loss hostile durable regions drain diagnosis tiers tls lab lab-full deps browser-deps clean help
