@@ -103,6 +103,8 @@ lab: deps browser-deps $(NATS) ## three regions, 80 ms and 1 % loss apart, with 
 
 lab-full: deps browser-deps $(NATS) ## the same for real: 20 kills, NATS away for 60 s, a region cut off for 60 s
 	@LAB_FULL=1 go test $(AS_ROOT) ./internal/lab/system -count=1 -timeout 60m -v -run '^TestLab'
+nat: deps browser-deps ## joins from behind every NAT and firewall, by Go client and browser, each step against its budget
+	@LAB_FULL=1 $(SYSTEM) '^TestHome'
 drain: ## a node is drained in the middle of a call
 	@$(SYSTEM) '^TestDrain'
 tls: deps browser-deps $(PEBBLE) ## HTTPS, WebSocket and TURN on one port: certificates replaced under a call, ACME, floods

@@ -256,9 +256,27 @@ func (s *session) tellICEServers() {
 	s.room.mu.Lock()
 	nodes := s.member.claims.Nodes
 	s.room.mu.Unlock()
-	if servers := s.svc.deps.ICEServers(s.member.id, nodes); len(servers) > 0 {
+	if servers := s.svc.deps.ICEServers(s.member.id, hereFirst(s.svc.deps.NodeID, nodes)); len(servers) > 0 {
 		s.socket.send(outbound{wire.Envelope{Type: wire.TypeICEServers}, wire.ICEServers{ICEServers: servers}})
 	}
+}
+
+// hereFirst puts the node that speaks first among candidates: it is there for certain, and the one that a client came from may
+// not be any more, though gossip still knows it.
+func hereFirst(id string, nodes []grant.Candidate) []grant.Candidate {
+	here := grant.Candidate{Node: id}
+	if len(nodes) > 0 {
+		here.Region = nodes[0].Region
+	}
+	ordered := []grant.Candidate{here}
+	for _, n := range nodes {
+		if n.Node == id {
+			ordered[0] = n
+			continue
+		}
+		ordered = append(ordered, n)
+	}
+	return ordered
 }
 
 // displayName is the token's name, which wins, or the one that the client chose, made fit to show.

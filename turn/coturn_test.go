@@ -3,6 +3,7 @@ package turn
 import (
 	"net/netip"
 	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -19,19 +20,25 @@ func TestCoturnClient(t *testing.T) {
 		{"UDP, indications", []string{"-s"}, true},
 		{"TCP, channels", []string{"-t"}, true},
 		{"TCP, indications", []string{"-t", "-s"}, true},
+		{"TLS, channels", []string{"-t", "-S"}, true},
+		{"TLS, indications", []string{"-t", "-S", "-s"}, true},
 		{"UDP, a peer that is not allowed", nil, false},
 		{"TCP, a peer that is not allowed", []string{"-t"}, false},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
 			peer, next := echoPair(t)
-			r := newRig(t, testConfig(), Deps{})
+			r := newRig(t, testConfig(), Deps{TLS: overTLSListener(t)})
 			if tc.allowed {
 				r.SetPeers([]netip.AddrPort{peer, next})
 			}
+			port := r.Addr().Port()
+			if slices.Contains(tc.flags, "-S") {
+				port = r.tlsAddr().Port()
+			}
 			user, password := r.credential("pt_coturn")
 			flags := append(tc.flags, "-c", "-m", "3", "-n", "20", "-l", "200", "-z", "5", "-u", user, "-w", password,
-				"-e", peer.Addr().String(), "-r", strconv.Itoa(int(peer.Port())), "-p", strconv.Itoa(int(r.Addr().Port())), "127.0.0.1")
+				"-e", peer.Addr().String(), "-r", strconv.Itoa(int(peer.Port())), "-p", strconv.Itoa(int(port)), "127.0.0.1")
 			out, err := exec.CommandContext(t.Context(), "turnutils_uclient", flags...).CombinedOutput()
 			received := strings.Contains(string(out), "tot_recv_msgs=60") || strings.Contains(string(out), "tot_send_msgs=60, tot_recv_msgs=60")
 			if received != tc.allowed {

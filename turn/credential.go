@@ -13,6 +13,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -31,6 +32,8 @@ const (
 	secretFile  = "turn-secret"
 	secretBytes = 32
 	derivedFor  = "parley turn credentials v1"
+
+	secretMark = "k:" // in front of a secret's id, among a relay's addresses
 
 	maxUsername = 128 // bytes that a credential's name has at most
 )
@@ -85,8 +88,47 @@ func keptSecret(path string) ([]byte, error) {
 
 // Mint makes a participant's credential, good for an allocation from now on for as long as configured.
 func (c *Credentials) Mint(participant string, now time.Time) (username, password string) {
+	return c.mint(c.secrets[0], participant, now)
+}
+
+// MintFor makes one for the relay with these addresses, as Server.Addresses gives them. It is false when the relay says that it
+// takes none of the secrets that are known here: so is a node of a cluster without a key, or one whose operator has said
+// something else there.
+func (c *Credentials) MintFor(addresses []string, participant string, now time.Time) (username, password string, ok bool) {
+	var known []string
+	for _, a := range addresses {
+		if id, ok := strings.CutPrefix(a, secretMark); ok {
+			known = append(known, id)
+		}
+	}
+	for _, secret := range c.secrets {
+		if len(known) == 0 || slices.Contains(known, secretID(secret)) {
+			username, password = c.mint(secret, participant, now)
+			return username, password, true
+		}
+	}
+	return "", "", false
+}
+
+func (c *Credentials) mint(secret []byte, participant string, now time.Time) (username, password string) {
 	username = strconv.FormatInt(now.Add(c.lifetime).Unix(), 10) + ":" + participant
-	return username, passwordOf(c.secrets[0], username)
+	return username, passwordOf(secret, username)
+}
+
+// marks say in gossip which secrets are live.
+func (c *Credentials) marks() []string {
+	var all []string
+	for _, secret := range c.secrets {
+		all = append(all, secretMark+secretID(secret))
+	}
+	return all
+}
+
+// secretID tells secrets apart and nothing about them: enough that two that differ do so by it.
+func secretID(secret []byte) string {
+	mac := hmac.New(sha256.New, secret)
+	mac.Write([]byte("parley turn secret id"))
+	return base64.RawStdEncoding.EncodeToString(mac.Sum(nil)[:6])
 }
 
 // Lifetime is how long a credential is good.

@@ -136,7 +136,9 @@ func (d *door) forget(s *session) {
 	}
 	d.mu.Unlock()
 	d.s.group.Remove(s.relay)
-	s.relay.Close()
+	if err := s.relay.Close(); err != nil {
+		d.s.log.Warn("turn: the socket of an allocation does not close", "error", err)
+	}
 	d.s.allocations.give(s.participant, s.from.Addr())
 	if s.stream != nil {
 		s.stream.orphan()

@@ -2,7 +2,13 @@ package turn
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
 	"log/slog"
+	"math/big"
 	"net"
 	"net/netip"
 	"testing"
@@ -12,7 +18,7 @@ import (
 // rig is a relay that runs on loopback until the test ends.
 type rig struct {
 	*Server
-	t *testing.T
+	t testing.TB
 }
 
 func testConfig() Config {
@@ -22,13 +28,43 @@ func testConfig() Config {
 	return cfg
 }
 
-func newRig(t *testing.T, cfg Config, deps Deps, peers ...netip.AddrPort) *rig {
+// overTLSListener is a way in by TLS.
+func overTLSListener(t testing.TB) []TLSListener {
+	t.Helper()
+	ln, err := tls.Listen("tcp", "127.0.0.1:0", selfSigned(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return []TLSListener{{Listener: ln}}
+}
+
+// tlsAddr is where that is.
+func (r *rig) tlsAddr() netip.AddrPort { return addrPortOf(r.overTLS[0].Listener.Addr()) }
+
+// selfSigned is a certificate for 127.0.0.1.
+func selfSigned(t testing.TB) *tls.Config {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}, MinVersion: tls.VersionTLS12}
+}
+
+func newRig(t testing.TB, cfg Config, deps Deps, peers ...netip.AddrPort) *rig {
 	t.Helper()
 	return newRigWith(t, cfg, deps, nil, peers...)
 }
 
 // newRigWith lets the test change the relay before it runs.
-func newRigWith(t *testing.T, cfg Config, deps Deps, change func(*Server), peers ...netip.AddrPort) *rig {
+func newRigWith(t testing.TB, cfg Config, deps Deps, change func(*Server), peers ...netip.AddrPort) *rig {
 	t.Helper()
 	var err error
 	if deps.Credentials == nil {
@@ -70,7 +106,7 @@ func (r *rig) credential(participant string) (username, password string) {
 }
 
 // echo is a peer that sends back whatever comes.
-func echo(t *testing.T, listen string) netip.AddrPort {
+func echo(t testing.TB, listen string) netip.AddrPort {
 	t.Helper()
 	conn, err := net.ListenPacket("udp", listen)
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/netip"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -52,24 +53,25 @@ const (
 
 // Server is the relay. It is safe for concurrent use.
 type Server struct {
-	cfg         Config
-	credentials *Credentials
-	allow       *allowList
-	allocations *quota
-	conns       *quota
-	pace        *pace
-	perSession  int // requests a second
-	metrics     meters
-	log         *slog.Logger
-	now         func() time.Time
-	isRevoked   func(participant string) bool
-	four, six   netip.Addr // what relayed addresses are made of; invalid: there is none of that family
-	bind        netip.Addr // that relays are bound to
-	hosts       []string
-	doors       []*door
-	group       *udp.Group[member] // all UDP sockets
-	batches     sync.Pool          // of *batch
-	overTLS     []TLSListener
+	cfg          Config
+	credentials  *Credentials
+	allow        *allowList
+	allocations  *quota
+	conns        *quota
+	pace         *pace
+	perSession   int // requests a second
+	firstMessage time.Duration
+	metrics      meters
+	log          *slog.Logger
+	now          func() time.Time
+	isRevoked    func(participant string) bool
+	four, six    netip.Addr // what relayed addresses are made of; invalid: there is none of that family
+	bind         netip.Addr // that relays are bound to
+	hosts        []string
+	doors        []*door
+	group        *udp.Group[member] // all UDP sockets
+	batches      sync.Pool          // of *batch
+	overTLS      []TLSListener
 }
 
 // New opens the sockets of a relay that relays to nobody before SetPeers. Run serves and closes them. A configuration without
@@ -89,8 +91,12 @@ func New(cfg Config, deps Deps) (*Server, error) {
 		allow:       newAllowList(deps.now, peerGrace),
 		allocations: newQuota(cfg.MaxAllocations, cfg.PerCredential, cfg.PerAddress),
 		conns:       newQuota(cfg.MaxConns, 0, cfg.MaxConnsPerAddr),
-		perSession:  requestsPerSession,
-		pace:        newPace(deps.now, requestsInAll, cfg.RequestsPerSecond),
+		perSession:  requestsPerSession, firstMessage: firstMessage,
+		pace: newPace(deps.now, requestsInAll, cfg.RequestsPerSecond),
+	}
+	var err error
+	if s.group, err = udp.NewGroup[member](); err != nil {
+		return nil, fmt.Errorf("turn: %w", err)
 	}
 	if err := s.open(deps); err != nil {
 		return nil, errors.Join(err, s.closeDoors(), s.group.Close())
@@ -102,9 +108,6 @@ func New(cfg Config, deps Deps) (*Server, error) {
 
 // open opens all ways in.
 func (s *Server) open(deps Deps) (err error) {
-	if s.group, err = udp.NewGroup[member](); err != nil {
-		return fmt.Errorf("turn: %w", err)
-	}
 	conn, tcp, err := openPair(s.cfg.Listen)
 	if err != nil {
 		return err
@@ -228,13 +231,15 @@ func (s *Server) SetPeers(peers []netip.AddrPort) { s.allow.set(peers) }
 // Addr is where the relay listens for UDP and TCP.
 func (s *Server) Addr() netip.AddrPort { return s.doors[0].conn.LocalAddr() }
 
-// Addresses say where clients reach the relay, for Servers: host:port for STUN and TURN over UDP and TCP, and with "s:" in front
-// for TURN over TLS.
+// Addresses say where clients reach the relay, for URLs: host:port for STUN and TURN over UDP and TCP, and with "s:" in front for
+// TURN over TLS. What stands with "k:" in front is for MintFor. The most useful come first: gossip may have no room for all.
 func (s *Server) Addresses() []string {
-	var all []string
+	var hosts []string
 	for _, host := range s.hosts[:min(len(s.hosts), maxAdvertise)] {
-		all = append(all, net.JoinHostPort(host, strconv.Itoa(int(s.Addr().Port()))))
+		hosts = append(hosts, net.JoinHostPort(host, strconv.Itoa(int(s.Addr().Port()))))
 	}
+	first := min(1, len(hosts))
+	all := append(slices.Clone(hosts[:first]), s.credentials.marks()...)
 	for _, l := range s.overTLS {
 		host := l.Host
 		if host == "" && len(s.hosts) > 0 {
@@ -244,7 +249,7 @@ func (s *Server) Addresses() []string {
 			all = append(all, tlsMark+net.JoinHostPort(host, strconv.Itoa(l.Port)))
 		}
 	}
-	return all
+	return append(all, hosts[first:]...)
 }
 
 // Run relays until ctx ends, then ends all allocations. It returns an error only when a socket breaks.

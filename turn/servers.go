@@ -3,6 +3,7 @@ package turn
 import (
 	"net"
 	"net/netip"
+	"strconv"
 	"strings"
 )
 
@@ -20,7 +21,7 @@ func URLs(addresses []string) (stun, turn []string) {
 	for _, address := range addresses {
 		rest, overTLS := strings.CutPrefix(address, tlsMark)
 		host, port, err := net.SplitHostPort(rest)
-		if err != nil || validHost(host) != nil || port == "" {
+		if err != nil || validHost(host) != nil || !validPort(port) {
 			continue
 		}
 		if overTLS {
@@ -43,6 +44,11 @@ func URLs(addresses []string) (stun, turn []string) {
 		turn = append(turn, "turn:"+more+"?transport=udp")
 	}
 	return stun, turn[:min(len(turn), maxURLs-len(stun))]
+}
+
+func validPort(port string) bool {
+	n, err := strconv.ParseUint(port, 10, 16)
+	return err == nil && n > 0
 }
 
 func kindOf(host string) string {

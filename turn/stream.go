@@ -64,7 +64,7 @@ func (d *door) accept() error {
 		}
 		pause = 0
 		from := addrPortOf(conn.RemoteAddr())
-		if !d.s.conns.take("", from.Addr()) {
+		if !d.s.pace.allow(from.Addr()) || !d.s.conns.take("", from.Addr()) {
 			d.s.metrics.refused(reasonConnections)
 			conn.Close()
 			continue
@@ -100,7 +100,7 @@ func addrPortOf(a net.Addr) netip.AddrPort {
 
 // run reads until the connection ends.
 func (st *stream) run() {
-	err := st.conn.SetReadDeadline(st.door.s.now().Add(firstMessage))
+	err := st.conn.SetDeadline(time.Now().Add(st.door.s.firstMessage))
 	if err == nil {
 		err = st.read()
 	}
@@ -191,7 +191,7 @@ func (st *stream) adopt(s *session) {
 // orphan ends a connection whose allocation has ended, once the client was told.
 func (st *stream) orphan() {
 	st.session.Store(nil)
-	_ = st.conn.SetReadDeadline(st.door.s.now().Add(orphanFor))
+	_ = st.conn.SetReadDeadline(time.Now().Add(orphanFor))
 }
 
 // data queues what a peer sent. It reports false when the client is too slow.
@@ -232,14 +232,30 @@ func (st *stream) writeQueued() {
 		if len(b) == 0 {
 			return
 		}
-		err := st.conn.SetWriteDeadline(st.door.s.now().Add(writeLimit))
+		err := st.conn.SetWriteDeadline(time.Now().Add(writeLimit))
 		if err == nil {
-			_, err = st.conn.Write(b)
+			err = st.writeOut(b)
 		}
 		if err != nil {
 			st.close()
 		}
 	}
+}
+
+// writeOut writes messages: over TCP all at once; over TLS each in a record of its own, for there are clients that take a record
+// for a message, as coturn's own does.
+func (st *stream) writeOut(b []byte) error {
+	for len(b) > 0 {
+		n := len(b)
+		if st.door.kind == overTLS {
+			_, n = frameSize(b)
+		}
+		if _, err := st.conn.Write(b[:n]); err != nil {
+			return err
+		}
+		b = b[n:]
+	}
+	return nil
 }
 
 // next takes what waits. Nothing means that the goroutine must end.

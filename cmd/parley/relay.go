@@ -79,11 +79,12 @@ func (r *relay) learn() {
 
 // ICEServers implements api.Relays: the relay of the best node that has one, or else one of its region.
 func (r *relay) ICEServers(participantID string, candidates []grant.Candidate) []api.ICEServer {
-	stun, urls := turn.URLs(r.choose(candidates).Relay)
-	if len(urls) == 0 {
+	addresses := r.choose(candidates).Relay
+	stun, urls := turn.URLs(addresses)
+	username, password, ok := r.credentials.MintFor(addresses, participantID, time.Now())
+	if len(urls) == 0 || !ok {
 		return nil
 	}
-	username, password := r.credentials.Mint(participantID, time.Now())
 	return []api.ICEServer{{URLs: stun}, {URLs: urls, Username: username, Credential: password}}
 }
 
@@ -96,12 +97,12 @@ func (r *relay) forSession(participantID string, candidates []grant.Candidate) [
 	return servers
 }
 
-// choose picks a node that has a relay: the first candidate, or one of its region, or whichever is named next.
+// choose picks a node that has a relay which takes our credentials: the first candidate, or one of its region, or whichever is named next.
 func (r *relay) choose(candidates []grant.Candidate) placement.Node {
 	byID := map[string]placement.Node{}
 	var near []placement.Node
 	for _, n := range r.nodes.Nodes() {
-		if len(n.Relay) == 0 {
+		if _, _, ok := r.credentials.MintFor(n.Relay, "", time.Time{}); !ok || len(n.Relay) == 0 {
 			continue
 		}
 		byID[n.ID] = n

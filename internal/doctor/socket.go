@@ -19,9 +19,10 @@ import (
 )
 
 const (
-	socketTime = 5 * time.Second
-	bigMessage = 110 << 10 // above what some proxies let through, below the server's limit
-	tooBig     = 140 << 10 // above the server's own limit
+	socketTime  = 5 * time.Second
+	goodbyeTime = 500 * time.Millisecond // for the server to answer a close frame
+	bigMessage  = 110 << 10              // above what some proxies let through, below the server's limit
+	tooBig      = 140 << 10              // above the server's own limit
 )
 
 // upgrade opens the WebSocket by hand, to see what answers and how.
@@ -49,12 +50,29 @@ func upgrade(ctx context.Context, ticket client.Ticket, httpClient *http.Client)
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode == http.StatusSwitchingProtocols {
+		goodbye(ctx, resp.Body)
 		return upgraded(resp.Header, key, endpoint.Host)
 	}
 	body, _ := io.ReadAll(io.LimitReader(resp.Body, maxAnswer)) // what came of it
 	a := answer{status: resp.StatusCode, header: resp.Header}
 	_ = json.Unmarshal(body, &a.problem) // a proxy's page is none
 	return notUpgraded(a)
+}
+
+// goodbye closes the socket with a handshake, so that the server has forgotten it before the next one comes.
+func goodbye(ctx context.Context, body io.ReadCloser) {
+	conn, ok := body.(io.ReadWriteCloser)
+	if !ok {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, goodbyeTime)
+	defer cancel()
+	stop := context.AfterFunc(ctx, func() { conn.Close() })
+	defer stop()
+	closing := []byte{0x88, 0x82, 0, 0, 0, 0, 0x03, 0xe8} // a masked close frame with code 1000 (RFC 6455, section 5.5.1)
+	if _, err := conn.Write(closing); err == nil {
+		_, _ = io.Copy(io.Discard, io.LimitReader(conn, maxAnswer)) // until the server closes
+	}
 }
 
 // upgraded checks what the server has agreed to (RFC 6455, section 4.1).

@@ -91,10 +91,10 @@ func (s settings) write(tb testing.TB) string {
 // needs it ready asks it from the client's side. Its MeetingID and what belongs to it are empty.
 func ServeOn(tb testing.TB, l *Link) *Node {
 	tb.Helper()
-	listen := l.ServerIP + ":7880"
+	listen := net.JoinHostPort(l.ServerIP, fmt.Sprint(httpPort))
 	n := &Node{URL: "http://" + listen, DataDir: tb.TempDir()}
 	n.config = settings{
-		region: "lab", listen: listen, media: l.ServerIP + ":7881", dir: n.DataDir, secret: rand.Text() + rand.Text(),
+		region: "lab", listen: listen, media: net.JoinHostPort(l.ServerIP, fmt.Sprint(mediaPort)), dir: n.DataDir, secret: rand.Text() + rand.Text(),
 	}.write(tb)
 	n.Token = tokenFor(tb, n.config)
 	serve := exec.Command(Build(tb), "serve", "--config", n.config)

@@ -105,10 +105,10 @@ func (w *World) busOf(r *Region) map[string]any {
 	switch {
 	case r.NATS != nil:
 		return map[string]any{"url": w.natsURLs(r), "token": w.secret, "replicas": min(3, len(w.Regions))}
-	case len(r.Nodes) == 0:
+	case len(w.Nodes()) == 0:
 		return map[string]any{"listen": netip.AddrPortFrom(r.address(natsHost), natsPort).String(), "token": w.secret}
 	default:
-		return map[string]any{"url": natsURL(r), "token": w.secret}
+		return map[string]any{"url": natsURL(w.Nodes()[0].Region), "token": w.secret}
 	}
 }
 

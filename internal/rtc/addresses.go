@@ -97,7 +97,7 @@ func (a *addresses) own(now time.Time) []netip.AddrPort {
 // reachable picks the unicast addresses that others can reach, loopback only if there is nothing else. Link-local IPv6 is
 // left out: its zone means nothing to anybody else.
 func reachable(all []net.Addr, six bool) []netip.Addr {
-	var global, loopback []netip.Addr
+	var global, loopback []netip.Addr // IPv4 first: other nodes may have nothing else
 	for _, a := range all {
 		prefix, err := netip.ParsePrefix(a.String())
 		if err != nil {
@@ -112,8 +112,9 @@ func reachable(all []net.Addr, six bool) []netip.Addr {
 		}
 	}
 	if len(global) == 0 {
-		return loopback
+		global = loopback
 	}
+	slices.SortStableFunc(global, func(a, b netip.Addr) int { return a.BitLen() - b.BitLen() })
 	return global
 }
 

@@ -86,6 +86,7 @@ type tcpLine struct{ net.Conn }
 func (l tcpLine) send(b []byte) {
 	_, _ = l.Write(append([]byte{byte(len(b) >> 8), byte(len(b))}, b...))
 }
+
 func (l tcpLine) receive() ([]byte, error) {
 	var size [2]byte
 	if _, err := io.ReadFull(l, size[:]); err != nil {
@@ -405,20 +406,20 @@ type callerDTLS struct {
 }
 
 func (d *callerDTLS) ReadFrom(b []byte) (int, net.Addr, error) {
-	d.mu.Lock()
-	deadline := d.deadline
-	d.mu.Unlock()
-	var expired <-chan time.Time
-	if !deadline.IsZero() {
-		expired = time.After(time.Until(deadline))
-	}
-	select {
-	case p := <-d.c.dtls:
-		return copy(b, p), &net.UDPAddr{}, nil
-	case <-expired:
-		return 0, nil, os.ErrDeadlineExceeded
-	case <-d.closed:
-		return 0, nil, net.ErrClosed
+	for {
+		d.mu.Lock()
+		deadline := d.deadline
+		d.mu.Unlock()
+		if !deadline.IsZero() && !time.Now().Before(deadline) {
+			return 0, nil, os.ErrDeadlineExceeded
+		}
+		select {
+		case p := <-d.c.dtls:
+			return copy(b, p), &net.UDPAddr{}, nil
+		case <-time.After(5 * time.Millisecond): // the deadline may have changed
+		case <-d.closed:
+			return 0, nil, net.ErrClosed
+		}
 	}
 }
 

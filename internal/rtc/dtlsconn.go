@@ -2,6 +2,7 @@ package rtc
 
 import (
 	"encoding/binary"
+	"errors"
 	"net"
 	"os"
 	"sync"
@@ -18,8 +19,9 @@ type handshakeConn struct {
 	mu       sync.Mutex
 	deadline time.Time
 	changed  chan struct{} // closed and replaced when the deadline changes
-	once     sync.Once
 	closed   chan struct{}
+	over     bool               // closed is closed
+	held     *handshakeDatagram // to be read again, by the next handshake
 }
 
 type handshakeDatagram struct {
@@ -72,15 +74,28 @@ func (c *handshakeConn) ReadFrom(b []byte) (int, net.Addr, error) {
 		if n := c.read(b, d); n > 0 {
 			return n, c.remoteAddr(), nil
 		}
+		if c.gate.superseded() {
+			c.mu.Lock()
+			c.held = &d
+			c.mu.Unlock()
+			return 0, nil, errSuperseded
+		}
 	}
 }
+
+// errSuperseded ends a handshake that began with somebody else's ClientHello.
+var errSuperseded = errors.New("another ClientHello counts")
 
 // next returns the datagram that has waited longest.
 func (c *handshakeConn) next() (handshakeDatagram, error) {
 	for {
 		c.mu.Lock()
-		deadline, changed := c.deadline, c.changed
+		deadline, changed, closed, held := c.deadline, c.changed, c.closed, c.held
+		c.held = nil
 		c.mu.Unlock()
+		if held != nil {
+			return *held, nil
+		}
 		var expired <-chan time.Time
 		stop := func() bool { return true }
 		if !deadline.IsZero() {
@@ -95,7 +110,7 @@ func (c *handshakeConn) next() (handshakeDatagram, error) {
 			return handshakeDatagram{}, os.ErrDeadlineExceeded
 		case <-changed:
 			stop()
-		case <-c.closed:
+		case <-closed:
 			stop()
 			return handshakeDatagram{}, net.ErrClosed
 		}
@@ -104,6 +119,9 @@ func (c *handshakeConn) next() (handshakeDatagram, error) {
 
 // WriteTo sends to the transport's present remote, whatever address DTLS has in mind: the path is ICE's business.
 func (c *handshakeConn) WriteTo(b []byte, _ net.Addr) (int, error) {
+	if !c.gate.answers() || c.gate.superseded() {
+		return len(b), nil
+	}
 	return c.t.write(b)
 }
 
@@ -114,7 +132,24 @@ func (c *handshakeConn) Close() error {
 }
 
 // end ends reading.
-func (c *handshakeConn) end() { c.once.Do(func() { close(c.closed) }) }
+func (c *handshakeConn) end() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.over {
+		c.over = true
+		close(c.closed)
+	}
+}
+
+// begin readies it for another handshake, when the one before has ended.
+func (c *handshakeConn) begin() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.over {
+		c.over, c.closed, c.deadline = false, make(chan struct{}), time.Time{}
+	}
+	c.gate.begin()
+}
 
 func (c *handshakeConn) remoteAddr() net.Addr {
 	if r := c.t.remote.Load(); r != nil {

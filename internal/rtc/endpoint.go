@@ -323,8 +323,6 @@ func (e *Endpoint) reach(s source) (destination, bool) {
 	return d, true
 }
 
-func (d destination) source() source { return source{d.addr, d.tcp != nil} }
-
 // sourceOf is where an agent's remote candidate sends from.
 func sourceOf(c ice.Candidate) (source, bool) {
 	addr, err := netip.ParseAddr(c.Address())

@@ -12,8 +12,9 @@ import (
 //
 //   - alerts and application data in clear text are dropped, always: whatever is wrong, silence says it as well;
 //   - once keys are there, everything in clear text is dropped;
-//   - the first ClientHello counts. Another one is neither answered nor able to replace it; the same one again is a
-//     retransmission, and answered as often as a client would send it;
+//   - the first ClientHello counts. The same one again is a retransmission, and answered as often as a client would send it.
+//     Another one is not answered. Only when nothing has followed the first for a while, and the other comes again as a
+//     client's would, the handshake begins anew with it: the first was somebody else's;
 //   - a certificate that is not the one announced is dropped, rather than having the handshake fail;
 //   - record sequence numbers in clear text are made anew, so that nobody can push the window past the remote's.
 //
@@ -26,9 +27,13 @@ type gate struct {
 	secured bool
 	hello   [32]byte // random of the ClientHello that counts
 	size    int      // its length; 0: none has come
-	again   time.Time
-	next    uint64 // sequence number of the next record in clear text
-	wrong   bool   // a certificate was not the one announced
+	came    time.Time
+	again   time.Time             // when it last passed
+	pursued bool                  // something has followed it
+	rivals  map[[8]byte]time.Time // other ClientHellos, by the end of their random, and when they came first
+	heir    *[32]byte             // random of the one of them that is to count instead
+	next    uint64                // sequence number of the next record in clear text
+	wrong   bool                  // a certificate was not the one announced
 }
 
 const (
@@ -41,6 +46,8 @@ const (
 	maxMessage      = 16 << 10            // of a handshake; a certificate chain is the longest
 	maxMessages     = 16                  // of one end in one handshake
 	helloEvery      = 20 * time.Millisecond
+	helloStall      = 400 * time.Millisecond // more than the round trip of any call that is worth having
+	maxRivals       = 4096
 )
 
 // Handshake types (RFC 5246 section 7.4, RFC 6347 section 4.3.2).
@@ -66,7 +73,29 @@ func mayCome(kind byte, toClient bool) bool {
 func (g *gate) secure() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.secured = true
+	g.secured, g.rivals = true, nil
+}
+
+// begin starts over, with the ClientHello that is to count.
+func (g *gate) begin() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.size, g.rivals, g.next = 0, nil, 0
+}
+
+// superseded reports whether the handshake is to begin anew, with what comes next.
+func (g *gate) superseded() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.size > 0 && g.heir != nil && *g.heir != g.hello
+}
+
+// answers reports whether something may be sent to the client now: where it is not sure whose ClientHello counts, only in
+// answer to it, not again by a timer. The client might take it for its own.
+func (g *gate) answers() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.client || g.pursued || len(g.rivals) == 0 || time.Since(g.again) < flightInterval/2
 }
 
 // mistaken reports whether a certificate came that was not the one announced.
@@ -88,10 +117,10 @@ func (g *gate) pass(b []byte) []byte {
 		}
 		record := b[:size]
 		b = b[size:]
-		clear := binary.BigEndian.Uint16(record[3:]) == 0
+		plain := binary.BigEndian.Uint16(record[3:]) == 0
 		switch {
 		case record[0] < recordCCS || record[0] > recordLast || record[1] != 0xfe:
-		case !clear:
+		case !plain:
 			out = append(out, record...)
 		case !g.secured && g.inClear(record[0], record[recordHeader:]):
 			out = append(out, record...)
@@ -141,9 +170,12 @@ func (g *gate) message(b []byte) (n int, ok bool) {
 	case typeClientHello:
 		return n, number == 0 && g.isHello(b[:n], whole, offset)
 	case typeCertificate:
-		return n, offset > 0 || length < whole || g.isExpected(b[handshakeHeader:n])
+		ok = offset > 0 || length < whole || g.isExpected(b[handshakeHeader:n])
+	default:
+		ok = true
 	}
-	return n, true
+	g.pursued = g.pursued || ok
+	return n, ok
 }
 
 // isHello tells the ClientHello that counts, whole or in fragments, from others.
@@ -156,15 +188,38 @@ func (g *gate) isHello(b []byte, whole, offset int) bool {
 		return false
 	}
 	random := [32]byte(b[helloRandom:])
-	if g.size == 0 {
-		g.hello, g.size, g.again = random, whole, now
+	switch {
+	case g.size == 0 && g.heir != nil && *g.heir != random:
+		return false
+	case g.size == 0:
+		g.hello, g.size, g.came, g.again = random, whole, now, now
 		return true
-	}
-	if random != g.hello || whole != g.size || now.Sub(g.again) < helloEvery {
+	case random != g.hello:
+		g.contest(random, now)
+		return false
+	case whole != g.size || now.Sub(g.again) < helloEvery:
 		return false
 	}
 	g.again = now
 	return true
+}
+
+// contest takes note of another ClientHello than the one that counts.
+func (g *gate) contest(random [32]byte, now time.Time) {
+	if g.pursued {
+		return
+	}
+	key := [8]byte(random[24:])
+	first, known := g.rivals[key]
+	switch {
+	case known && now.Sub(first) >= helloEvery && now.Sub(g.came) >= helloStall:
+		g.heir = &random
+	case known:
+	case g.rivals == nil || len(g.rivals) >= maxRivals:
+		g.rivals = map[[8]byte]time.Time{key: now}
+	default:
+		g.rivals[key] = now
+	}
 }
 
 // isExpected judges the first certificate of a whole Certificate message.

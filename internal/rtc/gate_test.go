@@ -130,6 +130,45 @@ func TestDisturbedFromTheClientsAddress(t *testing.T) {
 	}
 }
 
+// TestHelloOfSomebodyElse: a ClientHello under the client's own address that comes before the client's, one or many of them, holds the
+// handshake up, but does not end it.
+func TestHelloOfSomebodyElse(t *testing.T) {
+	for name, flood := range map[string]bool{"one": false, "a flood": true} {
+		t.Run(name, func(t *testing.T) {
+			c := newCaller(t, startEndpoint(t, "127.0.0.1:0"))
+			c.dial(false)
+			options := c.start(nil)
+			c.agree()
+			c.send(hello())
+			if !wait(5*time.Second, c.transport.dtls.gate.begun) {
+				t.Fatal("the hello does not count")
+			}
+			if flood {
+				stop := disturb(func() {
+					for range 2 {
+						c.send(hello())
+						<-time.After(time.Millisecond)
+					}
+				})
+				defer stop()
+			}
+			<-time.After(50 * time.Millisecond)
+			for len(c.dtls) > 0 {
+				<-c.dtls // browsers let nothing through to a handshake that they have not begun
+			}
+			began := time.Now()
+			if err := c.handshake(options); err != nil {
+				t.Fatal(err)
+			}
+			<-c.heard.connected
+			t.Logf("the handshake took %s", time.Since(began).Round(time.Millisecond))
+			if !c.get(time.Second) {
+				t.Error("no media")
+			}
+		})
+	}
+}
+
 // begun reports whether a ClientHello counts.
 func (g *gate) begun() bool {
 	g.mu.Lock()
@@ -269,8 +308,8 @@ func FuzzGate(f *testing.F) {
 			}
 			for len(out) > 0 {
 				n := recordHeader + int(binary.BigEndian.Uint16(out[11:]))
-				clear := out[3] == 0 && out[4] == 0
-				if out[0] == 21 && clear || out[0] == 23 && clear || clear && g.secured {
+				plain := out[3] == 0 && out[4] == 0
+				if plain && (out[0] == 21 || out[0] == 23 || g.secured) {
 					t.Fatalf("%x passes", out[:n])
 				}
 				out = out[n:]

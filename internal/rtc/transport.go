@@ -305,15 +305,16 @@ func (t *Transport) handshake(ctx context.Context) (*dtls.Conn, error) {
 	t.mu.Unlock()
 	t.dtls.gate.client = t.client
 	t.dtls.gate.expect = func(certificate []byte) bool { return want.verify([][]byte{certificate}) == nil }
-	conn, err := t.endOfDTLS(want)
+	conn, err := t.shake(ctx, want)
+	for err != nil && ctx.Err() == nil && t.dtls.gate.superseded() {
+		t.dtls.begin()
+		conn, err = t.shake(ctx, want)
+	}
+	if err != nil && t.dtls.gate.mistaken() {
+		return nil, errors.Join(errFingerprint, err)
+	}
 	if err != nil {
 		return nil, err
-	}
-	if err := conn.HandshakeContext(ctx); err != nil {
-		if t.dtls.gate.mistaken() {
-			err = errors.Join(errFingerprint, err)
-		}
-		return nil, errors.Join(err, conn.Close())
 	}
 	t.dtls.gate.secure()
 	state, ok := conn.ConnectionState()
@@ -326,6 +327,18 @@ func (t *Transport) handshake(ctx context.Context) (*dtls.Conn, error) {
 		return nil, errors.Join(err, conn.Close())
 	}
 	t.unlock(keys)
+	return conn, nil
+}
+
+// shake tries once.
+func (t *Transport) shake(ctx context.Context, want Fingerprint) (*dtls.Conn, error) {
+	conn, err := t.endOfDTLS(want)
+	if err != nil {
+		return nil, err
+	}
+	if err := conn.HandshakeContext(ctx); err != nil {
+		return nil, errors.Join(err, conn.Close())
+	}
 	return conn, nil
 }
 

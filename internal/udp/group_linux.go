@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"unsafe"
 
@@ -17,6 +18,8 @@ import (
 type Group[T any] struct {
 	file *os.File // an epoll instance, which Go's own waits for
 	raw  syscall.RawConn
+
+	closed atomic.Bool
 
 	mu      sync.Mutex
 	next    uint64
@@ -104,7 +107,7 @@ func (g *Group[T]) Run(ms []Message, read func(tag T, ms []Message), turn func()
 	}
 	for {
 		if err := g.raw.Read(wait); err != nil {
-			if errors.Is(err, os.ErrClosed) {
+			if g.closed.Load() {
 				return nil
 			}
 			return fmt.Errorf("udp: group: %w", err)
@@ -152,6 +155,7 @@ func (g *Group[T]) resolve(ready []member[T], events []unix.EpollEvent) []member
 
 // Close ends Run.
 func (g *Group[T]) Close() error {
+	g.closed.Store(true)
 	if err := g.file.Close(); err != nil && !errors.Is(err, os.ErrClosed) {
 		return fmt.Errorf("udp: group: %w", err)
 	}

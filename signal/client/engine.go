@@ -27,7 +27,7 @@ const (
 type sockets struct {
 	net    *relayNet
 	tcp    *tcpMux
-	relays relayDialer // over TCP and TLS
+	relays *relayDialer // over TCP and TLS
 
 	end context.CancelFunc // what is dialled is given up then
 }
@@ -38,7 +38,7 @@ func newSockets(ticket Ticket, opts Options) (sockets, error) {
 		return sockets{}, err
 	}
 	ctx, end := context.WithCancel(context.Background())
-	return sockets{own, newTCPMux(ctx, dialer{opts.Net}), newRelayDialer(ctx, opts, ticket.secureRelays()), end}, nil
+	return sockets{own, newTCPMux(ctx, dialer{opts.Net}), newRelayDialer(ctx, opts, ticket.ICEServers), end}, nil
 }
 
 // close gives up what leads nowhere; the connection closes the rest.

@@ -220,6 +220,7 @@ func (c *Client) renewServers(raw []byte) error {
 
 // use has the next ICE restart gather through these servers. What was gathered before stays.
 func (m *media) use(servers []ICEServer) error {
+	m.sockets.relays.know(servers)
 	configuration := m.pc.GetConfiguration()
 	configuration.ICEServers = Ticket{ICEServers: servers}.iceServers(m.opts.Transport)
 	return m.pc.SetConfiguration(configuration)

@@ -7,10 +7,13 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/pion/stun/v4"
 	"github.com/pion/transport/v4"
 	"github.com/pion/transport/v4/stdnet"
 )
@@ -54,7 +57,7 @@ func (n *relayNet) ListenPacket(network, address string) (net.PacketConn, error)
 	if n.ended {
 		return nil, errors.Join(net.ErrClosed, conn.Close())
 	}
-	s := &relaySocket{PacketConn: conn}
+	s := &relaySocket{PacketConn: conn, net: n}
 	n.sockets = append(n.sockets, s)
 	return s, nil
 }
@@ -62,22 +65,36 @@ func (n *relayNet) ListenPacket(network, address string) (net.PacketConn, error)
 // end closes the sockets to relays that have never answered. The others have something to give back first.
 func (n *relayNet) end() {
 	n.mu.Lock()
-	defer n.mu.Unlock()
 	n.ended = true
-	for _, s := range n.sockets {
+	sockets := n.sockets
+	n.sockets = nil
+	n.mu.Unlock()
+	for _, s := range sockets {
 		if !s.heard.Load() {
 			_ = s.Close()
 		}
 	}
-	n.sockets = nil
+}
+
+func (n *relayNet) forget(s *relaySocket) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.sockets = slices.DeleteFunc(slices.Clone(n.sockets), func(o *relaySocket) bool { return o == s })
 }
 
 // relaySocket leads to a relay over UDP.
 type relaySocket struct {
 	net.PacketConn
 
+	net   *relayNet
 	heard atomic.Bool  // the relay has answered
 	since atomic.Int64 // Unix nanoseconds of the first packet to it
+}
+
+// Close implements net.PacketConn.
+func (s *relaySocket) Close() error {
+	s.net.forget(s)
+	return s.PacketConn.Close()
 }
 
 // ReadFrom implements net.PacketConn.
@@ -134,31 +151,59 @@ func (d dialer) dial(ctx context.Context, network string, from netip.Addr, addre
 
 // relayDialer is how pion connects to TURN servers over TCP and TLS: it would dial past the Net, and knows no
 // certificates but the system's. It implements proxy.Dialer, whose Dial is to do the handshake as well.
-type relayDialer func(network, address string) (net.Conn, error)
+type relayDialer struct {
+	ctx   context.Context //nolint:containedctx // of all that is dialled; Dial has none
+	plain dialer
+	trust *tls.Config
+
+	mu     sync.Mutex // protects following
+	secure map[string]bool
+}
+
+func newRelayDialer(ctx context.Context, opts Options, servers []ICEServer) *relayDialer {
+	d := &relayDialer{ctx: ctx, plain: dialer{opts.Net}, trust: opts.TLS, secure: map[string]bool{}}
+	d.know(servers)
+	return d
+}
+
+// know learns which addresses, host and port, are spoken to over TLS.
+func (d *relayDialer) know(servers []ICEServer) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, s := range servers {
+		for _, text := range s.URLs {
+			if url, err := stun.ParseURI(text); err == nil && relays(url) && url.Proto == stun.ProtoTypeTCP {
+				d.secure[net.JoinHostPort(url.Host, strconv.Itoa(url.Port))] = url.Scheme == stun.SchemeTypeTURNS
+			}
+		}
+	}
+}
+
+func (d *relayDialer) isSecure(address string) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.secure[address]
+}
 
 // Dial implements proxy.Dialer.
-func (d relayDialer) Dial(network, address string) (net.Conn, error) { return d(network, address) }
-
-func newRelayDialer(ctx context.Context, opts Options, secure map[string]bool) relayDialer {
-	return func(network, address string) (net.Conn, error) {
-		ctx, cancel := context.WithTimeout(ctx, dialLimit)
-		defer cancel()
-		plain, err := dialer{opts.Net}.dial(ctx, network, netip.Addr{}, address)
-		if err != nil || !secure[address] {
-			return plain, err
-		}
-		config := &tls.Config{MinVersion: tls.VersionTLS12}
-		if opts.TLS != nil {
-			config = opts.TLS.Clone()
-		}
-		config.NextProtos = nil // those of HTTP mean nothing here
-		if host, _, err := net.SplitHostPort(address); err == nil && config.ServerName == "" {
-			config.ServerName = host
-		}
-		conn := tls.Client(plain, config)
-		if err := conn.HandshakeContext(ctx); err != nil {
-			return nil, errors.Join(fmt.Errorf("turn over TLS to %s: %w", address, err), plain.Close())
-		}
-		return conn, nil
+func (d *relayDialer) Dial(network, address string) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(d.ctx, dialLimit)
+	defer cancel()
+	plain, err := d.plain.dial(ctx, network, netip.Addr{}, address)
+	if err != nil || !d.isSecure(address) {
+		return plain, err
 	}
+	config := &tls.Config{MinVersion: tls.VersionTLS12}
+	if d.trust != nil {
+		config = d.trust.Clone()
+	}
+	config.NextProtos = nil // those of HTTP mean nothing here
+	if host, _, err := net.SplitHostPort(address); err == nil && config.ServerName == "" {
+		config.ServerName = host
+	}
+	conn := tls.Client(plain, config)
+	if err := conn.HandshakeContext(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("turn over TLS to %s: %w", address, err), plain.Close())
+	}
+	return conn, nil
 }

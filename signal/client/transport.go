@@ -3,7 +3,6 @@ package client
 import (
 	"crypto/tls"
 	"fmt"
-	"net"
 	"net/http"
 	"net/netip"
 	"strings"
@@ -117,19 +116,6 @@ func (t Ticket) iceServers(by Transport) []webrtc.ICEServer {
 
 func relays(url *stun.URI) bool {
 	return url.Scheme == stun.SchemeTypeTURN || url.Scheme == stun.SchemeTypeTURNS
-}
-
-// secureRelays are the addresses, host and port, that are spoken to over TLS.
-func (t Ticket) secureRelays() map[string]bool {
-	secure := map[string]bool{}
-	for _, s := range t.ICEServers {
-		for _, text := range s.URLs {
-			if url, err := stun.ParseURI(text); err == nil && url.Scheme == stun.SchemeTypeTURNS {
-				secure[net.JoinHostPort(url.Host, fmt.Sprint(url.Port))] = true
-			}
-		}
-	}
-	return secure
 }
 
 // Candidate is one end of the path of media (RFC 8445).

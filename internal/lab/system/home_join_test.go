@@ -49,10 +49,10 @@ func by(p client.Path) string {
 	return p.Local.Protocol
 }
 
-// startSecure is one node that serves TLS on port 443, and whom its clients trust.
-func startSecure(tb testing.TB) (*lab.World, *lab.Node, *lab.Authority) {
+// startSecure is a node in the first region that serves TLS on port 443, and whom its clients trust.
+func startSecure(tb testing.TB, regions ...string) (*lab.World, *lab.Node, *lab.Authority) {
 	tb.Helper()
-	w, authority := lab.NewWorld(tb, lab.Path{}, "eu"), lab.NewAuthority(tb)
+	w, authority := lab.NewWorld(tb, lab.Path{}, regions...), lab.NewAuthority(tb)
 	n := w.AddSecureNode(tb, w.Regions[0], authority)
 	w.AwaitNodes(tb)
 	return w, n, authority
@@ -62,11 +62,11 @@ func startSecure(tb testing.TB) (*lab.World, *lab.Node, *lab.Authority) {
 // it within its budget.
 func TestHomeJoins(t *testing.T) {
 	const leaveBound = 2 * time.Second // what was begun in vain is given up
-	joins := 3
+	joins, percent := 3, 50
 	if os.Getenv("LAB_FULL") != "" {
-		joins = 20
+		joins, percent = 20, 95
 	}
-	w, n, _ := startSecure(t)
+	w, n, _ := startSecure(t, "eu")
 	meeting := n.NewMeeting(t, "From everywhere", nil)
 	near := attend(t, n, meeting.ID, "Near", true)
 	figures := newTable(t, "from, step", "p50", "p95", "budget", "")
@@ -93,7 +93,54 @@ func TestHomeJoins(t *testing.T) {
 			}
 		}
 		figures.add(name+": by "+way.by, "", "", "", "")
-		holdSteps(t, figures, "  ", measured)
+		holdSteps(t, figures, "  ", measured, percent)
+	}
+}
+
+// Who can only be relayed comes to another node, and its relay, in the middle of the call when their node drains or dies.
+func TestHomeMovesToAnotherRelay(t *testing.T) {
+	for _, tc := range []struct {
+		name    string
+		end     func(*lab.Node, testing.TB)
+		silence time.Duration // at most
+	}{
+		{"drains", func(n *lab.Node, tb testing.TB) { n.Stop(tb) }, time.Second},
+		{"dies", func(n *lab.Node, tb testing.TB) { n.Kill(tb) }, 5 * time.Second},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			w, stays, authority := startSecure(t, "eu", "us")
+			leaves := w.AddSecureNode(t, w.Regions[1], authority)
+			w.AwaitNodes(t)
+			meeting := w.NewMeeting(t, "A relay goes away")
+			near := attend(t, stays, meeting.ID, "Near", true)
+			h := lab.NewHome(t, w, lab.OnlyTCP443().Over(nearby()))
+			far := attendFrom(t, h, leaves, meeting.ID, "Far", client.TransportAny)
+			awaitMedia(t, 20*time.Second, far, near)
+			through := func(n *lab.Node) bool {
+				path, ok := far.Path()
+				return ok && by(path) == "relay tls" && path.Local.Address.Addr() == n.Media.Addr() && path.Remote.Address == n.Media
+			}
+			if !through(leaves) {
+				path, _ := far.Path()
+				t.Fatalf("media goes over %+v, want the relay of %s", path, leaves.ID)
+			}
+			mark([]*person{far, near})
+			tc.end(leaves, t)
+			lab.Until(t, 2*tc.silence, "media goes through the relay of "+stays.ID, func() bool { return through(stays) })
+			all := flows([]*person{far, near}, nil)
+			for _, f := range all {
+				lab.Until(t, 2*tc.silence, f.String()+" goes on", func() bool { return time.Since(f.now().last) < 100*time.Millisecond })
+			}
+			figures := newTable(t, "the node of who can only be relayed "+tc.name, "measured", "bound", "")
+			gaps, _ := longest(all)
+			for i, f := range all {
+				figures.add("longest silence of "+f.String(), gaps[i], tc.silence, verdict(gaps[i] < tc.silence))
+				if gaps[i] >= tc.silence {
+					t.Errorf("%s was silent for %s", f, gaps[i])
+				}
+			}
+			awaitMedia(t, 10*time.Second, far, near)
+		})
 	}
 }
 
@@ -111,7 +158,7 @@ func attendFrom(tb testing.TB, h *lab.Home, n *lab.Node, meeting, name string, b
 
 // A browser joins from behind every NAT and firewall, has its media by the best way that there is, and they go both ways.
 func TestHomeBrowsers(t *testing.T) {
-	w, n, authority := startSecure(t)
+	w, n, authority := startSecure(t, "eu")
 	for _, way := range ways() {
 		t.Run(way.access.Name, func(t *testing.T) {
 			h := lab.NewHome(t, w, way.access.Over(nearby()))
@@ -122,7 +169,7 @@ func TestHomeBrowsers(t *testing.T) {
 				milestone{what: "Near hears the browser", is: func() bool { return near.watch.hasOther(known, "audio") }},
 				milestone{what: "Near sees the browser", is: func() bool { return near.watch.hasOther(known, "video") }},
 			)
-			lab.Browse(t, n, "home.test.mjs", h.Namespace, time.Minute, "LAB_JOIN_URL="+n.URL+"/m/"+meeting.ID, "LAB_BY="+way.by,
+			lab.Browse(t, n, "home.test.mjs", h.Namespace, 3*time.Minute, "LAB_JOIN_URL="+n.URL+"/m/"+meeting.ID, "LAB_BY="+way.by,
 				"NODE_EXTRA_CA_CERTS="+authority.File, "LAB_ANY_CERTIFICATE=1")
 			for m := range heard {
 				if !m.reached {

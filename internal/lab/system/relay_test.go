@@ -21,6 +21,7 @@ import (
 	"github.com/parley-sfu/parley/internal/lab"
 	"github.com/parley-sfu/parley/internal/udp"
 	"github.com/parley-sfu/parley/placement"
+	"github.com/parley-sfu/parley/signal/client"
 )
 
 // echoSFU is a node of the cluster, as far as gossip knows, whose media port sends back whatever comes.
@@ -271,6 +272,56 @@ func TestRelayServesCoturnsClient(t *testing.T) {
 				t.Errorf("all came back: %v, want %v (%v)\n%s", got, tc.allowed, err, out)
 			}
 		})
+	}
+}
+
+// Who is removed from a meeting loses the relay at once, and those who stay keep it.
+func TestARemovedParticipantLosesTheRelay(t *testing.T) {
+	n := lab.StartCluster(t, 1)[0]
+	peer := echoSFU(t, n, "echo", 0)
+	meeting := n.NewMeeting(t, "Relay", nil)
+	enter := func(name string) (participant string, with relayTicket) {
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		defer cancel()
+		ticket, err := client.JoinMeeting(ctx, n.URL, meeting.ID, client.JoinOptions{DisplayName: name})
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := client.Connect(ctx, ticket, client.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = c.Close() })
+		go drain(c)
+		for _, s := range ticket.ICEServers {
+			if s.Username != "" {
+				address, _, _ := strings.Cut(strings.TrimPrefix(s.URLs[0], "turn:"), "?")
+				return ticket.ParticipantID, relayTicket{netip.MustParseAddrPort(address), s.Username, s.Credential}
+			}
+		}
+		t.Fatalf("no relay: %+v", ticket.ICEServers)
+		return "", relayTicket{}
+	}
+	goes, with := enter("goes")
+	_, withOther := enter("stays")
+	leaving, staying := relayed(t, with, peer), relayed(t, withOther, peer)
+	flows := func(c *sender) bool {
+		before := c.received.Load()
+		for range 20 {
+			_, _ = c.conn.Write(channelData(100))
+			time.Sleep(10 * time.Millisecond)
+		}
+		return c.received.Load() > before
+	}
+	if !flows(leaving) || !flows(staying) {
+		t.Fatal("nothing is relayed")
+	}
+	if status := n.Call(t, http.MethodPost, "/v1/meetings/"+meeting.ID+"/participants/"+goes+"/remove", nil, nil); status >= http.StatusBadRequest {
+		t.Fatalf("remove = %d", status)
+	}
+	lab.Until(t, 5*time.Second, "the relay is closed to who was removed", func() bool { return !flows(leaving) })
+	if !flows(staying) {
+		t.Error("the relay is closed to who stays")
 	}
 }
 

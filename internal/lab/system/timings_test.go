@@ -122,12 +122,13 @@ func TestTimingsOfJoins(t *testing.T) {
 	}
 
 	figures := newTable(t, "step", "p50", "p95", "budget", "")
-	holdSteps(t, figures, "", measured)
+	holdSteps(t, figures, "", measured, 95)
 	n.Stop(t)
 }
 
-// holdSteps adds the steps of some joins to a table and holds them to their budgets (SPEC.md section 10).
-func holdSteps(tb testing.TB, figures *table, prefix string, measured []client.Timings) {
+// holdSteps adds the steps of some joins to a table and holds a percentile of them to their budgets (SPEC.md section 10): of a few
+// joins the 50th, for one that the machine was too busy for says nothing.
+func holdSteps(tb testing.TB, figures *table, prefix string, measured []client.Timings, percent int) {
 	tb.Helper()
 	for _, step := range []struct {
 		name   string
@@ -146,14 +147,14 @@ func holdSteps(tb testing.TB, figures *table, prefix string, measured []client.T
 		for _, m := range measured {
 			durations = append(durations, step.of(m))
 		}
-		p50, p95 := percentile(durations, 50), percentile(durations, 95)
+		p50, p95, held := percentile(durations, 50), percentile(durations, 95), percentile(durations, percent)
 		if step.budget == 0 {
 			figures.add(prefix+step.name, p50, p95, "", "")
 			continue
 		}
-		figures.add(prefix+step.name, p50, p95, step.budget, verdict(p95 <= step.budget))
-		if p95 > step.budget {
-			tb.Errorf("%s%s: p95 = %s, budget %s", prefix, step.name, p95, step.budget)
+		figures.add(prefix+step.name, p50, p95, step.budget, verdict(held <= step.budget))
+		if held > step.budget {
+			tb.Errorf("%s%s: p%d = %s, budget %s", prefix, step.name, percent, held, step.budget)
 		}
 	}
 }

@@ -1,6 +1,6 @@
 import { type ConnectionTest, ParleyError, Rest, Socket } from '@parley-sfu/client'
 import { broken, type Check, type Finding, fine, type Plane, skipped } from './checks.ts'
-import { gather, listenTime, meet, type Outcome } from './leg.ts'
+import { gather, leave, listenTime, meet, type Outcome } from './leg.ts'
 import { type Way, ways } from './ways.ts'
 
 /** Where the test takes place and who asks. */
@@ -126,8 +126,7 @@ export class Examination {
 
   async #upgrade(): Promise<Finding> {
     try {
-      const socket = await this.#open()
-      socket.close()
+      await leave(await this.#open())
       return fine('The socket opens.')
     } catch {
       const url = this.#test.sender.signal_endpoint.replace(/^ws/, 'http')
@@ -154,7 +153,7 @@ export class Examination {
     const say = (size: number) => socket.request('chat.message', { text: 'x'.repeat(size), to: sender.participant_id })
     const refusal = ParleyError.from(await say(bigMessage).catch(error => error))
     if (['closed', 'timeout', 'message_too_big'].includes(refusal.code)) {
-      socket.close()
+      await leave(socket)
       return broken(`${named}: one of ${bigMessage >> 10} KB is not answered`, hint)
     }
     say(tooBig).catch(() => undefined)
@@ -166,11 +165,11 @@ export class Examination {
   }
 
   async #stun(): Promise<Finding> {
-    const { offered, relay, reflexive, error } = await gather(this.#test.sender, 'UDP')
+    const { offered, relay, reflexive, error, complete } = await gather(this.#test.sender, 'UDP')
     if (!offered) return skipped('because the server names no STUN server')
     if (reflexive) return fine(`This machine is seen as ${reflexive}.`)
     if (relay) return fine('The server answers.')
-    if (!error) return fine('No address but its own: there is no NAT.')
+    if (complete && !error) return fine('No address but its own: there is no NAT.')
     return broken('STUN unreachable', 'Let UDP to that port out of this network and into the server’s.')
   }
 

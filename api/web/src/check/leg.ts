@@ -37,7 +37,7 @@ export async function meet(way: Way, tickets: { sender: JoinTicket; receiver: Jo
       ...(await receiver.heard()),
     }
   } finally {
-    for (const end of ends) end.close()
+    await Promise.all(ends.map(end => end.close()))
     tone.stop()
   }
 }
@@ -108,10 +108,24 @@ class End {
     }
   }
 
-  close(): void {
-    this.#socket?.close()
+  async close(): Promise<void> {
     this.#pc.close()
+    if (this.#socket) await leave(this.#socket)
   }
+}
+
+const leaveTime = 1_000
+
+/** Closes a socket and waits until the server has: before that another one would be taken for its successor. */
+export function leave(socket: Socket): Promise<void> {
+  return new Promise(resolve => {
+    const timer = setTimeout(resolve, leaveTime)
+    socket.on('close', () => {
+      clearTimeout(timer)
+      resolve()
+    })
+    socket.close()
+  })
 }
 
 /** A quiet tone, so that nobody is asked for a microphone. */
@@ -138,6 +152,8 @@ class Tone {
 /** What a relay says when it is asked for an address over a way, without any connection. */
 export interface Gathering {
   offered: boolean
+  /** Every server has answered or was given up; a browser gives up after ten seconds. */
+  complete: boolean
   /** Its address as a candidate. */
   relay?: string
   /** This machine's address as a STUN server sees it. */
@@ -151,7 +167,7 @@ const gatherTime = 4_000
 /** Gathers candidates from the relays of one way. */
 export async function gather(ticket: JoinTicket, relay: 'UDP' | 'TCP' | 'TLS'): Promise<Gathering> {
   const iceServers = serversOf(ticket, relay)
-  const result: Gathering = { offered: iceServers.length > 0 }
+  const result: Gathering = { offered: iceServers.length > 0, complete: false }
   if (!result.offered) return result
   const pc = new RTCPeerConnection({ iceServers })
   try {
@@ -165,6 +181,7 @@ export async function gather(ticket: JoinTicket, relay: 'UDP' | 'TCP' | 'TLS'): 
     pc.createDataChannel('')
     await pc.setLocalDescription()
     await until(() => pc.iceGatheringState === 'complete' || result.relay !== undefined, gatherTime)
+    result.complete = pc.iceGatheringState === 'complete'
     return result
   } finally {
     pc.close()
