@@ -89,6 +89,9 @@ timings: ## 50 joins, p50 and p95 of every step against the budgets
 loss: deps browser-deps ## a call over a link that loses 5 % of its packets
 	@$(SYSTEM) '^TestLoss'
 
+roam: deps browser-deps ## clients in Go and in a browser change networks in the middle of a call
+	@$(SYSTEM) '^TestLab(ChangeOfNetwork|Rebinding|LongAbsence|ServerIsGoneMeanwhile|BrowserChangesNetwork)$$'
+
 hostile: ## token attacks, floods, bombs: a clear error, no growth, nobody disturbed
 	@$(SYSTEM) '^TestHostile'
 
