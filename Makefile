@@ -89,6 +89,9 @@ timings: ## 50 joins, p50 and p95 of every step against the budgets
 loss: deps browser-deps ## a call over a link that loses 5 % of its packets
 	@$(SYSTEM) '^TestLoss'
 
+roam: deps browser-deps ## clients in Go and in a browser change networks in the middle of a call
+	@$(SYSTEM) '^TestLab(ChangeOfNetwork|Rebinding|LongAbsence|ServerIsGoneMeanwhile|BrowserChangesNetwork)$$'
+
 hostile: ## token attacks, floods, bombs: a clear error, no growth, nobody disturbed
 	@$(SYSTEM) '^TestHostile'
 
@@ -109,6 +112,8 @@ drain: ## a node is drained in the middle of a call
 	@$(SYSTEM) '^TestDrain'
 tls: deps browser-deps $(PEBBLE) ## HTTPS, WebSocket and TURN on one port: certificates replaced under a call, ACME, floods
 	@$(SYSTEM) '^TestTLS'
+diagnosis: deps browser-deps ## every symptom of the README's table, brought about and named
+	@$(SYSTEM) '^TestDiagnosis'
 tiers: ## signalling and media on different nodes, and either dies
 	@$(SYSTEM) '^TestTiers'
 
@@ -161,4 +166,4 @@ clean: ## remove what was built here
 help: ## list the tasks
 	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  \033[1m%-10s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-.PHONY: run build web test unit web-test system check fmt fuzz bench bench-turn browsers layers timings loss hostile durable regions drain tiers tls lab lab-full deps browser-deps clean help
+.PHONY: run build web test unit web-test system check fmt fuzz bench bench-turn browsers layers timings loss roam hostile durable regions drain diagnosis tiers tls lab lab-full deps browser-deps clean help

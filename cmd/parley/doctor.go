@@ -7,49 +7,106 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"slices"
 	"strings"
 
 	"github.com/parley-sfu/parley/internal/doctor"
+	"github.com/parley-sfu/parley/placement"
 )
 
 // doctorCmd finds out why calls do not work.
 type doctorCmd struct {
-	URL   string `help:"Where the server's REST is: how people reach it." name:"url" placeholder:"URL"`
-	Token string `help:"User token with meetings:create and meetings:join; the test makes a meeting with it." placeholder:"TOKEN"`
-	Dev   bool   `help:"Ask with a token signed with the key of parley dev."`
-	Join  string `help:"Link of a meeting to test in instead." placeholder:"LINK"`
-	CA    string `help:"PEM file of the authority that signed the server's certificate." name:"ca" type:"existingfile" placeholder:"FILE"`
-	JSON  bool   `help:"Print JSON." name:"json"`
+	Config string `help:"Look at this machine with this configuration, and from outside only where a URL is given too." type:"existingfile" placeholder:"FILE"`
+	URL    string `help:"Where the server's REST is: how people reach it." name:"url" placeholder:"URL"`
+	Token  string `help:"User token with meetings:create and meetings:join; the test makes a meeting with it." placeholder:"TOKEN"`
+	Dev    bool   `help:"Ask with a token signed with the key of parley dev."`
+	Join   string `help:"Link of a meeting to test in instead." placeholder:"LINK"`
+	CA     string `help:"PEM file of the authority that signed the server's certificate." name:"ca" type:"existingfile" placeholder:"FILE"`
+	JSON   bool   `help:"Print JSON." name:"json"`
 }
 
 // Run implements the command.
 func (c *doctorCmd) Run(ctx context.Context, out console) error {
-	opts, err := c.options()
-	if err != nil {
-		return err
-	}
 	printer := &doctor.Printer{W: out.stdout, Color: isTerminal(out.stdout, out.environ)}
-	if !c.JSON {
-		fmt.Fprintf(out.stdout, "parley doctor %s\n\n", opts.URL)
-		opts.Tell = printer.Check
-	}
-	report, err := doctor.Examine(ctx, opts)
-	if err != nil {
-		return fmt.Errorf("--url: %w", err)
-	}
+	tell := printer.Check
 	if c.JSON {
-		if err := json.NewEncoder(out.stdout).Encode(report); err != nil {
+		tell = func(doctor.Check) {}
+	}
+	var report doctor.Report
+	if c.Config != "" {
+		machine, err := c.machine(out.environ)
+		if err != nil {
+			return reportFaults(out.stderr, err)
+		}
+		machine.Tell = tell
+		c.title(out, "of this machine")
+		report = doctor.Inspect(ctx, machine)
+	}
+	if c.Config == "" || c.URL != "" || c.Join != "" {
+		opts, err := c.options()
+		if err != nil {
 			return err
 		}
-	} else {
+		opts.Tell = tell
+		c.title(out, "of "+opts.URL)
+		outside, err := doctor.Examine(ctx, opts)
+		if err != nil {
+			return fmt.Errorf("--url: %w", err)
+		}
+		report = report.And(outside)
+	}
+	return c.conclude(out, printer, report)
+}
+
+func (c *doctorCmd) title(out console, of string) {
+	if !c.JSON {
+		fmt.Fprintf(out.stdout, "Examination %s\n\n", of)
+	}
+}
+
+func (c *doctorCmd) conclude(out console, printer *doctor.Printer, report doctor.Report) error {
+	if !c.JSON {
 		printer.Verdict(report)
+	} else if err := json.NewEncoder(out.stdout).Encode(report); err != nil {
+		return err
 	}
 	if !report.OK {
 		return errReported
 	}
 	return nil
+}
+
+// machine is what the configuration says of the node's own machine.
+func (c *doctorCmd) machine(environ []string) (doctor.Machine, error) {
+	cfg, err := load(c.Config, environ)
+	if err != nil {
+		return doctor.Machine{}, err
+	}
+	m := doctor.Machine{
+		DataDir: cfg.DataDir, Media: cfg.Node.Media.Listen, Advertised: cfg.Node.Media.Advertise,
+		Buffers: max(cfg.Node.Media.ReceiveBuffer, cfg.Node.Media.SendBuffer),
+	}
+	for _, p := range portsOf(cfg) {
+		if _, _, err := net.SplitHostPort(p.Address); err == nil { // a range is the kernel's to give
+			m.Ports = append(m.Ports, doctor.Port{Protocol: p.Protocol, Address: p.Address, Key: p.Key})
+		}
+	}
+	for _, certificate := range cfg.TLS.Certificates {
+		m.Certificates = append(m.Certificates, certificate.CertFile)
+	}
+	if cfg.Bus.URL != "" {
+		m.NATS = strings.Split(cfg.Bus.URL, ",")
+	}
+	for _, address := range cfg.Cluster.Join {
+		m.Probes = append(m.Probes, doctor.Probe{
+			ID: "gossip." + address, Name: "gossip with " + address,
+			Ask:  func(ctx context.Context) error { return placement.Probe(ctx, cfg.Cluster, address) },
+			Hint: "Is that node running, with the same cluster.key, and does a firewall let UDP and TCP of gossip through?",
+		})
+	}
+	return m, nil
 }
 
 func (c *doctorCmd) options() (opts doctor.Options, err error) {
@@ -63,7 +120,7 @@ func (c *doctorCmd) options() (opts doctor.Options, err error) {
 		opts.URL = linkBase(c.Join)
 	}
 	if opts.URL == "" {
-		return opts, errors.New("say where the server is: --url URL, or --join LINK")
+		return opts, errors.New("say where the server is: --url URL, --join LINK, or --config FILE for this machine")
 	}
 	if c.CA != "" {
 		pem, err := os.ReadFile(c.CA)

@@ -63,6 +63,20 @@ func (r Report) Find(id string) (Check, bool) {
 	return r.Checks[i], true
 }
 
+// And joins two reports; the later one's verdict is that of both, unless something failed before.
+func (r Report) And(later Report) Report {
+	if r.Schema == 0 {
+		return later
+	}
+	later.Checks = append(slices.Clone(r.Checks), later.Checks...)
+	later.Began, later.Took = r.Began, r.Took+later.Took
+	if !r.OK {
+		later.Verdict = r.Verdict + " " + later.Verdict
+	}
+	later.OK = r.OK && later.OK
+	return later
+}
+
 // Millis is a duration that is written in milliseconds, to the tenth.
 type Millis time.Duration
 

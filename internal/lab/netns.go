@@ -88,13 +88,14 @@ func (l *Link) Lost(tb testing.TB) string {
 // any it lets everything out again.
 func (l *Link) Block(tb testing.TB, matches ...string) {
 	tb.Helper()
-	rules := "table inet firewall\ndelete table inet firewall\ntable inet firewall {\n\tchain out {\n\t\ttype filter hook output priority 0;\n"
+	var rules strings.Builder
+	rules.WriteString("table inet firewall\ndelete table inet firewall\ntable inet firewall {\n\tchain out {\n\t\ttype filter hook output priority 0;\n")
 	for _, match := range matches {
-		rules += fmt.Sprintf("\t\toifname \"cable\" %s drop\n", match)
+		fmt.Fprintf(&rules, "\t\toifname \"cable\" %s drop\n", match)
 	}
 	nft := exec.Command("ip", "netns", "exec", l.Client, "nft", "-f", "-")
 	elevate(nft)
-	nft.Stdin = strings.NewReader(rules + "\t}\n}\n")
+	nft.Stdin = strings.NewReader(rules.String() + "\t}\n}\n")
 	if out, err := nft.CombinedOutput(); err != nil {
 		tb.Fatalf("lab: nft: %v\n%s", err, out)
 	}

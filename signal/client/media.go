@@ -24,8 +24,9 @@ type media struct {
 	watch  *stopwatch
 	change func(MediaState)
 
-	retired atomic.Bool // nobody hears of it any more
-	unknown atomic.Bool // the server has lost it: another one takes its place
+	retired atomic.Bool                 // nobody hears of it any more
+	unknown atomic.Bool                 // the server has lost it: another one takes its place
+	servers atomic.Pointer[[]ICEServer] // newer ones than it gathered through; nil: there are none
 
 	offering chan struct{}             // held from an offer to its answer
 	offered  webrtc.SessionDescription // belongs to who holds offering
@@ -176,6 +177,12 @@ func (m *media) offer(ctx context.Context, restart bool) (wire.Offer, error) {
 	case m.offering <- struct{}{}:
 	case <-ctx.Done():
 		return wire.Offer{}, context.Cause(ctx)
+	}
+	if restart {
+		if err := m.renew(); err != nil {
+			<-m.offering
+			return wire.Offer{}, err
+		}
 	}
 	desc, err := m.pc.CreateOffer(&webrtc.OfferOptions{ICERestart: restart})
 	if err == nil && m.pc.CurrentLocalDescription() == nil {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/pion/transport/v4"
+	"github.com/pion/webrtc/v4"
 
 	"github.com/parley-sfu/parley/signal/wire"
 )
@@ -209,19 +210,24 @@ func (c *Client) renewServers(raw []byte) error {
 	c.servers = servers
 	m := c.media
 	c.mu.Unlock()
-	if m == nil {
-		return nil
-	}
-	if err := m.use(servers); err != nil {
-		c.log.Info("new ICE servers not taken", "error", err)
+	if m != nil {
+		m.servers.Store(&servers)
 	}
 	return nil
 }
 
-// use has the next ICE restart gather through these servers. What was gathered before stays.
-func (m *media) use(servers []ICEServer) error {
-	m.sockets.relays.know(servers)
+// renew has the ICE restart that follows gather through the newest servers. Pion must not gather while they change.
+func (m *media) renew() error {
+	servers := m.servers.Load()
+	if servers == nil || m.pc.ICEGatheringState() != webrtc.ICEGatheringStateComplete {
+		return nil
+	}
+	m.sockets.relays.know(*servers)
 	configuration := m.pc.GetConfiguration()
-	configuration.ICEServers = Ticket{ICEServers: servers}.iceServers(m.opts.Transport)
-	return m.pc.SetConfiguration(configuration)
+	configuration.ICEServers = Ticket{ICEServers: *servers}.iceServers(m.opts.Transport)
+	if err := m.pc.SetConfiguration(configuration); err != nil {
+		return fmt.Errorf("use new ICE servers: %w", err)
+	}
+	m.servers.CompareAndSwap(servers, nil)
+	return nil
 }

@@ -10,6 +10,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/pion/webrtc/v4"
+
 	"github.com/parley-sfu/parley/signal/wire"
 )
 
@@ -129,16 +131,21 @@ func TestDeadNodeIsPassedOver(t *testing.T) {
 func TestICEServersAreRenewed(t *testing.T) {
 	server := newFakeServer(t)
 	ticket := server.ticket()
-	ticket.ICEServers = []ICEServer{{URLs: []string{"turn:127.0.0.1:9"}, Username: "u", Credential: "old"}}
+	ticket.ICEServers = []ICEServer{{URLs: []string{"turn:127.0.0.1:9?transport=tcp"}, Username: "1:pt_self", Credential: "old"}}
 	c := connect(t, ticket, Options{VideoSlots: 1, AudioSlots: NoSlots})
 	session := server.next(t)
-	const url = "turn:127.0.0.2:9"
+	const url = "turn:127.0.0.2:9?transport=tcp"
 	session.send(wire.Envelope{Type: wire.TypeICEServers}, wire.ICEServers{ICEServers: []wire.ICEServer{
-		{URLs: []string{url}, Username: "u", Credential: "new"},
+		{URLs: []string{url}, Username: "2:pt_self", Credential: "new"},
 	}})
 	session.event(wire.TypeChat, wire.Chat{Text: "after"})
 	await(t, c, "what comes after", func(ChatReceived) bool { return true })
-	used := c.currentMedia().pc.GetConfiguration().ICEServers
+	m := c.currentMedia()
+	eventually(t, c, "the first candidates", func() bool { return m.pc.ICEGatheringState() == webrtc.ICEGatheringStateComplete })
+	if err := c.RestartICE(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	used := m.pc.GetConfiguration().ICEServers
 	if len(used) != 1 || used[0].URLs[0] != url {
 		t.Errorf("the connection uses %v, want %s", used, url)
 	}

@@ -107,28 +107,39 @@ func TestDiagnosisOfConnecting(t *testing.T) {
 	}{
 		{
 			"nothing is blocked", nil, "Calls will work.",
-			nil, []string{"ice.stun", "rtp.udp", "rtp.tcp", "rtp.relay_udp", "rtp.relay_tcp"},
+			nil,
+			[]string{"ice.stun", "rtp.udp", "rtp.tcp", "rtp.relay_udp", "rtp.relay_tcp"},
 		},
 		{
-			"the relay's port over UDP", []string{"udp dport " + relayPort}, "Calls will work.",
+			"the relay's port over UDP",
+			[]string{"udp dport " + relayPort},
+			"Calls will work.",
 			map[string]string{"ice.stun": "STUN unreachable", "ice.relay_udp_candidate": "no relay candidate: 10.77.0.1:3478 does not answer over UDP"},
 			[]string{"rtp.udp", "rtp.relay_tcp"},
 		},
 		{
-			"UDP", []string{"meta l4proto udp"}, "Calls will work, over TCP: UDP blocked.",
-			map[string]string{"ice.udp": "ICE: UDP blocked: no answer from 10.77.0.1:7881"}, []string{"rtp.tcp", "rtp.relay_tcp"},
+			"UDP",
+			[]string{"meta l4proto udp"},
+			"Calls will work, over TCP: UDP blocked.",
+			map[string]string{"ice.udp": "ICE: UDP blocked: no answer from 10.77.0.1:7881"},
+			[]string{"rtp.tcp", "rtp.relay_tcp"},
 		},
 		{
-			"UDP, and TCP to the media port", []string{"meta l4proto udp", "tcp dport " + mediaPort}, "Calls will work, through the relay: UDP blocked.",
-			map[string]string{"ice.udp": "ICE: UDP blocked", "ice.tcp": "ICE: TCP to the media port is blocked"}, []string{"rtp.relay_tcp"},
+			"UDP, and TCP to the media port",
+			[]string{"meta l4proto udp", "tcp dport " + mediaPort},
+			"Calls will work, through the relay: UDP blocked.",
+			map[string]string{"ice.udp": "ICE: UDP blocked", "ice.tcp": "ICE: TCP to the media port is blocked"},
+			[]string{"rtp.relay_tcp"},
 		},
 		{
-			"everything but HTTP", []string{"meta l4proto udp", "tcp dport { " + mediaPort + ", " + relayPort + " }"},
+			"everything but HTTP",
+			[]string{"meta l4proto udp", "tcp dport { " + mediaPort + ", " + relayPort + " }"},
 			"Calls will not work: UDP blocked and no relay.",
 			map[string]string{
 				"ice.stun": "STUN unreachable", "ice.udp": "ICE: UDP blocked", "ice.relay_udp_candidate": "no relay candidate",
 				"ice.relay_tcp_candidate": "no relay candidate",
-			}, []string{"rest.livez", "websocket.messages"},
+			},
+			[]string{"rest.livez", "websocket.messages"},
 		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

@@ -190,7 +190,7 @@ func TestLabChangeOfNetwork(t *testing.T) {
 // decoded again soon. Chromium on Linux bounds how soon: it learns of a new interface after 2 s, and leaves a path for one that
 // seems dearer only when nothing has come over it for 2.5 s and one more.
 func TestLabBrowserChangesNetwork(t *testing.T) {
-	const bound = 3500 * time.Millisecond
+	const bound = 5 * time.Second
 	gaps := []time.Duration{0, time.Second, 5 * time.Second}
 	w := lab.StartWorld(t, lab.Path{}, 1, "eu")
 	n := w.Nodes()[0]
