@@ -10,6 +10,7 @@ CACHE    := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/parley
 LINT     := $(CACHE)/golangci-lint-v2.15.0/golangci-lint
 TESTSUM  := $(CACHE)/gotestsum-v1.13.0/gotestsum
 NATS     := $(CACHE)/nats-server-v2.15.2/nats-server
+PEBBLE   := $(CACHE)/pebble-v2.10.1/pebble
 SUDO     := $(if $(filter 0,$(shell id -u)),,sudo)
 VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 FUZZTIME ?= 10s
@@ -18,6 +19,7 @@ export CGO_ENABLED ?= 0
 
 # The lab makes network namespaces: where that takes sudo, its tests run under it.
 export LAB_NATS_SERVER := $(NATS)
+export LAB_PEBBLE      := $(dir $(PEBBLE))
 AS_ROOT := $(if $(SUDO),-exec 'sudo -n -E')
 
 # A test run prints each test with the time it took, and fails when a test was skipped.
@@ -41,7 +43,7 @@ web: $(PAGES:%=%/node_modules/.ready) ## rebuild the meeting page that the binar
 
 test: deps unit web-test system ## run every test, the ones with real browsers included
 
-unit: $(TESTSUM) | $(ARTIFACTS) ## run the Go tests beside the code
+unit: deps $(TESTSUM) | $(ARTIFACTS) ## run the Go tests beside the code
 	@$(call TEST,unit,testname) $$(go list ./... | grep -v /internal/lab/system)
 	$(call NO_SKIPS,unit)
 
@@ -49,7 +51,7 @@ web-test: $(PAGES:%=%/node_modules/.ready) ## run the TypeScript tests, and prov
 	cd signal/js && npm test
 	cd api/web && npm test && npm run verify-dist
 
-system: browser-deps $(NATS) $(TESTSUM) | $(ARTIFACTS) ## run whole nodes as real processes, with real browsers and lossy links
+system: browser-deps $(NATS) $(PEBBLE) $(TESTSUM) | $(ARTIFACTS) ## run whole nodes as real processes, with real browsers and lossy links
 	@$(call TEST,system,standard-verbose) $(AS_ROOT) ./internal/lab/system -count=1 -timeout 30m
 	$(call NO_SKIPS,system)
 
@@ -87,6 +89,9 @@ timings: ## 50 joins, p50 and p95 of every step against the budgets
 loss: deps browser-deps ## a call over a link that loses 5 % of its packets
 	@$(SYSTEM) '^TestLoss'
 
+roam: deps browser-deps ## clients in Go and in a browser change networks in the middle of a call
+	@$(SYSTEM) '^TestLab(ChangeOfNetwork|Rebinding|LongAbsence|ServerIsGoneMeanwhile|BrowserChangesNetwork)$$'
+
 hostile: ## token attacks, floods, bombs: a clear error, no growth, nobody disturbed
 	@$(SYSTEM) '^TestHostile'
 
@@ -101,10 +106,19 @@ lab: deps browser-deps $(NATS) ## three regions, 80 ms and 1 % loss apart, with 
 
 lab-full: deps browser-deps $(NATS) ## the same for real: 20 kills, NATS away for 60 s, a region cut off for 60 s
 	@LAB_FULL=1 go test $(AS_ROOT) ./internal/lab/system -count=1 -timeout 60m -v -run '^TestLab'
+nat: deps browser-deps ## joins from behind every NAT and firewall, by Go client and browser, each step against its budget
+	@LAB_FULL=1 $(SYSTEM) '^TestHome'
 drain: ## a node is drained in the middle of a call
 	@$(SYSTEM) '^TestDrain'
+tls: deps browser-deps $(PEBBLE) ## HTTPS, WebSocket and TURN on one port: certificates replaced under a call, ACME, floods
+	@$(SYSTEM) '^TestTLS'
+diagnosis: deps browser-deps ## every symptom of the README's table, brought about and named
+	@$(SYSTEM) '^TestDiagnosis'
 tiers: ## signalling and media on different nodes, and either dies
 	@$(SYSTEM) '^TestTiers'
+
+bench-turn: deps ## CPU of a relayed packet, Parley's process beside coturn's
+	@$(SYSTEM) '^TestRelayCost'
 
 ##@ Needs
 
@@ -117,8 +131,10 @@ deps: ## install the Debian packages that the tests need
 	need ip iproute2; \
 	need node nodejs; \
 	need npm npm; \
+	need turnutils_uclient coturn; \
 	if [ $${#missing[@]} -gt 0 ]; then \
 	  $(SUDO) apt-get update -q && $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends "$${missing[@]}"; \
+	  if [[ " $${missing[*]} " == *" coturn "* ]] && command -v systemctl >/dev/null; then $(SUDO) systemctl disable --now coturn 2>/dev/null || true; fi; \
 	fi
 	@node -e 'const [major, minor] = process.versions.node.split(".").map(Number); if (major < 20 || major === 20 && minor < 19) { console.error(`Node ${process.version} is too old: 20.19 or newer is needed`); process.exit(1) }'
 
@@ -138,6 +154,9 @@ $(TESTSUM):
 $(NATS):
 	GOBIN=$(@D) go install github.com/nats-io/nats-server/v2@v2.15.2
 
+$(PEBBLE):
+	GOBIN=$(@D) go install github.com/letsencrypt/pebble/v2/cmd/pebble@v2.10.1 github.com/letsencrypt/pebble/v2/cmd/pebble-challtestsrv@v2.10.1
+
 $(ARTIFACTS):
 	@mkdir -p $@
 
@@ -147,4 +166,4 @@ clean: ## remove what was built here
 help: ## list the tasks
 	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  \033[1m%-10s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-.PHONY: run build web test unit web-test system check fmt fuzz bench browsers layers timings loss hostile durable regions drain tiers lab lab-full deps browser-deps clean help
+.PHONY: run build web test unit web-test system check fmt fuzz bench bench-turn browsers layers timings loss roam hostile durable regions drain diagnosis tiers tls lab lab-full deps browser-deps clean help

@@ -18,7 +18,7 @@ import (
 	"github.com/parley-sfu/parley/signal"
 )
 
-// Deps are what the API needs of the rest of the node. All but Cluster, Web, Metrics and Ready are required; Signal is not
+// Deps are what the API needs of the rest of the node. All but Cluster, Relays, Web, Metrics and Ready are required; Signal is not
 // where both NoREST and NoSocket are set and there is a Cluster.
 type Deps struct {
 	Signal  Signal
@@ -30,6 +30,8 @@ type Deps struct {
 
 	// Cluster is all nodes. Without it this node is the only one: the first candidate of its Locator.
 	Cluster Cluster
+	// Relays are what the join call tells clients of relays. Without it they are told of none.
+	Relays Relays
 	// Web serves the meeting page: every GET that is not part of the API. Without it there is no page.
 	Web http.Handler
 	// Metrics serves /metrics. Without it there is no such page.
@@ -83,6 +85,20 @@ type Locator interface {
 	Candidates(ctx context.Context, req JoinRequest) ([]grant.Candidate, error)
 	// Regions returns every region of the cluster.
 	Regions() []Region
+}
+
+// Relays know which relays clients can use.
+type Relays interface {
+	// ICEServers returns those for a participant who is sent to the nodes, of which the first is the best, with a credential that
+	// was made for it. It answers from memory.
+	ICEServers(participantID string, nodes []grant.Candidate) []ICEServer
+}
+
+// ICEServer is an RTCIceServer as browsers take it.
+type ICEServer struct {
+	URLs       []string `json:"urls"`
+	Username   string   `json:"username,omitempty"`
+	Credential string   `json:"credential,omitempty"` // a secret
 }
 
 // JoinRequest is what is known of where a participant is and wants to be. All of it may be empty.

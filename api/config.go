@@ -31,6 +31,8 @@ type Config struct {
 	AddressRate  Rate `koanf:"address_rate"`   // of each client address; an IPv6 /64 is one
 	MaxBodyBytes int  `koanf:"max_body_bytes"` // of a request, before it is decoded
 
+	ConnectionTests ConnectionTests `koanf:"connection_tests"`
+
 	Timeouts Timeouts `koanf:"timeouts"`
 }
 
@@ -75,6 +77,9 @@ func Defaults() Config {
 		CallerRate:    Rate{PerSecond: 100, Burst: 500},
 		AddressRate:   Rate{PerSecond: 200, Burst: 1000},
 		MaxBodyBytes:  32 << 10,
+		ConnectionTests: ConnectionTests{
+			Rooms: 8, Lifetime: time.Minute, Rate: Rate{PerSecond: 0.1, Burst: 5},
+		},
 		Timeouts: Timeouts{
 			ReadHeader: 5 * time.Second,
 			Read:       10 * time.Second,
@@ -161,6 +166,7 @@ func (c Config) validateLimits(fault func(key, format string, args ...any)) {
 			fault(key, "per_second must be above 0 and burst at least 1")
 		}
 	}
+	c.ConnectionTests.validate(fault)
 	if c.MaxBodyBytes < 1<<10 || c.MaxBodyBytes > 1<<20 {
 		fault("max_body_bytes", "%d is not between 1024 and 1048576", c.MaxBodyBytes)
 	}

@@ -43,7 +43,7 @@ type joinView struct {
 	SFUEndpoint    string      `json:"sfu_endpoint"`
 	SignalEndpoint string      `json:"signal_endpoint"`
 	Alternates     []alternate `json:"alternates"`
-	ICEServers     []iceServer `json:"ice_servers"`
+	ICEServers     []ICEServer `json:"ice_servers"`
 }
 
 // alternate is a node to try when the one before it does not answer.
@@ -51,13 +51,6 @@ type alternate struct {
 	Region         string `json:"region"`
 	SFUEndpoint    string `json:"sfu_endpoint"`
 	SignalEndpoint string `json:"signal_endpoint"`
-}
-
-// iceServer is an RTCIceServer as browsers take it. There are none as long as no relay runs.
-type iceServer struct {
-	URLs       []string `json:"urls"`
-	Username   string   `json:"username,omitempty"`
-	Credential string   `json:"credential,omitempty"`
 }
 
 // joinMeeting is POST /v1/meetings/{id}/join. It reads the meeting from the store once at most; all else is in memory.
@@ -163,7 +156,10 @@ func (s *Server) admit(ctx context.Context, c *gin.Context, m *meeting, role gra
 	view := &joinView{
 		Title: m.Title, ParticipantID: claims.ParticipantID, JoinToken: token, ExpiresAt: expires.UTC(), Role: role, Region: claims.Region,
 		SFUEndpoint: nodes[0].SFUEndpoint, SignalEndpoint: nodes[0].SignalEndpoint,
-		Alternates: []alternate{}, ICEServers: []iceServer{},
+		Alternates: []alternate{}, ICEServers: []ICEServer{},
+	}
+	if s.deps.Relays != nil {
+		view.ICEServers = append(view.ICEServers, s.deps.Relays.ICEServers(claims.ParticipantID, nodes)...)
 	}
 	for _, n := range nodes[1:] {
 		view.Alternates = append(view.Alternates, alternate{Region: n.Region, SFUEndpoint: n.SFUEndpoint, SignalEndpoint: n.SignalEndpoint})

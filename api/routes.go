@@ -37,6 +37,7 @@ func (s *Server) newEngine() (*gin.Engine, error) {
 	}
 	if !s.deps.NoREST {
 		read(limited, "/v1/regions", s.regions)
+		limited.POST("/v1/connection-tests", handler(s.startConnectionTest).gin())
 		s.meetingRoutes(limited.Group("/v1/meetings", s.first(s.authenticate)))
 	}
 	s.clusterRoutes(limited.Group("/v1/cluster", s.first(s.authenticate)))

@@ -22,6 +22,8 @@ type Server struct {
 	tokens    *userTokens
 	callers   *limiter
 	addresses *limiter
+	testers   *limiter // addresses that test their connection
+	tests     *testRooms
 	hostKeys  *hostKeys
 }
 
@@ -42,6 +44,7 @@ func New(cfg Config, deps Deps) (*Server, error) {
 		cfg: cfg, deps: deps, cluster: deps.Cluster,
 		store:  &store{keepKeys: cfg.IdempotentFor},
 		tokens: newUserTokens(cfg, deps.Log),
+		tests:  newTestRooms(cfg.ConnectionTests.Rooms),
 	}
 	if s.cluster == nil {
 		s.cluster = &alone{locator: deps.Locator, signal: deps.Signal}
@@ -60,23 +63,25 @@ func (s *Server) build() error {
 		}
 		s.origins = append(s.origins, o)
 	}
-	var faults [5]error
+	var faults [6]error
 	s.contract, faults[0] = contractJSON()
 	s.callers, faults[1] = newLimiter(s.cfg.CallerRate)
 	s.addresses, faults[2] = newLimiter(s.cfg.AddressRate)
 	s.hostKeys, faults[3] = newHostKeys()
-	s.engine, faults[4] = s.newEngine()
+	s.testers, faults[4] = newLimiter(s.cfg.ConnectionTests.Rate)
+	s.engine, faults[5] = s.newEngine()
 	return errors.Join(faults[:]...)
 }
 
 // Handler returns the whole HTTP surface of the node.
 func (s *Server) Handler() http.Handler { return s.engine }
 
-// Run opens the store and keeps the issuer's keys fresh until ctx ends; then it returns nil.
+// Run opens the store, ends connection tests and keeps the issuer's keys fresh until ctx ends; then it returns nil.
 func (s *Server) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	if !s.deps.NoREST {
 		wg.Go(func() { s.store.open(ctx, s.deps.Bus, s.cfg.Timeouts.Store, s.deps.Log) })
+		wg.Go(func() { s.endConnectionTests(ctx) })
 	}
 	if s.tokens.keys != nil {
 		wg.Go(func() { s.tokens.keys.run(ctx) })

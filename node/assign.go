@@ -117,7 +117,10 @@ func (s *slot) choose(t *published, now int64) (best, target *layer, reason stri
 	if !s.knows(codec(target.format.Load())) {
 		return nil, nil, "unsupported_codec"
 	}
-	return best, target, ""
+	if t.silence.silent.Load() {
+		reason = reasonNoPackets
+	}
+	return best, target, reason
 }
 
 // fit returns the rank of the lowest layer that fills a picture of the given size, within a tolerance: a picture
@@ -192,7 +195,7 @@ func (s *slot) view() Slot {
 		v.State, v.Reason = SlotPaused, s.reason
 		return v
 	}
-	v.State = SlotActive
+	v.State, v.Reason = SlotActive, s.reason
 	if now.current != nil && s.kind == Video {
 		v.Layer = now.current.name()
 	}

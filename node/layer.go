@@ -14,15 +14,16 @@ import (
 // published is a track on the node that its publisher is connected to.
 type published struct {
 	Track
-	room   *room
-	sender publisher // where its packets come from, and who is told which layers to send
-	mid    string
-	order  uint64   // of publication in the room
-	layers []*layer // lowest first; exactly one without simulcast
-	ids    extensionIDs
-	muted  atomic.Bool
-	level  loudness
-	gone   atomic.Bool // nothing comes any more
+	room    *room
+	sender  publisher // where its packets come from, and who is told which layers to send
+	mid     string
+	order   uint64   // of publication in the room
+	layers  []*layer // lowest first; exactly one without simulcast
+	ids     extensionIDs
+	muted   atomic.Bool
+	level   loudness
+	silence silence
+	gone    atomic.Bool // nothing comes any more
 
 	// Guarded by the room's mutex; see succession.go.
 	before   *published // the stream that this one takes over from; nil when there is none

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"sync"
 
 	"github.com/parley-sfu/parley/cascade"
@@ -92,6 +93,10 @@ func (n *Node) shut() []*Peer {
 
 // Endpoint is where clients reach this node's media, as host:port.
 func (n *Node) Endpoint() string { return n.endpoint.Advertised() }
+
+// Addresses returns every address and port that this node's media can be reached at: first those that were configured, then
+// the machine's own as they are now.
+func (n *Node) Addresses() []netip.AddrPort { return n.endpoint.Addresses() }
 
 // PeerConfig describes who joins.
 type PeerConfig struct {

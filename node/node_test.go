@@ -88,10 +88,10 @@ func startMember(t testing.TB, listen string, cluster *Cluster) *Node {
 }
 
 // startStoppable runs a node until stop is called or the test ends.
-func startStoppable(t testing.TB, listen string, cluster *Cluster) (n *Node, stop func()) {
+func startStoppable(t testing.TB, listen string, cluster *Cluster, advertise ...string) (n *Node, stop func()) {
 	t.Helper()
 	cfg := Defaults()
-	cfg.Media.Listen = listen
+	cfg.Media.Listen, cfg.Media.Advertise = listen, advertise
 	n, err := New(cfg, silent{}, cluster, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
@@ -214,6 +214,17 @@ func (c *client) connect() {
 // offerWith connects with an offer that was changed on its way.
 func (c *client) offerWith(change func(string) string) {
 	c.t.Helper()
+	c.exchange(change, func(answer string) string { return answer })
+}
+
+// connectWith connects with an answer that was changed on its way.
+func (c *client) connectWith(change func(string) string) {
+	c.t.Helper()
+	c.exchange(func(offer string) string { return offer }, change)
+}
+
+func (c *client) exchange(change, changeBack func(string) string) {
+	c.t.Helper()
 	offer, err := c.pc.CreateOffer(nil)
 	if err != nil {
 		c.t.Fatal(err)
@@ -225,7 +236,7 @@ func (c *client) offerWith(change func(string) string) {
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	if err := c.pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeAnswer, SDP: answer.SDP}); err != nil {
+	if err := c.pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeAnswer, SDP: changeBack(answer.SDP)}); err != nil {
 		c.t.Fatalf("%v in\n%s", err, answer.SDP)
 	}
 	select {

@@ -60,16 +60,40 @@ func (p *Peer) Wants(h *packet.Header, b []byte) bool { return p.in.wants(h, b) 
 // RTP implements rtc.Handler.
 func (p *Peer) RTP(run []*packet.Packet, out *udp.Batch) { p.in.take(run, out) }
 
-// Connected implements rtc.Handler.
+// Connected implements rtc.Handler. Who was cut off for a while needs keyframes, and so does who shows what it sends: what
+// was lost meanwhile is too much to be repaired.
 func (p *Peer) Connected() {
 	p.log.Debug("media connected", "over", p.transport.Over())
 	now := p.node.endpoint.Now()
 	for _, s := range p.slotList() {
-		if v := s.state(); v.target != nil && v.current != v.target && s.kind == Video {
+		switch v := s.state(); {
+		case v.target == nil || s.kind != Video:
+		case v.current != v.target:
 			s.start(v.target, now)
+		default:
+			v.current.requestKeyframe(now)
+		}
+	}
+	for _, t := range p.publishedVideo() {
+		for _, l := range t.layers {
+			if len(*l.subs.Load()) > 0 {
+				l.requestKeyframe(now)
+			}
 		}
 	}
 	p.tell.Post(p.events.Connected)
+}
+
+// publishedVideo returns the pictures that the peer sends.
+func (p *Peer) publishedVideo() (tracks []*published) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, t := range p.published {
+		if t.Kind == Video {
+			tracks = append(tracks, t)
+		}
+	}
+	return tracks
 }
 
 // Disconnected implements rtc.Handler.

@@ -91,6 +91,9 @@ func (r *room) tick(tracks []*published, count uint64, now int64) {
 // review finds what no packet tells: layers that have stopped, and slots that still wait for a keyframe.
 func (r *room) review(tracks []*published, now int64) {
 	for _, t := range tracks {
+		if t.silence.review(t, now) {
+			r.wakeAll()
+		}
 		for _, l := range t.layers {
 			live := l.live(now)
 			if l.wasLive.Swap(live) && !live {

@@ -84,7 +84,7 @@ func (c Config) Validate() error {
 			fault("gossip.join: %w", err)
 		}
 	}
-	switch keys, err := c.keys(); {
+	switch keys, err := c.Keys(); {
 	case err != nil:
 		fault("gossip.key: %w", err)
 	case len(keys) == 0 && !listen.Addr().IsLoopback():
@@ -93,8 +93,8 @@ func (c Config) Validate() error {
 	return errors.Join(faults...)
 }
 
-// keys returns the keys, the one that encrypts first.
-func (c Config) keys() (keys [][]byte, err error) {
+// Keys returns the keys, the one that encrypts first; none where nothing is encrypted.
+func (c Config) Keys() (keys [][]byte, err error) {
 	if c.Key == "" {
 		return nil, nil
 	}
@@ -129,7 +129,7 @@ func (c Config) memberlist() (*memberlist.Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	keys, err := c.keys()
+	keys, err := c.Keys()
 	if err != nil {
 		return nil, err
 	}

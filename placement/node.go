@@ -17,19 +17,21 @@ const (
 
 // Node is a member of the cluster. What it points to is shared: do not change it.
 type Node struct {
-	ID             string         // unique in the cluster
-	Region         string         // the operator's name for a place
-	SFUEndpoint    string         // host:port of its media, for clients
-	SignalEndpoint string         // whole URL of its signalling WebSocket
-	ProbeURL       string         // answers quickly and cheaply; clients measure round trips with it
-	Media          netip.AddrPort // where other nodes' links connect to
-	Fingerprint    string         // of its links' certificate: "sha-256 " and 32 bytes as AA:BB:…; empty: takes no links
-	Roles          []string       // what it may do; empty: everything
-	Version        string         // of the program, for people
-	Protocol       int            // newest way of talking among nodes that it knows; see Protocol
-	Capacity       float64        // how much it can carry compared with other nodes; 0 counts as 1
-	Draining       bool           // takes nothing new
-	Incarnation    uint64         // differs after each start: equal id with another incarnation is a process that lost everything
+	ID             string           // unique in the cluster
+	Region         string           // the operator's name for a place
+	SFUEndpoint    string           // host:port of its media, for clients
+	SignalEndpoint string           // whole URL of its signalling WebSocket
+	ProbeURL       string           // answers quickly and cheaply; clients measure round trips with it
+	Media          netip.AddrPort   // where other nodes' links connect to
+	MediaToo       []netip.AddrPort // more addresses of its media
+	Relay          []string         // where clients reach its relay, in the form of package turn; empty: it has none, or is of a release without
+	Fingerprint    string           // of its links' certificate: "sha-256 " and 32 bytes as AA:BB:…; empty: takes no links
+	Roles          []string         // what it may do; empty: everything
+	Version        string           // of the program, for people
+	Protocol       int              // newest way of talking among nodes that it knows; see Protocol
+	Capacity       float64          // how much it can carry compared with other nodes; 0 counts as 1
+	Draining       bool             // takes nothing new
+	Incarnation    uint64           // differs after each start: equal id with another incarnation is a process that lost everything
 
 	Load       Load
 	Pressure   Pressure               // what its load means; the node itself says so
@@ -45,6 +47,15 @@ func (n Node) Distance(to Node) (time.Duration, bool) {
 		return 0, false
 	}
 	return n.Coordinate.DistanceTo(to.Coordinate), true
+}
+
+// MediaAddresses are all addresses of its media that are known.
+func (n Node) MediaAddresses() []netip.AddrPort {
+	if !n.Media.IsValid() {
+		return nil
+	}
+	all := []netip.AddrPort{n.Media}
+	return append(all, n.MediaToo...)
 }
 
 // weight is the node's capacity, or 1 where that makes no sense.

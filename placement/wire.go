@@ -23,6 +23,8 @@ type facts struct {
 	SignalEndpoint string   `json:"s,omitempty"`
 	ProbeURL       string   `json:"p,omitempty"`
 	Media          string   `json:"l,omitempty"`
+	MediaToo       []string `json:"a,omitempty"` // addresses; those with the port of Media go without it
+	Relay          []string `json:"t,omitempty"`
 	Fingerprint    string   `json:"f,omitempty"` // of SHA-256, base64
 	Roles          []string `json:"o,omitempty"`
 	Version        string   `json:"v,omitempty"`
@@ -45,6 +47,14 @@ func encodeFacts(n Node) ([]byte, error) {
 	if n.Media.IsValid() {
 		f.Media = n.Media.String()
 	}
+	f.Relay = n.Relay
+	for _, a := range n.MediaToo {
+		text := a.String()
+		if a.Port() == n.Media.Port() {
+			text = a.Addr().String()
+		}
+		f.MediaToo = append(f.MediaToo, text)
+	}
 	if n.Fingerprint != "" {
 		pairs, ok := strings.CutPrefix(n.Fingerprint, fingerprintKind)
 		raw, err := hex.DecodeString(strings.ReplaceAll(pairs, ":", ""))
@@ -54,6 +64,9 @@ func encodeFacts(n Node) ([]byte, error) {
 		f.Fingerprint = base64.RawStdEncoding.EncodeToString(raw)
 	}
 	meta, err := json.Marshal(f)
+	for err == nil && len(meta) > memberlist.MetaMaxSize && f.shorten() {
+		meta, err = json.Marshal(f)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("placement: the node's facts: %w", err)
 	}
@@ -62,6 +75,21 @@ func encodeFacts(n Node) ([]byte, error) {
 			len(meta), memberlist.MetaMaxSize)
 	}
 	return meta, nil
+}
+
+// shorten takes out what the cluster can do without: a machine may have dozens of addresses. It is false when nothing is left.
+func (f *facts) shorten() bool {
+	switch {
+	case len(f.MediaToo) > 1:
+		f.MediaToo = f.MediaToo[:len(f.MediaToo)-1]
+	case len(f.Relay) > 1:
+		f.Relay = f.Relay[:len(f.Relay)-1]
+	case len(f.MediaToo) > 0:
+		f.MediaToo = nil
+	default:
+		return false
+	}
+	return true
 }
 
 // decodeFacts is the reverse of encodeFacts.
@@ -83,6 +111,14 @@ func decodeFacts(id string, meta []byte) (Node, error) {
 		if n.Media, err = netip.ParseAddrPort(f.Media); err != nil {
 			return Node{}, fmt.Errorf("placement: facts of %q: media: %w", id, err)
 		}
+	}
+	n.Relay = f.Relay
+	for _, text := range f.MediaToo {
+		if a, err := netip.ParseAddr(text); err == nil {
+			n.MediaToo = append(n.MediaToo, netip.AddrPortFrom(a, n.Media.Port()))
+		} else if at, err := netip.ParseAddrPort(text); err == nil {
+			n.MediaToo = append(n.MediaToo, at)
+		} // one that makes no sense is of a later release
 	}
 	if f.Fingerprint != "" {
 		raw, err := base64.RawStdEncoding.DecodeString(f.Fingerprint)

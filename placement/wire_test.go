@@ -25,6 +25,7 @@ func TestFactsArriveAsTheyWere(t *testing.T) {
 		if rapid.Bool().Draw(t, "links") {
 			n.Media, n.Fingerprint = netip.MustParseAddrPort("[2001:db8::7]:7881"), "sha-256 0F"+strings.Repeat(":A1", 31)
 			n.Roles = []string{RoleMedia}
+			n.MediaToo = []netip.AddrPort{netip.MustParseAddrPort("192.0.2.7:7881"), netip.MustParseAddrPort("[2001:db8::8]:443")}
 		}
 		meta, err := encodeFacts(n)
 		if err != nil {

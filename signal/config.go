@@ -26,6 +26,7 @@ type Config struct {
 	DigestEvery     time.Duration // between comparisons of the roster with other nodes
 	NodeSilence     time.Duration // after which a node that says nothing has left the room
 	NodeGrace       time.Duration // that participants of a node that has gone have to come back through another
+	ICEServersEvery time.Duration // after which a client is told fresh credentials of the relays; shorter than they last
 	DrainDeadline   time.Duration // for a participant to move away from a node that drains, before its socket is closed
 
 	migration   migration
@@ -50,6 +51,7 @@ func Defaults() Config {
 		DigestEvery:     2 * time.Second,
 		NodeSilence:     10 * time.Second,
 		NodeGrace:       3 * time.Second,
+		ICEServersEvery: 10 * time.Minute,
 		DrainDeadline:   time.Minute,
 		migration:       defaultMigration(),
 	}
@@ -87,6 +89,7 @@ func (c Config) Validate() error {
 		{"digest_every", c.DigestEvery > 0},
 		{"node_grace", c.NodeGrace > 0},
 		{"node_silence", c.NodeSilence > c.DigestEvery},
+		{"ice_servers_every", c.ICEServersEvery > 0},
 		{"drain_deadline", c.DrainDeadline > 0},
 	} {
 		if !limit.ok {

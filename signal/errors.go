@@ -35,7 +35,7 @@ func limited(say string) error {
 }
 
 func tooBig(limit int64) error {
-	return &node.Error{Kind: node.Invalid, Code: wire.CodeMessageTooBig, Say: fmt.Sprintf("A message may have %d bytes.", limit)}
+	return &node.Error{Kind: node.Invalid, Code: wire.CodeMessageTooBig, Say: fmt.Sprintf("A message may have %d bytes; an SDP that large (> 100 KB) offers too many slots or codecs.", limit)}
 }
 
 func roomGone() error { return notFound("Nobody is in this meeting now.") }

@@ -53,6 +53,9 @@ func turnedAway(err error) error {
 
 // resume goes on after the last event that the client saw, or starts over with a snapshot.
 func resume(ctx context.Context, s *session, _ *request, m *wire.Resume) error {
+	if s.resumed && !s.greeted { // before what makes the client look for a path
+		s.tellICEServers()
+	}
 	if s.room.replay(s, m.LastSeq) {
 		s.greeted = true
 		return nil

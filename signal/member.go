@@ -77,6 +77,7 @@ func (r *room) attach(s *session, claims grant.Claims) (m *member, older *sessio
 	s.live = !s.resumed
 	if older != nil {
 		older.socket.end(wire.CloseReplaced, "a newer connection took over")
+		older.quit()
 	}
 	if m.grace != nil {
 		m.grace.Stop()

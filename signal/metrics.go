@@ -1,10 +1,12 @@
 package signal
 
 import (
+	"bytes"
 	"sync/atomic"
 	"time"
 
 	"github.com/parley-sfu/parley/internal/telemetry"
+	"github.com/parley-sfu/parley/signal/wire"
 )
 
 // metrics is what the signalling plane tells of itself. What goes up and down is counted when somebody looks.
@@ -12,6 +14,8 @@ type metrics struct {
 	connections atomic.Int64
 
 	drops  *telemetry.CounterMetric   // slow readers
+	tooBig *telemetry.CounterMetric   // messages over the limit that carry no offer
+	bigSDP *telemetry.CounterMetric   // offers over the limit, or near it
 	pulls  *telemetry.CounterMetric   // parts of rosters fetched from other nodes
 	knocks *telemetry.HistogramMetric // time that a home on another node took to answer
 
@@ -22,9 +26,11 @@ type metrics struct {
 }
 
 // newMetrics has one counter and one histogram a message type. The functions are called when somebody looks.
-func newMetrics(types []string, rooms, participants, queued, homes func() int) *metrics {
+func newMetrics(types []string, rooms, participants, homes func() int, queued func() (all, deepest int)) *metrics {
 	m := &metrics{
 		drops:    telemetry.Counter("parley_signal_slow_readers_total"),
+		tooBig:   telemetry.Counter(telemetry.Name("parley_signal_oversized_total", "what", "message")),
+		bigSDP:   telemetry.Counter(telemetry.Name("parley_signal_oversized_total", "what", "sdp")),
 		pulls:    telemetry.Counter("parley_signal_roster_pulls_total"),
 		knocks:   telemetry.Histogram("parley_signal_knock_seconds"),
 		messages: map[string]*telemetry.CounterMetric{},
@@ -37,7 +43,14 @@ func newMetrics(types []string, rooms, participants, queued, homes func() int) *
 		m.latency[typ] = telemetry.Histogram(telemetry.Name("parley_signal_handler_seconds", "type", typ))
 	}
 	telemetry.Gauge("parley_signal_connections", func() float64 { return float64(m.connections.Load()) })
-	telemetry.Gauge("parley_signal_queue_messages", func() float64 { return float64(queued()) })
+	telemetry.Gauge("parley_signal_queue_messages", func() float64 {
+		all, _ := queued()
+		return float64(all)
+	})
+	telemetry.Gauge("parley_signal_queue_deepest_messages", func() float64 {
+		_, deepest := queued()
+		return float64(deepest)
+	})
 	telemetry.Gauge("parley_rooms", func() float64 { return float64(rooms()) })
 	telemetry.Gauge("parley_homes", func() float64 { return float64(homes()) })
 	telemetry.Gauge("parley_participants", func() float64 { return float64(participants()) })
@@ -48,6 +61,18 @@ func newMetrics(types []string, rooms, participants, queued, homes func() int) *
 func (m *metrics) handled(typ string, start time.Time) {
 	m.messages[typ].Inc()
 	m.latency[typ].UpdateSince(start)
+}
+
+// oversized counts a message over the limit by its beginning, where clients say its type.
+func (m *metrics) oversized(data []byte) {
+	beginning := data[:min(len(data), 256)]
+	for _, typ := range []string{wire.TypeHello, wire.TypeOffer} {
+		if bytes.Contains(beginning, []byte(`"`+typ+`"`)) {
+			m.bigSDP.Inc()
+			return
+		}
+	}
+	m.tooBig.Inc()
 }
 
 // rejected counts a refused upgrade.

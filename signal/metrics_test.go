@@ -2,8 +2,10 @@ package signal
 
 import (
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/parley-sfu/parley/internal/telemetry"
 	"github.com/parley-sfu/parley/node/grant"
@@ -22,7 +24,10 @@ func TestMetricsTellWhatHappens(t *testing.T) {
 		"parley_participants 1\n",
 		"parley_signal_connections 1\n",
 		"parley_signal_queue_messages 0\n",
+		"parley_signal_queue_deepest_messages 0\n",
 		"parley_signal_slow_readers_total ",
+		`parley_signal_oversized_total{what="message"} `,
+		`parley_signal_oversized_total{what="sdp"} `,
 		"parley_signal_roster_pulls_total ",
 		`parley_signal_messages_total{type="chat.message"} `,
 		`parley_signal_handler_seconds_count{type="participant.hello"} `,
@@ -36,4 +41,40 @@ func TestMetricsTellWhatHappens(t *testing.T) {
 			t.Errorf("/metrics lacks %q", want)
 		}
 	}
+}
+
+// A handler that waits is in the histogram with all its time: that is where late events are looked for.
+func TestMetricsTellOfSlowHandlers(t *testing.T) {
+	r := newRig(t)
+	a := r.join("pt_a", grant.Attendee)
+	before := shown(t, `_sum{type="participant.offer"}`)
+	hold := make(chan struct{})
+	r.media.mu.Lock()
+	r.media.hold = hold
+	r.media.mu.Unlock()
+	timer := time.AfterFunc(300*time.Millisecond, func() { close(hold) })
+	defer timer.Stop()
+	a.request(wire.TypeOffer, wire.Offer{SDPOffer: "x"})
+	if took := shown(t, `_sum{type="participant.offer"}`) - before; took < 0.29 {
+		t.Errorf("the histogram shows %.3f s, want 0.3 s", took)
+	}
+}
+
+// shown is what /metrics shows of the time that handlers take.
+func shown(t *testing.T, suffix string) float64 {
+	t.Helper()
+	page := httptest.NewRecorder()
+	telemetry.Handler().ServeHTTP(page, httptest.NewRequestWithContext(t.Context(), "GET", "/metrics", nil))
+	for line := range strings.Lines(page.Body.String()) {
+		text, ok := strings.CutPrefix(line, "parley_signal_handler_seconds"+suffix+" ")
+		if !ok {
+			continue
+		}
+		value, err := strconv.ParseFloat(strings.TrimSpace(text), 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return value
+	}
+	return 0
 }

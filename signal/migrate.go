@@ -148,13 +148,17 @@ func (s *Service) ask(ctx context.Context, session *session, self placement.Node
 		session.log.Error("a participant cannot be moved", "error", err)
 		return true
 	}
+	var servers []wire.ICEServer
+	if s.deps.ICEServers != nil {
+		servers = s.deps.ICEServers(claims.ParticipantID, claims.Nodes)
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if m := session.member; m.session == session && m.movable() {
 		session.move.asked = time.Now()
 		session.move.times++
 		session.socket.send(outbound{wire.Envelope{Type: wire.TypeMigrate}, wire.Migrate{
-			SignalEndpoint: to.SignalEndpoint, SFUEndpoint: to.SFUEndpoint, JoinToken: token,
+			SignalEndpoint: to.SignalEndpoint, SFUEndpoint: to.SFUEndpoint, JoinToken: token, ICEServers: servers,
 		}})
 	}
 	return true

@@ -31,9 +31,17 @@ func offer(ctx context.Context, s *session, q *request, o *wire.Offer) error {
 	return s.negotiate(ctx, q, o.SDPOffer, o.Tracks)
 }
 
+// bigSDP is the size from which on an offer is told of: what stands between client and server may not let it through, and
+// the limit of a message is near.
+const bigSDP = 100 << 10
+
 // negotiate passes an offer to the SFU and the answer to the client. It runs without the room's lock: the SFU may be
 // slow.
 func (s *session) negotiate(ctx context.Context, q *request, sdp string, hints []wire.TrackHint) error {
+	if len(sdp) > bigSDP {
+		s.svc.metrics.bigSDP.Inc()
+		s.log.Warn("oversized SDP (> 100 KB) on the socket", "bytes", len(sdp))
+	}
 	asked := s.publishing()
 	tracks, err := trackHints(hints)
 	if err != nil {

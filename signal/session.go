@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"strings"
+	"sync"
 	"time"
 	"unicode"
 
@@ -23,7 +24,7 @@ const (
 var errGone = errors.New("the participant is gone")
 
 // session serves one socket on behalf of its member: one goroutine handles its messages, in order. A member that
-// reconnects gets a new session, which starts when the older one has stopped.
+// reconnects gets a new session, which starts when the older one handles nothing any more.
 type session struct {
 	svc     *Service
 	room    *room
@@ -37,8 +38,9 @@ type session struct {
 	offers  *rate.Limiter
 	log     *slog.Logger
 
-	wake chan struct{} // a token when the lobby lets the member in
-	done chan struct{} // closed when the session has stopped
+	wake  chan struct{}      // a token when the lobby lets the member in
+	quit  context.CancelFunc // ends the handling of messages
+	still chan struct{}      // closed when no message is handled any more; the socket may take longer to end
 
 	// The following belong to the goroutine of serve.
 	greeted bool       // has had a snapshot: a further hello is an offer
@@ -64,16 +66,22 @@ func (q *request) answer(typ string, body any) {
 	q.session.socket.send(outbound{wire.Envelope{Type: typ, ReplyTo: q.id}, body})
 }
 
-// serve handles messages until the socket ends. It says whether the participant may come back and resume.
-func (s *session) serve(ctx context.Context) (mayReturn bool) {
+// serve handles messages until the socket ends. It says whether the participant may come back and resume. Handling ends
+// before, when a newer session takes over: what it waits for must not be a socket that nobody answers on.
+func (s *session) serve(ctx, handling context.Context) (mayReturn bool) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	ended := make(chan error, 1)
 	go func() {
 		err := s.socket.run(ctx)
-		cancel() // frees a handler that waits for the SFU
+		s.quit() // frees a handler that waits for the SFU
 		ended <- err
 	}()
+	fresh := time.NewTicker(s.svc.cfg.ICEServersEvery)
+	defer fresh.Stop()
+	stilled := sync.OnceFunc(func() { close(s.still) })
+	defer stilled()
+	quit := handling.Done()
 	silent := time.AfterFunc(s.svc.cfg.HelloTimeout, func() {
 		s.socket.end(wire.CloseBadRequest, "nothing was said")
 	})
@@ -84,14 +92,24 @@ func (s *session) serve(ctx context.Context) (mayReturn bool) {
 			if !more {
 				err := <-ended
 				s.log.Debug("session ended", "error", err, "close_code", s.socket.closeCode())
+				if s.socket.closeCode() == wire.CloseTooBig {
+					s.log.Warn("oversized message on the socket: it was closed", "limit_bytes", s.svc.cfg.MaxMessageBytes)
+				}
 				return s.mayReturn(err)
 			}
-			s.handle(ctx, data)
+			s.handle(handling, data)
 			if s.greeted || s.held != nil {
 				silent.Stop()
 			}
 		case <-s.wake:
-			s.admitted(ctx)
+			s.admitted(handling)
+		case <-fresh.C:
+			if s.greeted {
+				s.tellICEServers()
+			}
+		case <-quit:
+			quit = nil
+			stilled()
 		}
 	}
 }
@@ -107,7 +125,7 @@ func (s *session) mayReturn(err error) bool {
 
 // handle decodes one message, passes it to its handler, and answers.
 func (s *session) handle(ctx context.Context, data []byte) {
-	if s.socket.closeCode() != 0 {
+	if ctx.Err() != nil || s.socket.closeCode() != 0 {
 		return // on the way out
 	}
 	head, body, err := s.svc.decoder.Decode(data)
@@ -169,7 +187,7 @@ func (s *session) fail(request *request, err error) {
 // admitted goes on with the hello that was held in the lobby, if nothing holds the member any longer.
 func (s *session) admitted(ctx context.Context) {
 	held := s.held
-	if held == nil {
+	if held == nil || ctx.Err() != nil {
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, handlerTimeout)
@@ -227,6 +245,38 @@ func (s *session) resumeToken() (string, error) {
 		token, _, err = s.svc.deps.Keys.IssueResume(claims)
 	}
 	return token, err
+}
+
+// tellICEServers sends the STUN and TURN servers with credentials that are good from now on: those of the join call may
+// have expired when the client must find a new path.
+func (s *session) tellICEServers() {
+	if s.svc.deps.ICEServers == nil {
+		return
+	}
+	s.room.mu.Lock()
+	nodes := s.member.claims.Nodes
+	s.room.mu.Unlock()
+	if servers := s.svc.deps.ICEServers(s.member.id, hereFirst(s.svc.deps.NodeID, nodes)); len(servers) > 0 {
+		s.socket.send(outbound{wire.Envelope{Type: wire.TypeICEServers}, wire.ICEServers{ICEServers: servers}})
+	}
+}
+
+// hereFirst puts the node that speaks first among candidates: it is there for certain, and the one that a client came from may
+// not be any more, though gossip still knows it.
+func hereFirst(id string, nodes []grant.Candidate) []grant.Candidate {
+	here := grant.Candidate{Node: id}
+	if len(nodes) > 0 {
+		here.Region = nodes[0].Region
+	}
+	ordered := []grant.Candidate{here}
+	for _, n := range nodes {
+		if n.Node == id {
+			ordered[0] = n
+			continue
+		}
+		ordered = append(ordered, n)
+	}
+	return ordered
 }
 
 // displayName is the token's name, which wins, or the one that the client chose, made fit to show.

@@ -78,6 +78,10 @@ type Deps struct {
 	Revoked  Revocations
 	NodeID   string
 	Log      *slog.Logger
+
+	// ICEServers makes the STUN and TURN servers of a participant whose nodes these are, best first, with credentials that are good
+	// from now on. It must not block. Nil: there are none.
+	ICEServers func(participantID string, nodes []grant.Candidate) []wire.ICEServer
 }
 
 func (d Deps) validate() error {
@@ -138,7 +142,7 @@ func New(cfg Config, d Deps) (*Service, error) {
 		types = append(types, typ)
 	}
 	s.cfg.homeTimeout = cmp.Or(cfg.homeTimeout, homeTimeout)
-	s.metrics = newMetrics(types, func() int { return len(s.Occupancy()) }, s.seated, s.queued, func() int { return len(s.Homes()) })
+	s.metrics = newMetrics(types, func() int { return len(s.Occupancy()) }, s.seated, func() int { return len(s.Homes()) }, s.queued)
 	s.metrics.lent(s.lent)
 	s.fabric = &fabric{
 		svc: s, bus: d.Bus, node: d.NodeID, log: d.Log, inbox: make(chan delivery, fabricInbox), nodes: newCensus(),
@@ -255,14 +259,15 @@ func (s *Service) seated() (n int) {
 	return n
 }
 
-// queued counts the messages that wait in the outbound queues.
-func (s *Service) queued() (n int) {
+// queued counts the messages that wait in the outbound queues: in all of them, and in the one with most.
+func (s *Service) queued() (all, deepest int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for session := range s.live {
-		n += session.socket.queue.waiting()
+		waiting := session.socket.queue.waiting()
+		all, deepest = all+waiting, max(deepest, waiting)
 	}
-	return n
+	return all, deepest
 }
 
 // open returns the meeting's room, and makes it when there is none.

@@ -163,6 +163,7 @@ func (k *socket) readOne(ctx context.Context) ([]byte, error) {
 		return nil, readError(err)
 	}
 	if int64(len(data)) > k.cfg.MaxMessageBytes {
+		k.metrics.oversized(data)
 		return nil, &fatal{wire.CloseTooBig, tooBig(k.cfg.MaxMessageBytes)}
 	}
 	return data, nil

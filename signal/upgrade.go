@@ -116,17 +116,19 @@ func (s *Service) converse(ctx context.Context, claims grant.Claims, resumed boo
 		offers: rate.NewLimiter(rate.Limit(s.cfg.OffersPerSec), max(1, int(s.cfg.OffersPerSec))),
 		log: s.log.With("meeting_id", claims.MeetingID, "participant_id", claims.ParticipantID,
 			"request_id", claims.RequestID),
-		wake: make(chan struct{}, 1),
-		done: make(chan struct{}),
+		wake:  make(chan struct{}, 1),
+		still: make(chan struct{}),
 	}
-	defer close(session.done)
+	handling, quit := context.WithCancel(ctx)
+	defer quit()
+	session.quit = quit
 	if !s.begin(session) {
 		socket.end(wire.CloseGoingAway, "the node stops")
 	} else {
 		defer s.finish(session)
 		s.seat(ctx, session, claims)
 	}
-	mayReturn := session.serve(ctx)
+	mayReturn := session.serve(ctx, handling)
 	if session.room == nil {
 		return
 	}
@@ -136,7 +138,7 @@ func (s *Service) converse(ctx context.Context, claims grant.Claims, resumed boo
 	s.sweep(session.room)
 }
 
-// seat finds the session's room and member, and waits until an older session of the member has stopped.
+// seat finds the session's room and member, and waits until an older session of the member handles nothing any more.
 func (s *Service) seat(ctx context.Context, session *session, claims grant.Claims) {
 	for {
 		r := s.open(claims)
@@ -149,7 +151,7 @@ func (s *Service) seat(ctx context.Context, session *session, claims grant.Claim
 		r.refresh(claims.Settings)
 		if older != nil {
 			select {
-			case <-older.done:
+			case <-older.still:
 			case <-ctx.Done():
 			}
 		}

@@ -27,7 +27,7 @@ var dist embed.FS
 const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; media-src 'self' blob:; " +
 	"font-src 'self'; connect-src 'self' http: https: ws: wss:; manifest-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 
-// Handler serves the app: its files under their own names, its page for "/", "/cluster" and all of "/m/", and 404 for the
+// Handler serves the app: its files under their own names, its page for "/", "/cluster", "/test" and all of "/m/", and 404 for the
 // rest. Files in /assets carry a hash of their content in the name and are cached for good; the others are always
 // revalidated.
 func Handler() http.Handler {
@@ -130,7 +130,7 @@ func (a app) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // pageOf maps the app's own routes to its page and leaves files as they are.
 func pageOf(urlPath string) string {
-	if urlPath == "/" || urlPath == "/cluster" || strings.HasPrefix(urlPath, "/m/") {
+	if urlPath == "/" || urlPath == "/cluster" || urlPath == "/test" || strings.HasPrefix(urlPath, "/m/") {
 		return "/index.html"
 	}
 	return urlPath

@@ -32,10 +32,12 @@ type process struct {
 	api     *api.Server
 	control *control
 	cluster *cluster // nil for a node on its own
+	relay   *relay
 	http    net.Listener
+	secure  *secure // nil for a node without TLS
 }
 
-// assemble builds the node in the order in which it starts: bus, node, placement, signal, api. It listens on http from
+// assemble builds the node in the order in which it starts: bus, node, placement, turn, signal, api. It listens on http from
 // Run on and closes it.
 func assemble(ctx context.Context, cfg Config, http net.Listener, log *slog.Logger) (*process, error) {
 	p := &process{log: log, http: http}
@@ -45,6 +47,9 @@ func assemble(ctx context.Context, cfg Config, http net.Listener, log *slog.Logg
 	}
 	log = log.With("node", id)
 
+	if p.secure, err = newSecure(ctx, cfg, log); err != nil {
+		return nil, err
+	}
 	if p.bus, err = bus.New(cfg.Bus, log); err != nil {
 		return nil, err
 	}
@@ -56,16 +61,20 @@ func assemble(ctx context.Context, cfg Config, http net.Listener, log *slog.Logg
 	if err = p.assembleMedia(id, cfg, speakers, log); err != nil {
 		return nil, err
 	}
+	if p.relay, err = newRelay(cfg, p.node, p.secure.relays(cfg), p.revoked, log); err != nil {
+		return nil, err
+	}
 	place, nodes, err := p.place(id, cfg, log)
 	if err != nil {
 		return nil, err
 	}
+	p.relay.nodes = nodes
 	if err = p.assembleSignal(ctx, id, cfg, speakers, place, nodes, log); err != nil {
 		return nil, err
 	}
 
 	deps := api.Deps{
-		Keys: p.keys, Revoked: p.revoked, Bus: p.bus, Locator: locator{place}, Log: log,
+		Keys: p.keys, Revoked: p.revoked, Bus: p.bus, Locator: locator{place}, Relays: p.relay, Log: log,
 		Web: web.Handler(), Metrics: telemetry.Handler(), Ready: p.missing,
 		NoREST: !cfg.does(placement.RoleAPI), NoSocket: !cfg.does(placement.RoleSignal),
 	}
@@ -104,6 +113,7 @@ func (p *process) assembleSignal(
 ) (err error) {
 	deps := signal.Deps{
 		Speakers: speakers, Bus: p.bus, Cluster: nodes, Locator: place, Keys: p.keys, Revoked: p.revoked, NodeID: id, Log: log,
+		ICEServers: p.relay.forSession,
 	}
 	if p.node != nil {
 		deps.Media = signal.OnNode(p.node)
@@ -128,10 +138,14 @@ func (p *process) assembleSignal(
 func (p *process) place(id string, cfg Config, log *slog.Logger) (places, signal.Cluster, error) {
 	self := placement.Node{
 		ID: id, Region: cfg.Region, SFUEndpoint: p.endpoint(), Roles: cfg.Roles,
-		ProbeURL: cfg.API.PublicURL + "/livez", Version: version, Protocol: placement.CurrentProtocol,
+		ProbeURL: cfg.API.PublicURL + "/livez", Version: version, Protocol: placement.CurrentProtocol, Relay: p.relay.addresses(),
 	}
 	if cfg.does(placement.RoleSignal) {
 		self.SignalEndpoint = signalURL(cfg.API.PublicURL)
+	}
+	if p.node != nil {
+		addresses := p.node.Addresses()
+		self.Media, self.MediaToo = addresses[0], addresses[1:]
 	}
 	if p.cluster == nil {
 		single, err := placement.NewSingle(self)
@@ -173,15 +187,19 @@ func (p *process) assembleGrant(ctx context.Context, cfg Config, log *slog.Logge
 func (p *process) run(ctx context.Context) error {
 	return runStages(ctx, p.log, []stage{
 		{name: "bus", run: p.bus.Run, ready: p.bus.Ready()},
+		{name: "certificates", run: p.secure.runCertificates},
 		{name: "keys", run: p.keys.Run},
 		{name: "revocations", run: p.revoked.Run},
 		{name: "cluster", run: p.cluster.run},
+		{name: "turn", run: p.relay.run},
 		{name: "node", run: p.runMedia},
 		{name: "tiers", run: p.tiers.run},
 		{name: "signal", run: p.runSignal},
 		{name: "api", run: p.api.Run},
 		{name: "control", run: p.control.run},
+		{name: "tls", run: p.secure.run},
 		{name: "http", run: func(ctx context.Context) error { return p.api.Serve(ctx, p.http) }},
+		{name: "https", run: func(ctx context.Context) error { return p.secure.serve(ctx, p.api) }},
 	})
 }
 
@@ -193,6 +211,9 @@ func (p *process) missing() []api.Missing {
 	}
 	if !p.keys.Published() {
 		missing = append(missing, api.Missing{Component: "keys", Detail: "This node's public key was not stored yet. Other nodes may refuse its join tokens."})
+	}
+	if !p.secure.certified() {
+		missing = append(missing, api.Missing{Component: "certificate", Detail: "There is no certificate yet. HTTPS and TURN over TLS do not work."})
 	}
 	return missing
 }

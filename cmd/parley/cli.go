@@ -17,9 +17,10 @@ type cli struct {
 	Config struct {
 		Check checkCmd `cmd:"" help:"Say what is wrong with a configuration, all of it at once."`
 	} `cmd:"" help:"Work on a configuration."`
-	Token tokenCmd `cmd:"" help:"Print a user token."`
-	Ports portsCmd `cmd:"" help:"List the ports that a node listens on."`
-	Keys  struct {
+	Token  tokenCmd  `cmd:"" help:"Print a user token."`
+	Ports  portsCmd  `cmd:"" help:"List the ports that a node listens on."`
+	Doctor doctorCmd `cmd:"" help:"Find out why calls do not work, from outside or on the node's own machine."`
+	Keys   struct {
 		List   keysListCmd   `cmd:"" help:"List the keys that verify join tokens."`
 		Rotate keysRotateCmd `cmd:"" help:"Sign join tokens with a new key; the old one stays good for what it signed."`
 	} `cmd:"" help:"Work on a running node's signing keys."`

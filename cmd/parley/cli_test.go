@@ -23,6 +23,7 @@ func parley(t *testing.T, args ...string) (code int, stdout, stderr string) {
 
 func TestCommandLine(t *testing.T) {
 	good, bad := write(t, "region: eu-west"), write(t, "regoin: eu-west\nlisten: nowhere")
+	lonely := write(t, "listen: 192.0.2.1:1") // an address that no machine has
 	for _, tc := range []struct {
 		name string
 		args []string
@@ -38,12 +39,20 @@ func TestCommandLine(t *testing.T) {
 		{"a bad configuration, first fault", []string{"config", "check", "--config", bad}, exitFailed, "", "regoin"},
 		{"a bad configuration, second fault", []string{"config", "check", "--config", bad}, exitFailed, "", "listen"},
 		{"serve with a bad configuration", []string{"serve", "--config", bad}, exitFailed, "", "regoin"},
-		{"ports", []string{"ports"}, exitOK, "0.0.0.0:7881  media where UDP is blocked", ""},
+		{"ports", []string{"ports"}, exitOK, "[::]:7881     media where UDP is blocked", ""},
 		{"ports as JSON", []string{"ports", "--json"}, exitOK, `"protocol":"udp"`, ""},
 		{"more regions than there can be", []string{"dev", "--regions", "10"}, exitFailed, "", "--regions"},
 		{"dev for the whole world", []string{"dev", "--listen", "0.0.0.0:0", "--data", t.TempDir()}, exitFailed, "", "loopback"},
 		{"a token of no key", []string{"token"}, exitFailed, "", "--dev"},
 		{"a token with an unknown right", []string{"token", "--dev", "--rights", "fly"}, exitFailed, "", "fly"},
+		{"doctor of nobody", []string{"doctor"}, exitFailed, "", "--url"},
+		{"doctor of what is no URL", []string{"doctor", "--url", "meet.example.org"}, exitFailed, "", "--url"},
+		{"doctor of a server that is down", []string{"doctor", "--url", "http://127.0.0.1:1"}, exitFailed, "REST down: nobody answers", ""},
+		{"doctor as JSON", []string{"doctor", "--url", "http://127.0.0.1:1", "--json"}, exitFailed, `"verdict":"Calls will not work: REST down`, ""},
+		{"doctor by a link", []string{"doctor", "--join", "http://127.0.0.1:1/m/mtg_x"}, exitFailed, "of http://127.0.0.1:1", ""},
+		{"doctor with a bad authority", []string{"doctor", "--url", "https://127.0.0.1:1", "--ca", good}, exitFailed, "", "no certificate in"},
+		{"doctor of a bad configuration", []string{"doctor", "--config", bad}, exitFailed, "", "regoin"},
+		{"doctor of this machine", []string{"doctor", "--config", lonely}, exitFailed, "port tcp 1 ", ""},
 		{"keys of no node", []string{"keys", "list", "--data", t.TempDir()}, exitFailed, "", "no node answers"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

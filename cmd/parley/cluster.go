@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/netip"
 	"strings"
 	"sync"
 
@@ -44,11 +43,7 @@ func newCluster(id string, b *bus.Bus, log *slog.Logger) *cluster {
 func (c *cluster) join(self placement.Node, n *node.Node, cfg Config, log *slog.Logger) (*placement.Locator, error) {
 	c.node = n
 	if n != nil {
-		media, err := netip.ParseAddrPort(self.SFUEndpoint)
-		if err != nil {
-			return nil, fmt.Errorf("media address: %w", err)
-		}
-		self.Media, self.Fingerprint = media, n.Fingerprint().String()
+		self.Fingerprint = n.Fingerprint().String()
 	}
 	cfg.Cluster.NodeID, cfg.Cluster.Region, cfg.Geo.Region = self.ID, self.Region, self.Region
 	var err error

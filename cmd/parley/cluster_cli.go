@@ -174,7 +174,7 @@ func (f restFlags) ask(ctx context.Context, method, path, right string) ([]byte,
 }
 
 // token is the one given, or one signed with the dev key that can do this and nothing else.
-func (f restFlags) token(right string) (string, error) {
+func (f restFlags) token(rights ...string) (string, error) {
 	if f.Dev == (f.Token != "") {
 		return "", errors.New("say who asks: --token TOKEN, or --dev")
 	}
@@ -187,7 +187,7 @@ func (f restFlags) token(right string) (string, error) {
 	}
 	now := time.Now()
 	return signUserToken(key, userClaims{
-		Sub: "dev", Rights: []string{right}, IssuedAt: now.Unix(), ExpiresAt: now.Add(time.Minute).Unix(),
+		Sub: "dev", Rights: rights, IssuedAt: now.Unix(), ExpiresAt: now.Add(time.Minute).Unix(),
 	})
 }
 

@@ -64,7 +64,8 @@ func (c *devCmd) configure(ctx context.Context, http net.Addr, data string, key 
 	cfg := Defaults()
 	cfg.Listen = tcp.String()
 	cfg.DataDir = data
-	cfg.Node.Media.Listen = freeMediaAddress(ctx, *tcp)
+	cfg.Node.Media.Listen = freeAddressAt(ctx, *tcp, tcp.Port+1)
+	cfg.Turn.Listen, cfg.Turn.TLSListen = devRelayAddress(ctx, *tcp), ""
 	cfg.Signal.Origins = signal.LoopbackOrigins()
 	cfg.API.PublicURL = "http://" + tcp.String()
 	cfg.API.Dev = true
@@ -74,21 +75,32 @@ func (c *devCmd) configure(ctx context.Context, http net.Addr, data string, key 
 	return cfg, cfg.Validate()
 }
 
-// freeMediaAddress is the port above HTTP's if UDP and TCP have it free, and any free one otherwise.
-func freeMediaAddress(ctx context.Context, http net.TCPAddr) string {
-	next := net.JoinHostPort(http.IP.String(), fmt.Sprint(http.Port+1))
+// freeAddressAt is the port on HTTP's address if UDP and TCP have it free, and any free one otherwise.
+func freeAddressAt(ctx context.Context, http net.TCPAddr, number int) string {
+	address := net.JoinHostPort(http.IP.String(), fmt.Sprint(number))
 	var lc net.ListenConfig
-	udp, err := lc.ListenPacket(ctx, "udp", next)
+	udp, err := lc.ListenPacket(ctx, "udp", address)
 	if err != nil {
 		return net.JoinHostPort(http.IP.String(), "0")
 	}
 	defer udp.Close()
-	tcp, err := lc.Listen(ctx, "tcp", next)
+	tcp, err := lc.Listen(ctx, "tcp", address)
 	if err != nil {
 		return net.JoinHostPort(http.IP.String(), "0")
 	}
 	defer tcp.Close()
-	return next
+	return address
+}
+
+// devRelayAddress is TURN's own port for a node on HTTP's, as far apart for further nodes as those of HTTP, and any free one for
+// a node elsewhere.
+func devRelayAddress(ctx context.Context, http net.TCPAddr) string {
+	const httpPort, turnPort = 7880, 3478
+	further := http.Port - httpPort
+	if further < 0 || further > maxDevRegions*portStep || further%portStep != 0 {
+		return net.JoinHostPort(http.IP.String(), "0")
+	}
+	return freeAddressAt(ctx, http, turnPort+further)
 }
 
 // runDev runs the nodes and calls ready once a first meeting can be joined through all of them.

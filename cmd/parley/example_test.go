@@ -73,8 +73,9 @@ func TestExampleShowsTheDefaults(t *testing.T) {
 	}
 	exempt := []string{ // shown with a value that says what belongs there
 		"node_id", "region", "roles", "data_dir", "bus.url", "bus.token", "bus.data_dir", "bus.listen", "grant.key_file", "node.media.advertise",
-		"signal.origins", "api.public_url", "api.allowed_origins", "api.trusted_proxies", "api.issuer.url", "api.issuer.jwks_url",
+		"tls.listen", "tls.certificates", "tls.acme.domains", "tls.acme.storage", "signal.origins", "api.public_url", "api.allowed_origins", "api.trusted_proxies", "api.issuer.url", "api.issuer.jwks_url",
 		"api.issuer.audience", "api.api_keys", "cluster.listen", "cluster.advertise", "cluster.join",
+		"turn.advertise", "turn.secrets",
 	}
 	for _, key := range exempt {
 		k.Delete(key)

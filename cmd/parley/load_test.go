@@ -69,6 +69,22 @@ signal:
 	}
 }
 
+func TestOriginOf(t *testing.T) {
+	for url, want := range map[string]string{
+		"https://meet.example":          "https://meet.example",
+		"https://Meet.Example:443":      "https://meet.example",
+		"https://meet.example:8443/x":   "https://meet.example:8443",
+		"http://[2001:db8::1]:80":       "http://[2001:db8::1]",
+		"http://meet.example:443":       "http://meet.example:443",
+		"meet.example":                  "",
+		"https://192.0.2.1:443/m/mtg_1": "https://192.0.2.1",
+	} {
+		if got := originOf(url); got != want {
+			t.Errorf("originOf(%q) = %q, want %q", url, got, want)
+		}
+	}
+}
+
 func TestLoadTakesListsFromTheEnvironment(t *testing.T) {
 	cfg, err := load("", []string{
 		`PARLEY_API_API_KEYS=[{"id": "a", "secret": "0123456789abcdef0123456789abcdef"}]`,

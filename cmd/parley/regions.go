@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"net"
@@ -78,8 +79,10 @@ func connect(ctx context.Context, nodes []devNode) error {
 		return err
 	}
 	var first string
+	secret := rand.Text() // nodes on loopback have no cluster key to make one of
 	for i := range nodes {
 		cfg := &nodes[i].cfg
+		cfg.Turn.Secrets = []string{secret}
 		cfg.Region, cfg.NodeID = "region-"+strconv.Itoa(i+1), "node-"+strconv.Itoa(i+1)
 		if cfg.Cluster.Listen, err = freeAddress(ctx); err != nil {
 			return err

@@ -38,6 +38,7 @@ func (c *serveCmd) Run(ctx context.Context, out console) error {
 		return err
 	}
 	log.Info("starting", "version", version, "http", ln.Addr().String(), "media", p.endpoint(), "roles", cmp.Or(strings.Join(cfg.Roles, ","), "all"), "public_url", cfg.API.PublicURL)
+	defer p.secure.reloadOnHangup()()
 	return p.runUntilEmpty(ctx, cfg.Signal.DrainDeadline)
 }
 
@@ -101,12 +102,24 @@ func portsOf(cfg Config) []port {
 	ports := []port{
 		{"tcp", cfg.Listen, cfg.httpPurpose(), "listen"},
 	}
+	if cfg.TLS.Listen != "" {
+		ports = append(ports, port{"tcp", cfg.TLS.Listen, "HTTPS, WebSocket, TURN over TLS", "tls.listen"})
+	}
 	media := cfg.does(placement.RoleMedia)
 	if media {
 		ports = append(ports, port{"udp", cfg.Node.Media.Listen, "media", "node.media.listen"})
 	}
 	if media && cfg.Node.Media.TCP {
 		ports = append(ports, port{"tcp", cfg.Node.Media.Listen, "media where UDP is blocked", "node.media.tcp"})
+	}
+	if media && cfg.Turn.Listen != "" {
+		ports = append(ports,
+			port{"udp", cfg.Turn.Listen, "TURN", "turn.listen"},
+			port{"tcp", cfg.Turn.Listen, "TURN where UDP is blocked", "turn.listen"},
+			port{"udp", fmt.Sprintf("%d-%d", cfg.Turn.MinPort, cfg.Turn.MaxPort), "what TURN relays, from and to other nodes alone", "turn.min_port"})
+	}
+	if cfg.relaysTLS() {
+		ports = append(ports, port{"tcp", cfg.Turn.TLSListen, "TURN over TLS", "turn.tls_listen"})
 	}
 	if cfg.Bus.Listen != "" {
 		ports = append(ports, port{"tcp", cfg.Bus.Listen, "NATS", "bus.listen"})

@@ -36,6 +36,7 @@ func house() []room {
 		{dir: "api", floor: 5, extra: []string{"api/web"}},
 		{dir: "api/web", floor: 5, only: nothing},
 		{dir: "bench", floor: 5, only: public},
+		{dir: "internal/doctor", floor: 5, only: public}, // a client, as bench is
 		{dir: "signal", floor: 4, extra: []string{"signal/wire"}},
 		{dir: "signal/client", floor: 4, only: []string{"signal/wire"}},
 		{dir: "signal/wire", floor: 4, only: nothing},
@@ -45,8 +46,10 @@ func house() []room {
 		{dir: "placement", floor: 2},
 		{dir: "turn", floor: 2},
 		{dir: "internal/bus", floor: 1},
+		{dir: "internal/cert", floor: 1},
 		{dir: "internal/packet", floor: 1},
 		{dir: "internal/sdp", floor: 1},
+		{dir: "internal/split", floor: 1},
 		{dir: "internal/udp", floor: 1},
 		{dir: "internal/rtc", floor: 1, extra: []string{"internal/udp", "internal/packet"}},
 		{dir: "internal/telemetry", floor: 0}, // under all of them
@@ -61,6 +64,8 @@ func doors() map[string][]string {
 	pion := []string{"node", "cascade", "internal/rtc", "signal/client"}
 	return map[string][]string{
 		"github.com/alecthomas/kong":           {"cmd/parley", "cmd/swarm"},
+		"github.com/HdrHistogram":              {"bench"},
+		"github.com/caddyserver/certmagic":     {"internal/cert"},
 		"github.com/coder/websocket":           {"signal", "signal/client"},
 		"github.com/gin-gonic/gin":             {"api"},
 		"github.com/go-json-experiment/json":   {"api"},
@@ -73,15 +78,17 @@ func doors() map[string][]string {
 		"github.com/lestrrat-go/jwx":           {"node/grant", "api"},
 		"github.com/nats-io":                   {"internal/bus"},
 		"github.com/oschwald/maxminddb-golang": {"placement"},
-		"github.com/pion":                      append(pion, "internal/packet", "internal/udp"),
+		"github.com/pion":                      append(pion, "internal/packet"),
 		"github.com/pion/sdp":                  append(pion, "internal/sdp"),
+		"github.com/pion/stun":                 append(pion, "internal/doctor"),
 		"github.com/pion/transport":            append(pion, "internal/lab"),
 		"github.com/pion/turn":                 {"turn"},
 		"github.com/pion/webrtc":               pion,
 		"github.com/VictoriaMetrics/metrics":   {"internal/telemetry"},
+		"go.uber.org/zap":                      {"internal/cert"},
 		"go.yaml.in/yaml":                      {"api"},
 		"golang.org/x/sys":                     {"internal/bus", "internal/rtc", "internal/udp", "internal/lab"},
-		"golang.org/x/time":                    {"api", "signal"},
+		"golang.org/x/time":                    {"api", "signal", "internal/split"},
 	}
 }
 

@@ -22,7 +22,7 @@ func StartCluster(tb testing.TB, size int, roles ...string) []*Node {
 			gossip, bus = freePort(tb), map[string]any{"url": "nats://" + nats}
 		}
 		listen := freePort(tb)
-		n := &Node{URL: "http://" + listen, DataDir: tb.TempDir()}
+		n := &Node{URL: "http://" + listen, DataDir: tb.TempDir(), Gossip: gossip}
 		config := settings{
 			region: fmt.Sprint("region-", i+1), listen: listen, media: freePort(tb), dir: n.DataDir, secret: secret,
 			bus: bus, cluster: map[string]any{"listen": gossip, "join": []string{first}},

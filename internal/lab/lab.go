@@ -3,7 +3,8 @@
 // browsers' side of them is in lab/browser.
 //
 // A World is several regions: namespaces with addresses of their own, a WAN between them (package network), a NATS server
-// and nodes in each, and clients that run in the test but have their sockets in there.
+// and nodes in each, and clients that run in the test but have their sockets in there. A Home is a client's own network: a namespace
+// behind a NAT or a firewall, from which it reaches the regions.
 //
 // Everything here is for tests: helpers take a testing.TB, fail it with what the process logged, and clean up after it.
 // The lab touches nothing but loopback and the namespaces that it made.

@@ -7,17 +7,15 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strconv"
 	"strings"
 	"sync"
 	"testing"
 
 	"golang.org/x/sys/unix"
-)
 
-// namespaces is where ip(8) keeps the named ones.
-const namespaces = "/var/run/netns"
+	"github.com/parley-sfu/parley/internal/lab/network"
+)
 
 // sweep is for once a process.
 var sweep sync.Once //nolint:gochecknoglobals // what it does is outside this process
@@ -40,7 +38,7 @@ func newNamespace(tb testing.TB, suffix string) *namespace {
 	tb.Cleanup(func() { privileged(tb, "ip", "netns", "delete", n.name) })
 	n.ip(tb, "link", "set", "lo", "up")
 	var err error
-	if n.file, err = os.Open(filepath.Join(namespaces, n.name)); err != nil {
+	if n.file, err = os.Open(filepath.Join(network.Namespaces, n.name)); err != nil {
 		tb.Fatal(err)
 	}
 	tb.Cleanup(func() { n.file.Close() })
@@ -51,7 +49,7 @@ func newNamespace(tb testing.TB, suffix string) *namespace {
 // runs in them.
 func sweepNamespaces(tb testing.TB) {
 	tb.Helper()
-	left, err := filepath.Glob(filepath.Join(namespaces, "parley-[0-9]*-*"))
+	left, err := filepath.Glob(filepath.Join(network.Namespaces, "parley-[0-9]*-*"))
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -77,25 +75,7 @@ func (n *namespace) ip(tb testing.TB, args ...string) string {
 }
 
 // do calls f on a thread that is in the namespace: what it opens stays there. f must not leave its goroutine for that.
-func (n *namespace) do(f func() error) error {
-	runtime.LockOSThread()
-	home, err := os.Open("/proc/thread-self/ns/net")
-	if err != nil {
-		runtime.UnlockOSThread()
-		return err
-	}
-	defer home.Close()
-	if err := unix.Setns(int(n.file.Fd()), unix.CLONE_NEWNET); err != nil {
-		runtime.UnlockOSThread()
-		return fmt.Errorf("enter %s: %w", n.name, err)
-	}
-	err = f()
-	if back := unix.Setns(int(home.Fd()), unix.CLONE_NEWNET); back != nil {
-		return errors.Join(err, fmt.Errorf("leave %s: %w", n.name, back)) // the thread stays locked and ends with its goroutine
-	}
-	runtime.UnlockOSThread()
-	return err
-}
+func (n *namespace) do(f func() error) error { return network.Enter(n.file, f) }
 
 // autogroup holds the priority of a session among the sessions of the machine, where the kernel shares out processors by
 // session (sched(7)); that of a process counts only inside its session then.

@@ -17,12 +17,23 @@ type Link struct {
 	ServerIP, ClientIP string
 }
 
+// The addresses of a link's ends.
+const (
+	linkServer4, linkClient4 = "10.77.0.1", "10.77.0.2"
+	linkServer6, linkClient6 = "fd77::1", "fd77::2"
+)
+
+// Six is the link as those see it who have only IPv6.
+func (l *Link) Six() *Link {
+	return &Link{Server: l.Server, Client: l.Client, ServerIP: linkServer6, ClientIP: linkClient6}
+}
+
 // NewLink makes a link that is gone when the test is over. It needs root, or sudo without a password.
 func NewLink(tb testing.TB) *Link {
 	tb.Helper()
 	l := &Link{
-		Server: fmt.Sprintf("parley-s%d", os.Getpid()), ServerIP: "10.77.0.1",
-		Client: fmt.Sprintf("parley-c%d", os.Getpid()), ClientIP: "10.77.0.2",
+		Server: fmt.Sprintf("parley-s%d", os.Getpid()), ServerIP: linkServer4,
+		Client: fmt.Sprintf("parley-c%d", os.Getpid()), ClientIP: linkClient4,
 	}
 	for _, ns := range []string{l.Server, l.Client} {
 		privileged(tb, "ip", "netns", "add", ns)
@@ -30,8 +41,12 @@ func NewLink(tb testing.TB) *Link {
 		privileged(tb, "ip", "-n", ns, "link", "set", "lo", "up")
 	}
 	privileged(tb, "ip", "link", "add", "cable", "netns", l.Server, "type", "veth", "peer", "name", "cable", "netns", l.Client)
-	for ns, ip := range map[string]string{l.Server: l.ServerIP, l.Client: l.ClientIP} {
-		privileged(tb, "ip", "-n", ns, "addr", "add", ip+"/24", "dev", "cable")
+	for ns, ips := range map[string][]string{
+		l.Server: {linkServer4 + "/24", linkServer6 + "/64"}, l.Client: {linkClient4 + "/24", linkClient6 + "/64"},
+	} {
+		for _, ip := range ips {
+			privileged(tb, "ip", "-n", ns, "addr", "add", ip, "dev", "cable", "nodad") // duplicates cannot be, and finding out takes time
+		}
 		privileged(tb, "ip", "-n", ns, "link", "set", "cable", "up")
 	}
 	return l
@@ -40,17 +55,21 @@ func NewLink(tb testing.TB) *Link {
 // Lose makes the link lose that share of the packets of one protocol, in both directions, at random.
 func (l *Link) Lose(tb testing.TB, protocol string, percent int) {
 	tb.Helper()
+	which := fmt.Sprintf("numgen random mod 100 < %d", percent)
+	if percent >= 100 {
+		which = ""
+	}
 	rules := fmt.Sprintf(`
 table inet loss {
 	chain in {
 		type filter hook input priority 0;
-		iifname "cable" meta l4proto %[1]s numgen random mod 100 < %[2]d counter drop
+		iifname "cable" meta l4proto %[1]s %[2]s counter drop
 	}
 	chain out {
 		type filter hook output priority 0;
-		oifname "cable" meta l4proto %[1]s numgen random mod 100 < %[2]d counter drop
+		oifname "cable" meta l4proto %[1]s %[2]s counter drop
 	}
-}`, protocol, percent)
+}`, protocol, which)
 	nft := exec.Command("ip", "netns", "exec", l.Client, "nft", "-f", "-")
 	elevate(nft)
 	nft.Stdin = strings.NewReader(rules)
@@ -63,6 +82,23 @@ table inet loss {
 func (l *Link) Lost(tb testing.TB) string {
 	tb.Helper()
 	return privileged(tb, "ip", "netns", "exec", l.Client, "nft", "list", "table", "inet", "loss")
+}
+
+// Block makes the client's end drop what it would send, by nft's own words such as "udp dport 3478", and nothing else. Without
+// any it lets everything out again.
+func (l *Link) Block(tb testing.TB, matches ...string) {
+	tb.Helper()
+	var rules strings.Builder
+	rules.WriteString("table inet firewall\ndelete table inet firewall\ntable inet firewall {\n\tchain out {\n\t\ttype filter hook output priority 0;\n")
+	for _, match := range matches {
+		fmt.Fprintf(&rules, "\t\toifname \"cable\" %s drop\n", match)
+	}
+	nft := exec.Command("ip", "netns", "exec", l.Client, "nft", "-f", "-")
+	elevate(nft)
+	nft.Stdin = strings.NewReader(rules.String() + "\t}\n}\n")
+	if out, err := nft.CombinedOutput(); err != nil {
+		tb.Fatalf("lab: nft: %v\n%s", err, out)
+	}
 }
 
 // inside makes the command run in the namespace.

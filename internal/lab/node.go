@@ -2,6 +2,7 @@ package lab
 
 import (
 	"bytes"
+	"crypto/tls"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -28,6 +29,10 @@ type Node struct {
 	HostKey   string `json:"host_key"`
 	DataDir   string `json:"-"`
 
+	TLS *TLS `json:"-"` // of a node that is reached by HTTPS
+
+	Gossip string `json:"-"` // where it gossips; empty but for a node of StartCluster
+
 	// Of a node in a World.
 	ID     string         `json:"-"`
 	Region *Region        `json:"-"`
@@ -42,9 +47,17 @@ func (n *Node) SignalURL() string { return "ws" + strings.TrimPrefix(n.URL, "htt
 // client makes requests from where the node can be reached.
 func (n *Node) client() *http.Client {
 	if n.Region != nil {
-		return n.Region.HTTPClient()
+		return n.Region.httpClient(n.Region.address(lastHost), n.secure())
 	}
-	return &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	return &http.Client{Transport: &http.Transport{TLSClientConfig: n.secure(), DisableKeepAlives: true}}
+}
+
+// secure is what clients trust the node by; nil for one without TLS.
+func (n *Node) secure() *tls.Config {
+	if n.TLS == nil {
+		return nil
+	}
+	return n.TLS.Client()
 }
 
 // StartNode runs `parley dev` on free loopback ports with a data directory of its own and waits until it is ready.

@@ -20,8 +20,9 @@ import (
 )
 
 const (
-	startLimit = 40 * time.Second // for a process to become ready
-	stopLimit  = 20 * time.Second // for a process to stop well
+	commandLimit = time.Minute      // for a command to end
+	startLimit   = 40 * time.Second // for a process to become ready
+	stopLimit    = 20 * time.Second // for a process to stop well
 )
 
 // binaryEnv names a binary that is built already.
@@ -71,6 +72,21 @@ func build(root, command string) (binary string, err error) {
 		return "", fmt.Errorf("lab: build %s: %w\n%s", command, err, out)
 	}
 	return binary, nil
+}
+
+// Parley runs the binary's command to its end and returns what it printed and its exit code. In a namespace, if one is named.
+func Parley(tb testing.TB, namespace string, args ...string) (stdout, stderr string, code int) {
+	tb.Helper()
+	ctx, cancel := context.WithTimeout(tb.Context(), commandLimit)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, Build(tb), args...)
+	inside(namespace, cmd)
+	var out, errs strings.Builder
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	if err := cmd.Run(); err != nil && cmd.ProcessState == nil {
+		tb.Fatalf("lab: parley %s: %v", strings.Join(args, " "), err)
+	}
+	return out.String(), errs.String(), cmd.ProcessState.ExitCode()
 }
 
 // Process is a program that the lab started and will end.
@@ -167,6 +183,14 @@ func (p *Process) Logs() string {
 func (p *Process) Terminate(tb testing.TB) {
 	tb.Helper()
 	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		tb.Errorf("lab: %v", err)
+	}
+}
+
+// Hangup tells the program to look at its files again.
+func (p *Process) Hangup(tb testing.TB) {
+	tb.Helper()
+	if err := p.cmd.Process.Signal(syscall.SIGHUP); err != nil {
 		tb.Errorf("lab: %v", err)
 	}
 }

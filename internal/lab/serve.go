@@ -4,10 +4,13 @@ import (
 	"bytes"
 	"crypto/rand"
 	"encoding/json"
+	"fmt"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -18,6 +21,9 @@ const (
 	httpPort   = 7880
 	mediaPort  = 7881
 	gossipPort = 7946
+	turnPort   = 3478
+	turnsPort  = 5349
+	httpsPort  = 443
 )
 
 // readyLimit is for a node to become ready, its NATS cluster's elections included.
@@ -30,7 +36,8 @@ type settings struct {
 	dir           string // of data
 	secret        string // of the API
 	bus, cluster  map[string]any
-	roles         []string // none: all
+	tls           map[string]any // with an address to listen on
+	roles         []string       // none: all
 }
 
 // write makes the configuration file and returns its path. It is JSON, and so YAML as well.
@@ -58,6 +65,17 @@ func (s settings) write(tb testing.TB) string {
 	if s.cluster != nil {
 		all["cluster"] = s.cluster
 	}
+	if host, port, err := net.SplitHostPort(s.listen); err == nil {
+		relay, secure := turnPort, turnsPort
+		if port != strconv.Itoa(httpPort) { // it shares its address with others
+			relay, secure = 0, 0
+		}
+		all["turn"] = map[string]any{"listen": fmt.Sprint(host, ":", relay), "tls_listen": fmt.Sprint(host, ":", secure)}
+	}
+	if s.tls != nil {
+		all["tls"] = s.tls
+		all["api"].(map[string]any)["public_url"] = fmt.Sprint("https://", s.tls["listen"])
+	}
 	body, err := json.MarshalIndent(all, "", "  ")
 	if err != nil {
 		tb.Fatal(err)
@@ -73,10 +91,10 @@ func (s settings) write(tb testing.TB) string {
 // needs it ready asks it from the client's side. Its MeetingID and what belongs to it are empty.
 func ServeOn(tb testing.TB, l *Link) *Node {
 	tb.Helper()
-	listen := l.ServerIP + ":7880"
+	listen := net.JoinHostPort(l.ServerIP, fmt.Sprint(httpPort))
 	n := &Node{URL: "http://" + listen, DataDir: tb.TempDir()}
 	n.config = settings{
-		region: "lab", listen: listen, media: l.ServerIP + ":7881", dir: n.DataDir, secret: rand.Text() + rand.Text(),
+		region: "lab", listen: listen, media: net.JoinHostPort(l.ServerIP, fmt.Sprint(mediaPort)), dir: n.DataDir, secret: rand.Text() + rand.Text(),
 	}.write(tb)
 	n.Token = tokenFor(tb, n.config)
 	serve := exec.Command(Build(tb), "serve", "--config", n.config)

@@ -2,26 +2,27 @@ package lab
 
 import (
 	"context"
+	"errors"
 	"net"
 	"net/netip"
+	"slices"
+	"strings"
 
 	"github.com/pion/transport/v4"
+	"golang.org/x/sys/unix"
 
 	"github.com/parley-sfu/parley/internal/lab/network"
 )
 
-// sockets opens UDP sockets for media in a namespace, at one address of it: a client that gathers candidates through it
-// finds that one. It implements transport.Net; TCP it does not support.
+// sockets opens sockets for media in a namespace, at the one address of it that is a client's now: who gathers candidates
+// through it finds that one. It implements transport.Net; it does not listen for TCP.
 type sockets struct {
-	space *namespace
-	own   *transport.Interface
+	space   *namespace
+	address func() netip.Addr // none: there is no network
 }
 
-func newSockets(space *namespace, address netip.Addr) *sockets {
-	own := transport.NewInterface(net.Interface{Index: 1, MTU: network.MTU, Name: "lab", Flags: net.FlagUp})
-	own.AddAddress(&net.IPNet{IP: address.AsSlice(), Mask: net.CIDRMask(24, 32)})
-	return &sockets{space, own}
-}
+// at is an address that does not change.
+func at(address netip.Addr) func() netip.Addr { return func() netip.Addr { return address } }
 
 // ListenPacket implements transport.Net.
 func (s *sockets) ListenPacket(network, address string) (conn net.PacketConn, err error) {
@@ -51,12 +52,8 @@ func (s *sockets) ListenTCP(string, *net.TCPAddr) (transport.TCPListener, error)
 }
 
 // Dial implements transport.Net.
-func (s *sockets) Dial(network, address string) (conn net.Conn, err error) {
-	err = s.space.do(func() error {
-		conn, err = new(net.Dialer).DialContext(context.Background(), network, address)
-		return err
-	})
-	return conn, err
+func (s *sockets) Dial(network, address string) (net.Conn, error) {
+	return dialing{s, &net.Dialer{Timeout: dialLimit}}.Dial(network, address)
 }
 
 // DialUDP implements transport.Net.
@@ -73,8 +70,20 @@ func (s *sockets) DialUDP(network string, local, remote *net.UDPAddr) (transport
 }
 
 // DialTCP implements transport.Net.
-func (s *sockets) DialTCP(string, *net.TCPAddr, *net.TCPAddr) (transport.TCPConn, error) {
-	return nil, transport.ErrNotSupported
+func (s *sockets) DialTCP(network string, local, remote *net.TCPAddr) (transport.TCPConn, error) {
+	how := &net.Dialer{Timeout: dialLimit}
+	if local != nil {
+		how.LocalAddr = local
+	}
+	conn, err := dialing{s, how}.Dial(network, remote.String())
+	if err != nil {
+		return nil, err
+	}
+	tcp, ok := conn.(*net.TCPConn)
+	if !ok {
+		return nil, errors.Join(transport.ErrNotSupported, conn.Close())
+	}
+	return tcp, nil
 }
 
 // ResolveIPAddr implements transport.Net.
@@ -92,29 +101,64 @@ func (s *sockets) ResolveTCPAddr(network, address string) (*net.TCPAddr, error) 
 	return net.ResolveTCPAddr(network, address)
 }
 
-// Interfaces implements transport.Net: there is one, with one address.
+// Interfaces implements transport.Net: there is one, with one address, or none.
 func (s *sockets) Interfaces() ([]*transport.Interface, error) {
-	return []*transport.Interface{s.own}, nil
+	address := s.address()
+	if !address.IsValid() {
+		return nil, nil
+	}
+	own := transport.NewInterface(net.Interface{Index: 1, MTU: network.MTU, Name: "lab", Flags: net.FlagUp})
+	own.AddAddress(&net.IPNet{IP: address.AsSlice(), Mask: net.CIDRMask(24, 32)})
+	return []*transport.Interface{own}, nil
 }
 
 // InterfaceByIndex implements transport.Net.
 func (s *sockets) InterfaceByIndex(index int) (*transport.Interface, error) {
-	if index != s.own.Index {
-		return nil, transport.ErrInterfaceNotFound
-	}
-	return s.own, nil
+	return s.find(func(i *transport.Interface) bool { return i.Index == index })
 }
 
 // InterfaceByName implements transport.Net.
 func (s *sockets) InterfaceByName(name string) (*transport.Interface, error) {
-	if name != s.own.Name {
-		return nil, transport.ErrInterfaceNotFound
-	}
-	return s.own, nil
+	return s.find(func(i *transport.Interface) bool { return i.Name == name })
 }
 
-// CreateDialer implements transport.Net. What the dialer was set to is not used.
-func (s *sockets) CreateDialer(*net.Dialer) transport.Dialer { return s }
+func (s *sockets) find(match func(*transport.Interface) bool) (*transport.Interface, error) {
+	all, err := s.Interfaces()
+	if err != nil {
+		return nil, err
+	}
+	if i := slices.IndexFunc(all, match); i >= 0 {
+		return all[i], nil
+	}
+	return nil, transport.ErrInterfaceNotFound
+}
+
+// CreateDialer implements transport.Net.
+func (s *sockets) CreateDialer(how *net.Dialer) transport.Dialer { return dialing{s, how} }
+
+// dialing is transport.Dialer on sockets. Where it was not told an address to call from, it is the sockets' own.
+type dialing struct {
+	*sockets
+
+	how *net.Dialer
+}
+
+// Dial implements transport.Dialer.
+func (d dialing) Dial(network, address string) (conn net.Conn, err error) {
+	how := *d.how
+	own := d.address()
+	if !own.IsValid() {
+		return nil, &net.OpError{Op: "dial", Net: network, Err: unix.ENETUNREACH}
+	}
+	if how.LocalAddr == nil && strings.HasPrefix(network, "tcp") {
+		how.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(own, 0))
+	}
+	err = d.space.do(func() error {
+		conn, err = how.DialContext(context.Background(), network, address)
+		return err
+	})
+	return conn, err
+}
 
 // CreateListenConfig implements transport.Net. What the configuration was set to is not used.
 func (s *sockets) CreateListenConfig(*net.ListenConfig) transport.ListenConfig { return listening{s} }

@@ -2,7 +2,7 @@ package lab
 
 import (
 	"encoding/json"
-	"errors"
+	"fmt"
 	"io"
 	"net/rpc"
 	"os"
@@ -49,15 +49,11 @@ type WAN struct {
 	rpc *rpc.Client
 }
 
-// startWAN runs a WAN between the regions until the test is over. It closes their TUN devices, which it keeps itself.
-func startWAN(tb testing.TB, each Path, regions []*Region, tuns []*os.File) *WAN {
+// startWAN runs a WAN without ends until the test is over.
+func startWAN(tb testing.TB) *WAN {
 	tb.Helper()
-	var prefixes []string
-	for _, r := range regions {
-		prefixes = append(prefixes, r.prefix.String())
-	}
-	cmd := exec.Command(buildWAN(tb), prefixes...) //nolint:noctx // it ends with its input
-	cmd.ExtraFiles, cmd.Stderr = tuns, tb.Output()
+	cmd := exec.Command(buildWAN(tb)) //nolint:noctx // it ends with its input
+	cmd.Stderr = tb.Output()
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		tb.Fatal(err)
@@ -69,9 +65,6 @@ func startWAN(tb testing.TB, each Path, regions []*Region, tuns []*os.File) *WAN
 	if err := cmd.Start(); err != nil {
 		tb.Fatalf("lab: %v", err)
 	}
-	for _, tun := range tuns {
-		tun.Close()
-	}
 	w := &WAN{tb, rpc.NewClient(pipes{out, in})}
 	tb.Cleanup(func() {
 		_ = w.rpc.Close()
@@ -79,9 +72,20 @@ func startWAN(tb testing.TB, each Path, regions []*Region, tuns []*os.File) *WAN
 			tb.Errorf("lab: wan: %v", err)
 		}
 	})
-	w.SetAll(each)
+	w.Late() // once it answers it has its threads
 	inRealTime(cmd.Process.Pid)
 	return w
+}
+
+// attach makes a device in a namespace that leads to the WAN, and returns the number of that end.
+func (w *WAN) attach(tb testing.TB, space *namespace, e network.End) (number int) {
+	tb.Helper()
+	e.Namespace = space.name
+	if err := w.rpc.Call("WAN.Attach", e, &number); err != nil {
+		tb.Fatalf("lab: wan: %v", err)
+	}
+	space.ip(tb, "link", "set", e.Device, "addrgenmode", "none", "mtu", fmt.Sprint(network.MTU), "txqueuelen", fmt.Sprint(wanQueue), "up")
+	return number
 }
 
 // pipes are the two ways to a process.
@@ -132,7 +136,7 @@ func (w *WAN) Partition(r *Region) { w.setDown(r, true) }
 func (w *WAN) Heal(r *Region) { w.setDown(r, false) }
 
 func (w *WAN) setDown(r *Region, down bool) {
-	w.call("SetDown", network.Region{Number: r.index, Down: down}, &network.Nothing{})
+	w.call("SetDown", network.Cut{Number: r.index, Down: down}, &network.Nothing{})
 }
 
 // Late is the most that a packet was delivered too late since Late was last asked: what the test machine adds to the
@@ -192,29 +196,4 @@ func (r *Region) KernelCount(tb testing.TB) (sent, received Traffic) {
 	}
 	tx, rx := links[0].Stats.TX, links[0].Stats.RX
 	return Traffic{Packets: tx.Packets, Bytes: tx.Bytes}, Traffic{Packets: rx.Packets, Bytes: rx.Bytes}
-}
-
-// openTUN makes a TUN device (IP packets, no header) in the namespace. Its name is wan.
-func (n *namespace) openTUN(tb testing.TB) *os.File {
-	tb.Helper()
-	var fd int
-	err := n.do(func() (err error) {
-		fd, err = unix.Open("/dev/net/tun", unix.O_RDWR|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
-		if err != nil {
-			return err
-		}
-		request, err := unix.NewIfreq(wanDevice)
-		if err == nil {
-			request.SetUint16(unix.IFF_TUN | unix.IFF_NO_PI)
-			err = unix.IoctlIfreq(fd, unix.TUNSETIFF, request)
-		}
-		if err != nil {
-			return errors.Join(err, unix.Close(fd))
-		}
-		return nil
-	})
-	if err != nil {
-		tb.Fatalf("lab: tun: %v", err)
-	}
-	return os.NewFile(uintptr(fd), wanDevice)
 }

@@ -3,6 +3,7 @@ package lab
 import (
 	"context"
 	"crypto/rand"
+	"crypto/tls"
 	"encoding/base64"
 	"fmt"
 	"net"
@@ -14,6 +15,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/pion/transport/v4"
 
 	"github.com/parley-sfu/parley/internal/lab/network"
 	"github.com/parley-sfu/parley/signal/client"
@@ -37,6 +40,8 @@ type World struct {
 	WAN     *WAN
 
 	secret, key string // of the API and of gossip
+	homes       int    // made so far
+	accesses    int    // of homes, made so far
 	token       string // a user token, once there is a node
 }
 
@@ -64,28 +69,28 @@ func NewWorld(tb testing.TB, each Path, names ...string) *World {
 	key := make([]byte, 32)
 	_, _ = rand.Read(key) // never fails
 	w := &World{secret: rand.Text() + rand.Text(), key: base64.StdEncoding.EncodeToString(key)}
-	var tuns []*os.File
+	w.WAN = startWAN(tb)
 	for i, name := range names {
-		r := &Region{Name: name, index: i, prefix: netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 77, byte(i + 1), 0}), 24)}
+		r := &Region{Name: name, prefix: netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 77, byte(i + 1), 0}), 24)}
 		r.space = newNamespace(tb, name)
 		r.Namespace = r.space.name
 		r.space.ip(tb, "addr", "add", r.address(natsHost).String()+"/24", "dev", "lo") // all of the prefix is local now
-		tuns = append(tuns, r.space.openTUN(tb))
-		r.space.ip(tb, "link", "set", wanDevice, "addrgenmode", "none", "mtu", fmt.Sprint(network.MTU), "txqueuelen", fmt.Sprint(wanQueue), "up")
+		r.index = w.WAN.attach(tb, r.space, network.End{Prefix: r.prefix, Device: wanDevice, Path: each})
 		r.space.ip(tb, "addr", "add", r.address(browserHost).String()+"/32", "dev", wanDevice) // browsers do not look at lo
 		r.space.ip(tb, "route", "add", "10.77.0.0/16", "dev", wanDevice, "src", r.address(natsHost).String())
 		w.Regions = append(w.Regions, r)
 	}
-	w.WAN = startWAN(tb, each, w.Regions, tuns)
 	return w
 }
 
-// StartWorld makes a world with NATS clustered over all regions, and that many nodes in each, and waits until all of
-// them are ready and know each other.
+// StartWorld makes a world with NATS clustered over all regions (in one region alone the first node has it embedded), and that
+// many nodes in each, and waits until all of them are ready and know each other.
 func StartWorld(tb testing.TB, each Path, nodes int, names ...string) *World {
 	tb.Helper()
 	w := NewWorld(tb, each, names...)
-	w.StartNATS(tb)
+	if len(names) > 1 {
+		w.StartNATS(tb)
+	}
 	for _, r := range w.Regions {
 		for range nodes {
 			w.AddNode(tb, r)
@@ -93,6 +98,18 @@ func StartWorld(tb testing.TB, each Path, nodes int, names ...string) *World {
 	}
 	w.AwaitNodes(tb)
 	return w
+}
+
+// busOf is the bus of a new node.
+func (w *World) busOf(r *Region) map[string]any {
+	switch {
+	case r.NATS != nil:
+		return map[string]any{"url": w.natsURLs(r), "token": w.secret, "replicas": min(3, len(w.Regions))}
+	case len(w.Nodes()) == 0:
+		return map[string]any{"listen": netip.AddrPortFrom(r.address(natsHost), natsPort).String(), "token": w.secret}
+	default:
+		return map[string]any{"url": natsURL(w.Nodes()[0].Region), "token": w.secret}
+	}
 }
 
 // Nodes are the nodes of all regions.
@@ -107,7 +124,20 @@ func (w *World) Nodes() []*Node {
 // AddNode starts a node in the region and returns at once.
 func (w *World) AddNode(tb testing.TB, r *Region) *Node {
 	tb.Helper()
+	return w.addNode(tb, r, nil)
+}
+
+// AddSecureNode is AddNode for a node that serves HTTPS, WebSocket and TURN on port 443, with a certificate of the authority's,
+// and tells clients of nothing else for those.
+func (w *World) AddSecureNode(tb testing.TB, r *Region, a *Authority) *Node {
+	tb.Helper()
+	return w.addNode(tb, r, a)
+}
+
+func (w *World) addNode(tb testing.TB, r *Region, a *Authority) *Node {
+	tb.Helper()
 	ip := r.address(firstNode + len(r.Nodes))
+	r.space.ip(tb, "addr", "add", ip.String()+"/32", "dev", "lo") // for ICE-TCP it must be an interface's own
 	gossip := netip.AddrPortFrom(ip, gossipPort).String()
 	var seeds []string // the first nodes of all regions
 	for _, other := range w.Regions {
@@ -117,11 +147,20 @@ func (w *World) AddNode(tb testing.TB, r *Region) *Node {
 		ID: fmt.Sprintf("%s-%d", r.Name, len(r.Nodes)+1), Region: r, DataDir: tb.TempDir(),
 		URL: fmt.Sprintf("http://%s:%d", ip, httpPort), Media: netip.AddrPortFrom(ip, mediaPort), Token: w.token,
 	}
-	n.config = settings{
+	own := settings{
 		id: n.ID, region: r.Name, listen: fmt.Sprintf("%s:%d", ip, httpPort), media: n.Media.String(), dir: n.DataDir, secret: w.secret,
-		bus:     map[string]any{"url": w.natsURLs(r), "token": w.secret, "replicas": min(3, len(w.Regions))},
+		bus:     w.busOf(r),
 		cluster: map[string]any{"listen": gossip, "join": seeds, "key": w.key},
-	}.write(tb)
+	}
+	if a != nil {
+		at := fmt.Sprintf("%s:%d", ip, httpsPort)
+		n.URL, n.TLS = "https://"+at, &TLS{
+			Address: at, CertFile: filepath.Join(n.DataDir, "tls.crt"), KeyFile: filepath.Join(n.DataDir, "tls.key"), Roots: a.Roots,
+		}
+		a.Issue(tb, n.TLS.CertFile, n.TLS.KeyFile, ip.String())
+		own.tls = map[string]any{"listen": at, "certificates": []map[string]any{{"cert_file": n.TLS.CertFile, "key_file": n.TLS.KeyFile}}}
+	}
+	n.config = own.write(tb)
 	if w.token == "" {
 		w.token = tokenFor(tb, n.config)
 		n.Token = w.token
@@ -173,11 +212,12 @@ func (r *Region) newClientAddress() netip.Addr {
 }
 
 // HTTPClient makes requests from an address of the region. It keeps no connection.
-func (r *Region) HTTPClient() *http.Client { return r.httpClient(r.address(lastHost)) }
+func (r *Region) HTTPClient() *http.Client { return r.httpClient(r.address(lastHost), nil) }
 
-func (r *Region) httpClient(from netip.Addr) *http.Client {
+func (r *Region) httpClient(from netip.Addr, secure *tls.Config) *http.Client {
 	return &http.Client{Transport: &http.Transport{
 		DisableKeepAlives: true,
+		TLSClientConfig:   secure,
 		DialContext: func(ctx context.Context, _, address string) (net.Conn, error) {
 			return r.dial(ctx, from, address)
 		},
@@ -197,6 +237,15 @@ func (r *Region) dial(ctx context.Context, from netip.Addr, address string) (con
 		return err
 	})
 	return conn, err
+}
+
+// Address is an address of the region that is nobody else's.
+func (r *Region) Address() netip.Addr { return r.newClientAddress() }
+
+// Run runs a server in the region, until it is stopped or the test is over.
+func (r *Region) Run(tb testing.TB, command string, args ...string) *Process {
+	tb.Helper()
+	return startAs(tb, r.space.command(command, args...), filepath.Base(command)+"-"+r.Name)
 }
 
 // ListenUDP opens a socket at an address of the region that is nobody else's, for as long as the test runs. It has room for
@@ -222,10 +271,16 @@ func (r *Region) ListenUDP(tb testing.TB) *net.UDPConn {
 // over. All its sockets are at one address of the region; its other candidates stay for when the node dies.
 func (r *Region) Join(tb testing.TB, n *Node, meeting string, how client.JoinOptions, opts client.Options) *client.Client {
 	tb.Helper()
+	address := r.newClientAddress()
+	how.HTTPClient = r.httpClient(address, n.secure())
+	return join(tb, n, meeting, how, opts, &sockets{r.space, at(address)})
+}
+
+// join brings a client into a meeting through exactly that node, and takes it out when the test is over.
+func join(tb testing.TB, n *Node, meeting string, how client.JoinOptions, opts client.Options, net transport.Net) *client.Client {
+	tb.Helper()
 	ctx, cancel := context.WithTimeout(tb.Context(), 20*time.Second)
 	defer cancel()
-	address := r.newClientAddress()
-	how.HTTPClient = r.httpClient(address)
 	if how.Region == "" {
 		how.Region = n.Region.Name
 	}
@@ -234,7 +289,7 @@ func (r *Region) Join(tb testing.TB, n *Node, meeting string, how client.JoinOpt
 		tb.Fatalf("lab: join through %s: %v", n.ID, err)
 	}
 	n.first(&ticket)
-	opts.HTTPClient, opts.Net = how.HTTPClient, newSockets(r.space, address)
+	opts.HTTPClient, opts.TLS, opts.Net = how.HTTPClient, n.secure(), net
 	c, err := client.Connect(ctx, ticket, opts)
 	if err != nil {
 		tb.Fatalf("lab: connect to %s: %v", n.ID, err)

@@ -10,15 +10,15 @@ import (
 // Config says where an Endpoint listens and what it tells others about that.
 type Config struct {
 	Listen        string   `koanf:"listen"         yaml:"listen"`         // host:port for UDP and ICE-TCP; port 0 takes a free one
-	Advertise     []string `koanf:"advertise"      yaml:"advertise"`      // addresses that clients reach this node at; empty: those of the listener
+	Advertise     []string `koanf:"advertise"      yaml:"advertise"`      // addresses, or address:port, that this node is reached at from outside; those of the listener are offered as well
 	TCP           bool     `koanf:"tcp"            yaml:"tcp"`            // accept ICE-TCP (RFC 6544) on the same port number
 	ReceiveBuffer int      `koanf:"receive_buffer" yaml:"receive_buffer"` // bytes of kernel buffer, best effort
 	SendBuffer    int      `koanf:"send_buffer"    yaml:"send_buffer"`    // likewise
 }
 
-// Defaults returns the configuration of a node on every address of the machine.
+// Defaults returns the configuration of a node on every address of the machine, of both families where it has both.
 func Defaults() Config {
-	return Config{Listen: "0.0.0.0:7881", TCP: true, ReceiveBuffer: 4 << 20, SendBuffer: 4 << 20}
+	return Config{Listen: "[::]:7881", TCP: true, ReceiveBuffer: 4 << 20, SendBuffer: 4 << 20}
 }
 
 // Validate reports all faults at once, each naming its key.
@@ -27,17 +27,33 @@ func (c Config) Validate() error {
 	if _, err := netip.ParseAddrPort(c.Listen); err != nil {
 		faults = append(faults, fmt.Errorf("listen: %w", err))
 	}
-	for _, a := range c.Advertise {
-		if addr, err := netip.ParseAddr(a); err != nil {
-			faults = append(faults, fmt.Errorf("advertise: %w", err))
-		} else if addr.IsUnspecified() || addr.IsMulticast() {
-			faults = append(faults, fmt.Errorf("advertise: %s is no address of a host", addr))
-		}
-	}
+	faults = append(faults, c.advertiseFaults()...)
 	if c.ReceiveBuffer < 0 || c.SendBuffer < 0 {
 		faults = append(faults, errors.New("receive_buffer, send_buffer: must not be negative"))
 	}
 	return errors.Join(faults...)
+}
+
+func (c Config) advertiseFaults() (faults []error) {
+	listen, err := netip.ParseAddrPort(c.Listen)
+	seen := map[netip.AddrPort]bool{}
+	for _, s := range c.Advertise {
+		ap, fault := parseAdvertised(s)
+		switch {
+		case fault != nil:
+		case err == nil && ap.Addr().Is6() && listen.Addr().Unmap().Is4():
+			fault = fmt.Errorf("%s is IPv6, but listen takes only IPv4; [::] takes both", s)
+		case err == nil && ap.Addr().Is4() && listen.Addr().Unmap().Is6() && !listen.Addr().IsUnspecified():
+			fault = fmt.Errorf("%s is IPv4, but listen takes only IPv6; [::] takes both", s)
+		case seen[ap]:
+			fault = fmt.Errorf("%s is there twice", s)
+		}
+		seen[ap] = true
+		if fault != nil {
+			faults = append(faults, fmt.Errorf("advertise: %w", fault))
+		}
+	}
+	return faults
 }
 
 // What a transport allows itself to wait and to hold.

@@ -5,7 +5,41 @@
 // that read the socket, and seals packets in place into the caller's send batch. Nothing in here knows SDP, tracks or
 // rooms.
 //
-// Connectivity checks and handshakes are pion's; media never passes through it. An address becomes a destination only
-// after it answered an authenticated connectivity check: neither a candidate that a client names nor a forged source
-// address can make the endpoint send media elsewhere.
+// Connectivity checks and handshakes are pion's; media never passes through it. Between the sockets and pion stand mux (STUN)
+// and gate (DTLS), which let through only what belongs to a transport. An address goes through three stages:
+//
+//	heard   a check signed with the transport's password came from it: it gets an answer and at most 8 checks
+//	proven  it answered one of these checks: its DTLS is read, and media may go to it
+//	in use  media goes to it: the agents agreed on it, the remote nominated it, or the remote's own media comes from it;
+//	        until it has not answered for 30 s (RFC 7675)
+//
+// # Attacks
+//
+// What happens, and which test shows it. System tests are in internal/lab/system.
+//
+//	addresses named in SDP or trickled,     never read: no packet goes there           TestHostileCandidates (system)
+//	  in any way and number
+//	requests of strangers, over UDP         no answer: amplification 0; 0.1 to         TestStrangersAreNotAnswered, BenchmarkStrays
+//	  and TCP, with any source address        0.6 µs each
+//	checks with a known name and a wrong    dropped before they reach the agent;       TestKnownNameFlood
+//	  password                                the client's own are answered
+//	a recorded check from other addresses   one answer and one check each, 16           TestReplay
+//	                                          addresses at once and one more a second;
+//	                                          media stays
+//	a recorded check from a former address  media moves only after a new answer        TestReplayOfAFormerPath
+//	a client that answers no more           nothing is sent after 30 s                 TestConsent
+//	ClientHellos from elsewhere             not read, not answered                     TestDisturbedFromElsewhere
+//	ClientHellos, alerts, garbage under     clear text is dropped during a call; in a  TestDisturbedFromTheClientsAddress,
+//	  the client's address                    handshake, what a client would not send    FuzzGate
+//	a ClientHello under the client's        the handshake begins anew with the one      TestHelloOfSomebodyElse
+//	  address before its own                  that comes again
+//	all of these as floods, on a node       the call goes on, joins succeed            TestHostileMedia (system)
+//	TCP connections that say nothing, or    256 an address, 4,096 in all, 10 s each     TestTCPOfStrangers, udp.TestFramedPatience,
+//	  drip                                                                               udp.TestFramedListenerCaps, FuzzTCP
+//	a TCP client that does not read         frames are dropped whole, nobody waits     TestSlowReader
+//	ICE restarts, as often as may be        the old path is used until a new one is,   TestRestart, TestRestartsLeakNothing
+//	                                          nothing is left behind
+//
+// Who sees the packets between a client and its server, and sends quicker than they do, can keep a handshake from
+// succeeding at the client's end, as with all DTLS; no call that has keys.
 package rtc

@@ -1,6 +1,8 @@
 package rtc
 
 import (
+	"encoding/binary"
+	"errors"
 	"net"
 	"os"
 	"sync"
@@ -11,53 +13,115 @@ import (
 // leave to wherever the transport's media goes.
 type handshakeConn struct {
 	t     *Transport
-	queue chan []byte
+	gate  gate
+	queue chan handshakeDatagram
 
 	mu       sync.Mutex
 	deadline time.Time
 	changed  chan struct{} // closed and replaced when the deadline changes
-	once     sync.Once
 	closed   chan struct{}
+	over     bool               // closed is closed
+	held     *handshakeDatagram // to be read again, by the next handshake
+}
+
+type handshakeDatagram struct {
+	b    []byte
+	from source
 }
 
 func newHandshakeConn(t *Transport) *handshakeConn {
-	return &handshakeConn{t: t, queue: make(chan []byte, handshakeQueue), changed: make(chan struct{}), closed: make(chan struct{})}
+	return &handshakeConn{t: t, queue: make(chan handshakeDatagram, handshakeQueue), changed: make(chan struct{}), closed: make(chan struct{})}
 }
 
-// deliver copies a datagram into the queue and drops it when the queue is full: DTLS repeats itself.
-func (c *handshakeConn) deliver(b []byte) {
+// deliver copies a datagram into the queue and drops it when the queue is full: DTLS repeats itself. Whether it may be read is
+// decided when it is: clients begin as soon as their check is answered, which may be before they have answered one.
+func (c *handshakeConn) deliver(b []byte, from source) {
+	if len(b) < recordHeader || len(b) > maxDatagram || len(c.queue) == cap(c.queue) || c.t.keys.Load() != nil && !hasEncrypted(b) {
+		return
+	}
 	select {
-	case c.queue <- append([]byte(nil), b...):
+	case c.queue <- handshakeDatagram{append([]byte(nil), b...), from}:
 	default:
 	}
+}
+
+// hasEncrypted reports whether a datagram's last record can be an encrypted one: clear text comes first.
+func hasEncrypted(b []byte) bool {
+	for len(b) >= recordHeader {
+		if b[3] != 0 || b[4] != 0 {
+			return true
+		}
+		b = b[min(len(b), recordHeader+int(binary.BigEndian.Uint16(b[11:]))):]
+	}
+	return false
+}
+
+// read copies what of a datagram may pass into b.
+func (c *handshakeConn) read(b []byte, d handshakeDatagram) int {
+	if bound := c.t.e.lookup(d.from); bound.t != c.t || !bound.proven {
+		return 0
+	}
+	return copy(b, c.gate.pass(d.b))
 }
 
 // ReadFrom blocks until a datagram, the deadline or Close.
 func (c *handshakeConn) ReadFrom(b []byte) (int, net.Addr, error) {
 	for {
+		d, err := c.next()
+		if err != nil {
+			return 0, nil, err
+		}
+		if n := c.read(b, d); n > 0 {
+			return n, c.remoteAddr(), nil
+		}
+		if c.gate.superseded() {
+			c.mu.Lock()
+			c.held = &d
+			c.mu.Unlock()
+			return 0, nil, errSuperseded
+		}
+	}
+}
+
+// errSuperseded ends a handshake that began with somebody else's ClientHello.
+var errSuperseded = errors.New("another ClientHello counts")
+
+// next returns the datagram that has waited longest.
+func (c *handshakeConn) next() (handshakeDatagram, error) {
+	for {
 		c.mu.Lock()
-		deadline, changed := c.deadline, c.changed
+		deadline, changed, closed, held := c.deadline, c.changed, c.closed, c.held
+		c.held = nil
 		c.mu.Unlock()
+		if held != nil {
+			return *held, nil
+		}
 		var expired <-chan time.Time
+		stop := func() bool { return true }
 		if !deadline.IsZero() {
 			timer := time.NewTimer(time.Until(deadline))
-			defer timer.Stop()
-			expired = timer.C
+			expired, stop = timer.C, timer.Stop
 		}
 		select {
-		case p := <-c.queue:
-			return copy(b, p), c.remoteAddr(), nil
+		case d := <-c.queue:
+			stop()
+			return d, nil
 		case <-expired:
-			return 0, nil, os.ErrDeadlineExceeded
+			return handshakeDatagram{}, os.ErrDeadlineExceeded
 		case <-changed:
-		case <-c.closed:
-			return 0, nil, net.ErrClosed
+			stop()
+		case <-closed:
+			stop()
+			return handshakeDatagram{}, net.ErrClosed
 		}
 	}
 }
 
 // WriteTo sends to the transport's present remote, whatever address DTLS has in mind: the path is ICE's business.
 func (c *handshakeConn) WriteTo(b []byte, _ net.Addr) (int, error) {
+	if !c.gate.answers() || c.gate.superseded() {
+		return len(b), nil
+	}
 	return c.t.write(b)
 }
 
@@ -68,7 +132,24 @@ func (c *handshakeConn) Close() error {
 }
 
 // end ends reading.
-func (c *handshakeConn) end() { c.once.Do(func() { close(c.closed) }) }
+func (c *handshakeConn) end() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.over {
+		c.over = true
+		close(c.closed)
+	}
+}
+
+// begin readies it for another handshake, when the one before has ended.
+func (c *handshakeConn) begin() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.over {
+		c.over, c.closed, c.deadline = false, make(chan struct{}), time.Time{}
+	}
+	c.gate.begin()
+}
 
 func (c *handshakeConn) remoteAddr() net.Addr {
 	if r := c.t.remote.Load(); r != nil {

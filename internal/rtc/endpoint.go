@@ -6,9 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"net/netip"
-	"strconv"
+	"slices"
 	"sync"
 	"time"
 
@@ -23,9 +24,9 @@ type Endpoint struct {
 	conn        *udp.Conn
 	listener    *udp.FramedListener // nil without ICE-TCP
 	mux         *mux
-	tcpMux      *ice.TCPMuxDefault
+	net         *standInNet
 	networks    []ice.NetworkType
-	advertise   []netip.Addr
+	addresses   *addresses
 	certificate tls.Certificate
 	fingerprint Fingerprint
 	quiet       logging.LoggerFactory
@@ -44,8 +45,9 @@ type source struct {
 	tcp  bool
 }
 
-// binding says whose packets come from a source. A proven one has answered an authenticated check from there; before
-// that it only lets handshake and media packets through to where keys decide, and never displaces a proven one.
+// binding says whose packets come from a source: somebody has sent a check from there that was signed with the transport's
+// password. A proven one has also answered a check that was sent there. The other lets media through to where keys decide,
+// and handshakes wait; it never displaces a proven one.
 type binding struct {
 	t      *Transport
 	proven bool
@@ -73,16 +75,16 @@ func New(cfg Config, log *slog.Logger) (*Endpoint, error) {
 		quiet:   quietLogs{log},
 		byUfrag: map[string]*Transport{}, bySrc: map[source]binding{},
 	}
-	err = e.setAddresses(cfg)
-	if err == nil && tcp != nil {
-		err = e.muxTCP(tcp)
+	if tcp != nil {
+		e.listener, err = udp.NewFramedListener(tcp, udp.FramedDefaults())
+	}
+	if err == nil {
+		e.addresses, err = newAddresses(conn.LocalAddr(), cfg.Advertise, net.InterfaceAddrs)
 	}
 	if err != nil {
-		if tcp != nil {
-			err = errors.Join(err, tcp.Close())
-		}
-		return nil, errors.Join(err, conn.Close())
+		return nil, errors.Join(err, e.Close())
 	}
+	e.stand()
 	return e, nil
 }
 
@@ -111,70 +113,28 @@ func open(cfg Config) (conn *udp.Conn, tcp *net.TCPListener, err error) {
 	return nil, nil, err
 }
 
-// setAddresses decides which addresses to advertise and which one of each family stands for the socket in ICE.
-func (e *Endpoint) setAddresses(cfg Config) error {
-	bound := e.conn.LocalAddr()
-	local := []netip.Addr{bound.Addr()}
-	if bound.Addr().IsUnspecified() {
-		var err error
-		if local, err = hostAddresses(bound.Addr().Is6()); err != nil {
-			return err
-		}
-	}
-	e.advertise = local
-	if len(cfg.Advertise) > 0 {
-		e.advertise = nil
-		for _, a := range cfg.Advertise {
-			e.advertise = append(e.advertise, netip.MustParseAddr(a).Unmap())
-		}
-	}
-	var four, six bool
+// stand sets up what stands for the sockets in ICE.
+func (e *Endpoint) stand() {
+	at := e.conn.LocalAddr().Addr()
+	four, six := at.Is4() || at.IsUnspecified(), at.Is6()
+	e.net = newStandInNet(four, six)
 	var own []net.Addr
-	for _, a := range local {
-		if a.Is4() && !four {
-			four = true
-			e.networks = append(e.networks, ice.NetworkTypeUDP4, ice.NetworkTypeTCP4)
-			own = append(own, net.UDPAddrFromAddrPort(netip.AddrPortFrom(a, bound.Port())))
-		} else if a.Is6() && !six {
-			six = true
-			e.networks = append(e.networks, ice.NetworkTypeUDP6, ice.NetworkTypeTCP6)
-			own = append(own, net.UDPAddrFromAddrPort(netip.AddrPortFrom(a, bound.Port())))
-		}
+	if four {
+		e.networks = append(e.networks, ice.NetworkTypeUDP4, ice.NetworkTypeTCP4)
+		own = append(own, &net.UDPAddr{IP: standIns()[0], Port: standInPort})
 	}
-	e.mux = newMux(e.conn, own, e.answered)
-	return nil
-}
-
-// hostAddresses lists this machine's unicast addresses, global ones first; loopback only if there is nothing else.
-func hostAddresses(six bool) ([]netip.Addr, error) {
-	all, err := net.InterfaceAddrs()
-	if err != nil {
-		return nil, fmt.Errorf("list addresses: %w", err)
+	if six {
+		e.networks = append(e.networks, ice.NetworkTypeUDP6, ice.NetworkTypeTCP6)
+		own = append(own, &net.UDPAddr{IP: standIns()[1], Port: standInPort})
 	}
-	var global, loopback []netip.Addr
-	for _, a := range all {
-		prefix, err := netip.ParsePrefix(a.String())
-		if err != nil {
-			continue
-		}
-		switch addr := prefix.Addr().Unmap(); {
-		case addr.Is6() && (!six || addr.IsLinkLocalUnicast()):
-		case addr.IsLoopback():
-			loopback = append(loopback, addr)
-		default:
-			global = append(global, addr)
-		}
-	}
-	if len(global) == 0 {
-		return loopback, nil
-	}
-	return global, nil
+	e.mux = newMux(own, e.sendCheck)
+	e.mux.heard, e.mux.proof = e.heard, e.proof
 }
 
 // Close closes the sockets of an endpoint that is not to run after all.
 func (e *Endpoint) Close() error {
-	if e.tcpMux != nil {
-		return errors.Join(e.conn.Close(), e.tcpMux.Close())
+	if e.listener != nil {
+		return errors.Join(e.conn.Close(), e.listener.Close())
 	}
 	return e.conn.Close()
 }
@@ -184,11 +144,17 @@ func (e *Endpoint) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	broke := make(chan error, 1)
 	wg.Go(func() { broke <- e.read() })
+	if e.listener != nil {
+		wg.Go(e.accept)
+	}
+	own, stop := context.WithCancel(ctx)
+	wg.Go(func() { e.watchConsent(own) })
 	var err error
 	select {
 	case <-ctx.Done():
 	case err = <-broke:
 	}
+	stop()
 	closing := e.Close()
 	wg.Wait()
 	if ctx.Err() == nil {
@@ -203,11 +169,6 @@ func (e *Endpoint) Run(ctx context.Context) error {
 // Addr is the address of the media sockets, with the port they really have.
 func (e *Endpoint) Addr() netip.AddrPort { return e.conn.LocalAddr() }
 
-// Advertised is the first address that clients are told, as host:port.
-func (e *Endpoint) Advertised() string {
-	return netip.AddrPortFrom(e.advertise[0], e.Addr().Port()).String()
-}
-
 // Fingerprint is that of the endpoint's certificate, for answers.
 func (e *Endpoint) Fingerprint() Fingerprint { return e.fingerprint }
 
@@ -221,21 +182,6 @@ func (e *Endpoint) Stats() udp.Stats { return e.conn.Stats() }
 // use on.
 func (e *Endpoint) NewBatch() *udp.Batch { return e.conn.NewBatch() }
 
-// Candidates returns the values of the a=candidate lines that reach this endpoint (RFC 8839 section 5.1), best first.
-func (e *Endpoint) Candidates() []string {
-	port := strconv.Itoa(int(e.Addr().Port()))
-	var lines []string
-	for i, a := range e.advertise {
-		preference := 65535 - i
-		lines = append(lines, fmt.Sprintf("%d 1 udp %d %s %s typ host", i+1, 126<<24|preference<<8|255, a, port))
-		if e.tcpMux != nil {
-			// RFC 6544 section 4.2: passive TCP, below every UDP candidate.
-			lines = append(lines, fmt.Sprintf("%d 1 tcp %d %s %s typ host tcptype passive", i+101, 90<<24|(4<<13|preference&0x1fff)<<8|255, a, port))
-		}
-	}
-	return lines
-}
-
 // name notes a transport's present ICE user name fragment. e.mu guards t.ufrag.
 func (e *Endpoint) name(t *Transport, ufrag string) {
 	e.mu.Lock()
@@ -247,22 +193,32 @@ func (e *Endpoint) name(t *Transport, ufrag string) {
 	}
 }
 
-// forget removes every trace of a closed transport.
+// forget removes every trace of a closed transport, and closes its connections.
 func (e *Endpoint) forget(t *Transport) {
 	e.mu.Lock()
-	defer e.mu.Unlock()
 	t.forgotten = true
 	delete(e.byUfrag, t.ufrag)
+	var own []source
 	for _, s := range t.bindings {
 		if e.bySrc[s].t == t {
 			delete(e.bySrc, s)
+			own = append(own, s)
 		}
 	}
 	t.bindings = nil
+	e.mu.Unlock()
+	for _, s := range own {
+		if d, ok := e.reach(s); ok && d.tcp != nil {
+			_ = d.tcp.Close() // it may have gone by itself
+		}
+	}
 }
 
 // bind notes that packets from s belong to t.
 func (e *Endpoint) bind(t *Transport, s source, proven bool) {
+	if b := e.lookup(s); b.t == t && (b.proven || !proven) {
+		return // as nearly always
+	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	old, taken := e.bySrc[s]
@@ -275,43 +231,103 @@ func (e *Endpoint) bind(t *Transport, s source, proven bool) {
 	}
 	t.bindings = append(t.bindings, s)
 	if len(t.bindings) > maxBindings {
-		if e.bySrc[t.bindings[0]].t == t {
-			delete(e.bySrc, t.bindings[0])
-		}
-		t.bindings = t.bindings[1:]
+		e.unbindLocked(t)
 	}
 }
 
-func (e *Endpoint) lookup(s source) *Transport {
+// unbindLocked forgets the oldest source of a transport that has not been proven, or else the oldest that is not in use.
+func (e *Endpoint) unbindLocked(t *Transport) {
+	last := len(t.bindings) - 1
+	i := slices.IndexFunc(t.bindings[:last], func(s source) bool { b := e.bySrc[s]; return b.t != t || !b.proven })
+	if i < 0 {
+		i = max(0, slices.IndexFunc(t.bindings[:last], func(s source) bool { return !t.goesTo(s) }))
+	}
+	if e.bySrc[t.bindings[i]].t == t {
+		delete(e.bySrc, t.bindings[i])
+	}
+	t.bindings = slices.Delete(t.bindings, i, i+1)
+}
+
+func (e *Endpoint) lookup(s source) binding {
 	e.mu.RLock()
 	defer e.mu.RUnlock()
-	return e.bySrc[s].t
+	return e.bySrc[s]
 }
 
-// answered is told by the mux that an agent has answered a check from an address, which takes the right password.
-func (e *Endpoint) answered(c *checkConn, to netip.AddrPort) {
+// named returns the transport whose present user name fragment this is, or nil.
+func (e *Endpoint) named(ufrag string) *Transport {
 	e.mu.RLock()
-	t := e.byUfrag[c.key.ufrag]
-	e.mu.RUnlock()
-	if t != nil {
-		e.bind(t, source{addr: udp.AddrFrom(to)}, false)
+	defer e.mu.RUnlock()
+	return e.byUfrag[ufrag]
+}
+
+func (e *Endpoint) nameOf(t *Transport) string {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	return t.ufrag
+}
+
+// heard is told by the mux of a check signed with a transport's password.
+func (e *Endpoint) heard(a *checked, from source) {
+	if t := e.named(a.ufrag); t != nil {
+		e.bind(t, from, false)
 	}
 }
 
-// reach turns a remote candidate into a destination.
-func (e *Endpoint) reach(c ice.Candidate) (destination, bool) {
-	addr, err := netip.ParseAddr(c.Address())
-	if err != nil {
-		return destination{}, false
+// proof is told by the mux that an address has answered a check of a transport's agent.
+func (e *Endpoint) proof(a *checked, from source) {
+	if t := e.named(a.ufrag); t != nil {
+		e.bind(t, from, true)
+		t.proved(from)
 	}
-	ap := netip.AddrPortFrom(addr.Unmap(), uint16(c.Port()))
-	d := destination{addr: udp.AddrFrom(ap)}
-	if c.NetworkType().IsTCP() {
-		if d.tcp = e.listener.Conn(ap); d.tcp == nil {
-			return destination{}, false
+}
+
+// sendCheck sends an agent's message.
+func (e *Endpoint) sendCheck(b []byte, to source) error {
+	if !to.tcp {
+		_, err := e.conn.WriteTo(b, to.addr)
+		return err
+	}
+	if d, ok := e.reach(to); ok {
+		d.tcp.WriteUrgent(b)
+	}
+	return nil
+}
+
+// watchConsent stops every second what is sent to those who have not answered for too long.
+func (e *Endpoint) watchConsent(ctx context.Context) {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
 		}
+		e.mu.RLock()
+		all := slices.Collect(maps.Values(e.byUfrag))
+		e.mu.RUnlock()
+		for _, t := range all {
+			t.expire(e.Now())
+		}
+	}
+}
+
+// reach turns a source into a destination.
+func (e *Endpoint) reach(s source) (destination, bool) {
+	d := destination{addr: s.addr}
+	if s.tcp {
+		d.tcp = e.listener.Conn(s.addr.AddrPort())
+		return d, d.tcp != nil
 	}
 	return d, true
 }
 
-func (d destination) source() source { return source{d.addr, d.tcp != nil} }
+// sourceOf is where an agent's remote candidate sends from.
+func sourceOf(c ice.Candidate) (source, bool) {
+	addr, err := netip.ParseAddr(c.Address())
+	if err != nil {
+		return source{}, false
+	}
+	return source{udp.AddrFrom(netip.AddrPortFrom(addr.Unmap(), uint16(c.Port()))), c.NetworkType().IsTCP()}, true
+}

@@ -58,45 +58,52 @@ func (r *reader) datagram(b []byte, from udp.Addr) {
 	switch {
 	case len(b) == 0:
 	case b[0] < 4:
-		r.e.mux.deliver(b, from.AddrPort())
+		r.e.mux.deliver(b, source{addr: from})
 	default:
-		if t := r.e.lookup(source{addr: from}); t != nil {
-			r.packet(t, b)
+		if bound := r.e.lookup(source{addr: from}); bound.t != nil {
+			r.packet(bound, b, source{addr: from})
 		}
 	}
 }
 
 // packet takes anything but STUN.
-func (r *reader) packet(t *Transport, b []byte) {
+func (r *reader) packet(bound binding, b []byte, from source) {
 	switch {
 	case b[0] >= 20 && b[0] < 64:
-		t.dtls.deliver(b)
+		bound.t.dtls.deliver(b, from)
 	case packet.IsRTPorRTCP(b):
-		r.media(t, b)
+		if r.media(bound.t, b) && bound.proven && !bound.t.goesTo(from) {
+			bound.t.follow(from)
+		}
 	}
 }
 
-func (r *reader) media(t *Transport, b []byte) {
+// media takes an SRTP or SRTCP packet, and reports whether it is authentic and new.
+func (r *reader) media(t *Transport, b []byte) bool {
 	keys := t.keys.Load()
 	if keys == nil {
 		if keys = t.hold(b); keys == nil {
-			return
+			return false
 		}
 	}
 	if packet.IsRTCP(b) {
-		if opened, err := keys.openRTCP(b); err == nil {
+		opened, err := keys.openRTCP(b)
+		if err == nil {
 			r.hand()
 			t.handler.RTCP(opened, r.out)
 		}
-		return
+		return err == nil
 	}
-	if p := r.open(t, keys, b); p != nil {
-		if r.t != t {
-			r.hand()
-			r.t = t
-		}
-		r.run = append(r.run, p)
+	p := r.open(t, keys, b)
+	if p == nil {
+		return false
 	}
+	if r.t != t {
+		r.hand()
+		r.t = t
+	}
+	r.run = append(r.run, p)
+	return true
 }
 
 func (r *reader) open(t *Transport, keys *crypto, b []byte) *packet.Packet {

@@ -1,69 +1,73 @@
 package rtc
 
 import (
-	"fmt"
-	"net"
-
-	"github.com/pion/ice/v4"
+	"sync"
+	"time"
 
 	"github.com/parley-sfu/parley/internal/udp"
 )
 
-// tapped accepts ICE-TCP connections whose media frames go to the endpoint and whose STUN goes to pion.
-type tapped struct {
-	*udp.FramedListener
-	e *Endpoint
-}
+const (
+	// A TCP connection lives this long after a signed check, or an answer to one, came over it: clients check every few seconds.
+	tcpIdle = 30 * time.Second
+	// Messages that a connection may send before one of them shows that it belongs to a transport.
+	tcpStrays = 16
+)
 
-// Accept implements net.Listener.
-func (l tapped) Accept() (net.Conn, error) {
-	conn, err := l.FramedListener.Accept()
-	if err != nil {
-		return nil, err
-	}
-	if c, ok := conn.(*udp.FramedConn); ok {
-		f := &frames{e: l.e, from: source{addr: udp.AddrFrom(c.Remote()), tcp: true}}
-		c.OnFrame(f.frame)
-	}
-	return conn, nil
-}
-
-// frames works off one connection, on the goroutine that reads it.
-type frames struct {
-	e    *Endpoint
-	from source
-}
-
-// frame takes one whole frame before pion sees it, and leaves STUN to pion.
-func (f *frames) frame(b []byte) (consumed bool) {
-	e := f.e
-	if b[0] < 4 {
-		if msg, ok := parseSTUN(b); ok && msg.request {
-			e.mu.RLock()
-			t := e.byUfrag[msg.ufrag]
-			e.mu.RUnlock()
-			if t != nil {
-				e.bind(t, f.from, false) // a connection cannot be forged
-			}
+// accept serves ICE-TCP connections (RFC 6544) until the listener is closed.
+func (e *Endpoint) accept() {
+	var mu sync.Mutex
+	open := map[*udp.FramedConn]struct{}{}
+	var wg sync.WaitGroup
+	for {
+		c, err := e.listener.Accept()
+		if err != nil {
+			break
 		}
-		return false
+		mu.Lock()
+		open[c] = struct{}{}
+		mu.Unlock()
+		wg.Go(func() {
+			e.serve(c)
+			mu.Lock()
+			delete(open, c)
+			mu.Unlock()
+		})
 	}
-	if t := e.lookup(f.from); t != nil {
-		r := e.takeReader()
-		r.packet(t, b)
-		r.flush()
-		e.idle.Put(r)
+	mu.Lock()
+	for c := range open {
+		go c.Close() //nolint:errcheck // it may have gone by itself
 	}
-	return true
+	mu.Unlock()
+	wg.Wait()
 }
 
-// muxTCP has ICE-TCP connections accepted from l.
-func (e *Endpoint) muxTCP(l *net.TCPListener) (err error) {
-	if e.listener, err = udp.NewFramedListener(l, udp.FramedDefaults()); err != nil {
-		return fmt.Errorf("listen for ICE-TCP: %w", err)
+// serve works off one connection until it ends, or has shown for too long no sign of belonging to a transport.
+func (e *Endpoint) serve(c *udp.FramedConn) {
+	defer c.Close() //nolint:errcheck // it may have gone by itself
+	from := source{addr: udp.AddrFrom(c.Remote()), tcp: true}
+	for strays := 0; strays < tcpStrays; {
+		b, err := c.ReadFrame()
+		switch {
+		case err != nil:
+			return
+		case b[0] < 4:
+			if e.mux.deliver(b, from) {
+				c.Vouch(tcpIdle)
+				strays = 0
+				continue
+			}
+			strays++
+		default:
+			bound := e.lookup(from)
+			if bound.t == nil {
+				strays++
+				continue
+			}
+			r := e.takeReader()
+			r.packet(bound, b, from)
+			r.flush()
+			e.idle.Put(r)
+		}
 	}
-	e.tcpMux = ice.NewTCPMuxDefault(ice.TCPMuxParams{
-		Listener: tapped{e.listener, e}, Logger: e.quiet.NewLogger("ice-tcp"), ReadBufferSize: checkQueue,
-	})
-	return nil
 }

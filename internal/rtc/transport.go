@@ -31,7 +31,7 @@ type Handler interface {
 	RTP(run []*packet.Packet, out *udp.Batch)
 	// RTCP has one decrypted compound packet, valid during the call.
 	RTCP(b []byte, out *udp.Batch)
-	// Connected comes when media can flow, at first and after every restart.
+	// Connected comes when media can flow: at first, and after every restart, silence or change of the remote's address.
 	Connected()
 	// Disconnected comes when the remote has gone silent, or the handshake has failed. After silence Connected may follow.
 	Disconnected(err error)
@@ -61,6 +61,12 @@ type Transport struct {
 	keys    atomic.Pointer[crypto]      // nil until the handshake is over
 	chosen  chan struct{}               // closed once remote is set for the first time
 	once    sync.Once
+
+	consent atomic.Int64           // when remote last answered a check, by Endpoint.Now
+	agreed  atomic.Pointer[source] // what the agent has selected; nil: nothing
+	lost    atomic.Bool            // remote was given up for want of consent
+	renewed atomic.Bool            // the handler does not know yet that media can flow: at first, after silence, a restart or a change of address
+	wanted  atomic.Pointer[source] // what the remote has nominated since, which has yet to answer
 
 	client   bool                             // goes to the remote, rather than being gone to; set before the transport starts
 	converse func(conn net.Conn, client bool) // nil of a client's transport
@@ -104,6 +110,7 @@ func (e *Endpoint) NewTransport(h Handler, converse func(conn net.Conn, client b
 	}
 	opts := []ice.AgentOption{
 		ice.WithUDPMux(e.mux),
+		ice.WithNet(e.net),
 		ice.WithNetworkTypes(e.networks),
 		ice.WithCandidateTypes([]ice.CandidateType{ice.CandidateTypeHost}),
 		ice.WithMulticastDNSMode(ice.MulticastDNSModeDisabled),
@@ -114,15 +121,17 @@ func (e *Endpoint) NewTransport(h Handler, converse func(conn net.Conn, client b
 		ice.WithKeepaliveInterval(iceKeepalive),
 		ice.WithLoggerFactory(e.quiet),
 	}
-	if e.tcpMux != nil {
-		opts = append(opts, ice.WithTCPMux(e.tcpMux))
+	if e.listener != nil {
+		opts = append(opts, ice.WithTCPMux(tcpMux{e.mux}))
 	}
-	agent, err := ice.NewAgentWithOptions(opts...)
+	t := &Transport{e: e, handler: h, converse: converse, log: log, chosen: make(chan struct{}), done: make(chan struct{})}
+	t.renewed.Store(true)
+	t.dtls = newHandshakeConn(t)
+	agent, err := ice.NewAgentWithOptions(append(opts, ice.WithBindingRequestHandler(t.nominated))...)
 	if err != nil {
 		return nil, fmt.Errorf("ICE agent: %w", err)
 	}
-	t := &Transport{e: e, agent: agent, handler: h, converse: converse, log: log, chosen: make(chan struct{}), done: make(chan struct{})}
-	t.dtls = newHandshakeConn(t)
+	t.agent = agent
 	if err := t.watch(); err != nil {
 		return nil, errors.Join(err, agent.Close())
 	}
@@ -160,11 +169,12 @@ func (t *Transport) gather() error {
 	case <-time.After(handshakeTimeout):
 		return errors.New("gather candidates: timed out")
 	}
-	ufrag, _, err := t.agent.GetLocalUserCredentials()
+	ufrag, password, err := t.agent.GetLocalUserCredentials()
 	if err != nil {
 		return err
 	}
 	t.e.name(t, ufrag)
+	t.e.mux.admit(ufrag, password)
 	return nil
 }
 
@@ -191,6 +201,11 @@ func (t *Transport) Connect(remote Remote, addr netip.AddrPort) error {
 	}
 	t.client = true
 	return t.start(remote, func() error {
+		ufrag, _, err := t.agent.GetLocalUserCredentials()
+		if err != nil {
+			return err
+		}
+		t.e.mux.dial(ufrag, source{addr: udp.AddrFrom(addr)})
 		if _, err := t.agent.StartDial(remote.Ufrag, remote.Password); err != nil {
 			return err
 		}
@@ -220,6 +235,7 @@ func (t *Transport) start(remote Remote, begin func() error) error {
 // Restart begins an ICE restart (RFC 8445 section 9) with the remote's new credentials. Media goes on over the old path
 // until a new one has proved itself. Local has new credentials afterwards.
 func (t *Transport) Restart(remote Remote) error {
+	t.renewed.Store(true)
 	if err := t.agent.Restart("", ""); err != nil {
 		return fmt.Errorf("restart ICE: %w", err)
 	}
@@ -250,7 +266,7 @@ func (t *Transport) run(ctx context.Context) {
 	}
 	stop := context.AfterFunc(ctx, t.dtls.end)
 	defer stop()
-	t.handler.Connected()
+	t.connected()
 	if t.converse != nil {
 		t.relax()
 		t.converse(conn, t.client)
@@ -288,13 +304,20 @@ func (t *Transport) handshake(ctx context.Context) (*dtls.Conn, error) {
 	t.mu.Lock()
 	want := t.expect.Fingerprint
 	t.mu.Unlock()
-	conn, err := t.endOfDTLS(want)
+	t.dtls.gate.client = t.client
+	t.dtls.gate.expect = func(certificate []byte) bool { return want.verify([][]byte{certificate}) == nil }
+	conn, err := t.shake(ctx, want)
+	for err != nil && ctx.Err() == nil && t.dtls.gate.superseded() {
+		t.dtls.begin()
+		conn, err = t.shake(ctx, want)
+	}
+	if err != nil && t.dtls.gate.mistaken() {
+		return nil, errors.Join(errFingerprint, err)
+	}
 	if err != nil {
 		return nil, err
 	}
-	if err := conn.HandshakeContext(ctx); err != nil {
-		return nil, errors.Join(err, conn.Close())
-	}
+	t.dtls.gate.secure()
 	state, ok := conn.ConnectionState()
 	profile, chosen := conn.SelectedSRTPProtectionProfile()
 	if !ok || !chosen {
@@ -305,6 +328,18 @@ func (t *Transport) handshake(ctx context.Context) (*dtls.Conn, error) {
 		return nil, errors.Join(err, conn.Close())
 	}
 	t.unlock(keys)
+	return conn, nil
+}
+
+// shake tries once.
+func (t *Transport) shake(ctx context.Context, want Fingerprint) (*dtls.Conn, error) {
+	conn, err := t.endOfDTLS(want)
+	if err != nil {
+		return nil, err
+	}
+	if err := conn.HandshakeContext(ctx); err != nil {
+		return nil, errors.Join(err, conn.Close())
+	}
 	return conn, nil
 }
 
@@ -364,26 +399,15 @@ func (t *Transport) hold(b []byte) *crypto {
 	return nil
 }
 
-// selected takes the address of a pair that both ends agreed on after authenticated checks.
-func (t *Transport) selected(remote ice.Candidate) {
-	d, ok := t.e.reach(remote)
-	if !ok {
-		return
-	}
-	t.e.bind(t, d.source(), true)
-	t.remote.Store(&d)
-	t.once.Do(func() { close(t.chosen) })
-}
-
 func (t *Transport) stateChanged(s ice.ConnectionState) {
 	switch s {
 	case ice.ConnectionStateConnected:
-		if t.keys.Load() != nil {
-			t.handler.Connected()
-		}
+		t.connected()
 	case ice.ConnectionStateDisconnected:
+		t.renewed.Store(true)
 		t.handler.Disconnected(ErrSilent)
 	case ice.ConnectionStateFailed:
+		t.renewed.Store(true)
 		t.remote.Store(nil)
 		t.handler.Disconnected(ErrSilent)
 	case ice.ConnectionStateUnknown, ice.ConnectionStateNew, ice.ConnectionStateChecking,
@@ -429,7 +453,7 @@ func (t *Transport) Send(out *udp.Batch, s *Stream, buf []byte, headerLen, n int
 	case n == 0:
 		return 0
 	case remote.tcp != nil:
-		if !remote.tcp.WriteFrame(buf[: n : n+sealOverhead][:n]) {
+		if !remote.tcp.WriteFrame(buf[:n]) {
 			return 0
 		}
 	default:
@@ -473,7 +497,7 @@ func (t *Transport) write(b []byte) (int, error) {
 	case remote == nil:
 		return len(b), nil // lost, as on a network
 	case remote.tcp != nil:
-		remote.tcp.WriteFrame(b)
+		remote.tcp.WriteUrgent(b)
 		return len(b), nil
 	}
 	return t.e.conn.WriteTo(b, remote.addr)

@@ -74,5 +74,8 @@ func (a Addr) AddrPort() netip.AddrPort {
 // IsValid reports whether a is an address at all.
 func (a Addr) IsValid() bool { return a.kind != noAddr }
 
+// Is6 reports whether a is an IPv6 address; one that stands for an IPv4 address is not.
+func (a Addr) Is6() bool { return a.kind == ipv6 }
+
 // String is a's usual text form, for logs.
 func (a Addr) String() string { return a.AddrPort().String() }

@@ -41,6 +41,19 @@ func (r *run) takes(n int, to Addr) bool {
 // closing.
 func (c *Conn) NewBatch() *Batch { return &Batch{conn: c} }
 
+// Use has the batch send over another Conn from now on, after it has sent what is queued for the one before. So one batch
+// serves the sockets that one goroutine sends over in turn.
+func (b *Batch) Use(c *Conn) {
+	if b.conn == c {
+		return
+	}
+	_ = b.Flush() // a Conn that is closed says so to whoever uses it next
+	b.conn = c
+	if b.sender != nil {
+		b.sender.sock = c.sock
+	}
+}
+
 // Reserve returns memory for one datagram of at most n bytes. The memory is the batch's: the caller fills it, calls
 // Queue, and must not touch it afterwards. Reserving again without Queue in between gives the same memory again. No
 // datagram is larger than 65,507 bytes; Reserve returns nil when asked for more.

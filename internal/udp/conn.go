@@ -63,12 +63,16 @@ func (c *Conn) Read(ms []Message) (n int, err error) {
 	if err != nil {
 		return 0, err
 	}
+	c.count(ms[:n], truncated)
+	return n, nil
+}
+
+func (c *Conn) count(ms []Message, truncated int) {
 	bytes := 0
-	for i := range ms[:n] {
+	for i := range ms {
 		bytes += ms[i].N
 	}
-	c.stats.addReceived(n, bytes, truncated)
-	return n, nil
+	c.stats.addReceived(len(ms), bytes, truncated)
 }
 
 // WriteTo sends one datagram at once. It never blocks: what the kernel has no room for is dropped and reported.

@@ -3,8 +3,7 @@
 // A [Conn] is one UDP socket that, on Linux, Go's netpoller does not know: Read blocks a thread in recvmmsg, and a
 // [Batch] hands many datagrams to sendmmsg at once, with runs of equal-sized datagrams to one address leaving as a single
 // message that the kernel cuts up (UDP_SEGMENT). Elsewhere the same API works over package net, one datagram a call.
-// [FramedListener] and [FramedConn] do for ICE-TCP (RFC 4571) what
-// Conn does for UDP: pion and the SFU's own media writes share each connection.
+// [FramedListener] and [FramedConn] do for ICE-TCP (RFC 4571) what Conn does for UDP.
 //
 // The package knows nothing of STUN beyond telling it apart, and nothing of RTP, rooms or peers. It owns its sockets and
 // their buffers; the goroutines that read them belong to the caller.

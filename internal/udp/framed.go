@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"sync"
-	"sync/atomic"
 	"time"
 )
 
@@ -19,22 +17,21 @@ const (
 
 // Errors of a FramedConn.
 var (
-	ErrQueueFull = errors.New("udp: write queue is full")
-	ErrFraming   = errors.New("udp: not RFC 4571 framing")
-	ErrNotSTUN   = errors.New("udp: the first frame is no STUN message")
+	ErrFraming = errors.New("udp: not RFC 4571 framing")
+	ErrNotSTUN = errors.New("udp: the first frame is no STUN message")
 )
 
 // FramedConfig bounds what TCP connections of strangers may cost. A field that is 0 has the value of FramedDefaults.
 type FramedConfig struct {
 	MaxConns        int           // connections open at a time
 	MaxConnsPerAddr int           // of those, with one IPv4 address or one IPv6 /64
-	FirstFrame      time.Duration // within which a connection must have sent a whole STUN message
-	WriteBuffer     int           // bytes queued for one connection; WriteFrame leaves an eighth of them to Write
+	Patience        time.Duration // within which a connection must have been vouched for; see FramedConn.Vouch
+	WriteBuffer     int           // bytes queued for one connection; WriteFrame leaves an eighth of them to WriteUrgent
 }
 
 // FramedDefaults returns the defaults: room for an office behind one address.
 func FramedDefaults() FramedConfig {
-	return FramedConfig{MaxConns: 4096, MaxConnsPerAddr: 256, FirstFrame: 10 * time.Second, WriteBuffer: 256 << 10}
+	return FramedConfig{MaxConns: 4096, MaxConnsPerAddr: 256, Patience: 10 * time.Second, WriteBuffer: 256 << 10}
 }
 
 // Validate names every field that makes no sense.
@@ -46,7 +43,7 @@ func (c FramedConfig) Validate() error {
 	}{
 		{"max_conns", int64(c.MaxConns)},
 		{"max_conns_per_addr", int64(c.MaxConnsPerAddr)},
-		{"first_frame", int64(c.FirstFrame)},
+		{"patience", int64(c.Patience)},
 		{"write_buffer", int64(c.WriteBuffer)},
 	} {
 		if f.value < 0 {
@@ -64,8 +61,8 @@ func (c FramedConfig) withDefaults() FramedConfig {
 	if c.MaxConnsPerAddr <= 0 {
 		c.MaxConnsPerAddr = d.MaxConnsPerAddr
 	}
-	if c.FirstFrame <= 0 {
-		c.FirstFrame = d.FirstFrame
+	if c.Patience <= 0 {
+		c.Patience = d.Patience
 	}
 	if c.WriteBuffer <= 0 {
 		c.WriteBuffer = d.WriteBuffer
@@ -73,73 +70,57 @@ func (c FramedConfig) withDefaults() FramedConfig {
 	return c
 }
 
-// FramedConn is a TCP connection of ICE (RFC 6544) that pion and the SFU share. Frames written by either never mix, and
-// writing never blocks: frames wait in a bounded queue for one goroutine, which lives only while there are any. Inbound
-// frames pass a tap before Read sees them. One goroutine may read; all other methods are safe for concurrent use.
+// FramedConn is a TCP connection of ICE (RFC 6544). Frames of several writers never mix, and writing never blocks: frames
+// wait in a bounded queue for one goroutine, which lives only while there are any, and are dropped whole when there is no
+// room. One goroutine may read; all other methods are safe for concurrent use.
 type FramedConn struct {
-	net.Conn
+	conn    net.Conn
 	remote  netip.AddrPort
 	onClose func()
-	tap     atomic.Pointer[func([]byte) bool]
 	in      frameReader
-	first   firstFrame
+	spoke   bool // has sent a STUN message; the reader's own
 	out     frameQueue
 	drain   func() // writeQueued, bound once: binding it for each start would allocate
 }
 
-// NewFramedConn wraps a connection just accepted, which from then on belongs to the FramedConn. Of cfg only FirstFrame
-// and WriteBuffer matter.
+// NewFramedConn wraps a connection just accepted, which from then on belongs to the FramedConn. Of cfg only Patience and
+// WriteBuffer matter.
 func NewFramedConn(conn net.Conn, cfg FramedConfig) *FramedConn {
 	cfg = cfg.withDefaults()
-	c := &FramedConn{Conn: conn, remote: addrPortOf(conn.RemoteAddr()), onClose: func() {}}
+	c := &FramedConn{conn: conn, remote: addrPortOf(conn.RemoteAddr()), onClose: func() {}}
 	c.in.src = conn
-	c.first.limit = time.Now().Add(cfg.FirstFrame)
 	c.out.limit = cfg.WriteBuffer
 	c.drain = c.writeQueued
-	if conn.SetReadDeadline(c.first.limit) != nil {
-		_ = c.Close() // it has gone already; Read will say so
-	}
+	c.Vouch(cfg.Patience)
 	return c
 }
 
 // Remote is the peer's address, IPv4 never in its mapped form.
 func (c *FramedConn) Remote() netip.AddrPort { return c.remote }
 
-// OnFrame sets the tap, nil for none. It is called on Read's goroutine for every whole inbound frame that is not empty,
-// with the payload, which it must not keep or change. Frames it reports as consumed are not passed on to Read.
-func (c *FramedConn) OnFrame(f func(b []byte) (consumed bool)) {
-	if f == nil {
-		c.tap.Store(nil)
-		return
+// Vouch gives the peer so much more time, from now on: then reading ends. What it sends meanwhile gives it no more, be it
+// ever so little at a time.
+func (c *FramedConn) Vouch(patience time.Duration) {
+	if c.conn.SetReadDeadline(time.Now().Add(patience)) != nil {
+		_ = c.abort() // it has gone already; reading will say so
 	}
-	c.tap.Store(&f)
 }
 
-// Read returns the inbound frames that the tap leaves, framed as they came. It fails with ErrNotSTUN when the first
-// frame is something else, with ErrFraming for a frame of more than 8 KiB, with os.ErrDeadlineExceeded when no STUN
-// message came in time, and after any of these the connection is of no more use.
-func (c *FramedConn) Read(p []byte) (int, error) {
-	for len(c.in.rest) == 0 {
-		frame, err := c.in.next()
-		if err != nil {
-			return 0, err
-		}
-		payload := frame[frameHeader:]
-		if !c.first.isSeen() {
-			if !isSTUN(payload) {
-				return 0, ErrNotSTUN
-			}
-			if err := c.first.see(c.Conn); err != nil {
-				return 0, err
-			}
-		}
-		if tap := c.tap.Load(); tap == nil || !(*tap)(payload) {
-			c.in.rest = frame
-		}
+// ReadFrame returns the payload of the next frame that is not empty, valid until the next call. It fails with ErrNotSTUN
+// when the first is something else, with ErrFraming for a frame of more than 8 KiB, with os.ErrDeadlineExceeded when nobody
+// has vouched for the peer in time, and after any of these the connection is of no more use.
+func (c *FramedConn) ReadFrame() ([]byte, error) {
+	frame, err := c.in.next()
+	if err != nil {
+		return nil, err
 	}
-	n := copy(p, c.in.rest)
-	c.in.rest = c.in.rest[n:]
-	return n, nil
+	if !c.spoke {
+		if !isSTUN(frame[frameHeader:]) {
+			return nil, ErrNotSTUN
+		}
+		c.spoke = true
+	}
+	return frame[frameHeader:], nil
 }
 
 // isSTUN tells by the leading zero bits and the magic cookie (RFC 8489, section 5).
@@ -147,48 +128,23 @@ func isSTUN(b []byte) bool {
 	return len(b) >= 20 && b[0]>>6 == 0 && binary.BigEndian.Uint32(b[4:]) == 0x2112A442
 }
 
-// Write queues whole frames, each with its length in front, as pion writes them. It fails with ErrFraming for anything
-// else, and with ErrQueueFull when it dropped them for want of room.
-func (c *FramedConn) Write(b []byte) (int, error) {
-	if !wholeFrames(b) {
-		return 0, ErrFraming
-	}
-	if err := c.queue(nil, b, c.out.limit); err != nil {
-		return 0, err
-	}
-	return len(b), nil
-}
-
 // WriteFrame queues one frame with payload b and reports whether it did: false means that b was dropped, because it is
 // too long, the queue has no room for media, or the connection is closed.
-func (c *FramedConn) WriteFrame(b []byte) bool {
+func (c *FramedConn) WriteFrame(b []byte) bool { return c.queue(b, c.out.limit-c.out.limit/8) }
+
+// WriteUrgent is WriteFrame for what keeps the connection: it finds room where media has filled the queue.
+func (c *FramedConn) WriteUrgent(b []byte) bool { return c.queue(b, c.out.limit) }
+
+func (c *FramedConn) queue(b []byte, limit int) bool {
 	if len(b) == 0 || len(b) > maxFrame {
 		return false
 	}
 	header := [frameHeader]byte{byte(len(b) >> 8), byte(len(b))}
-	return c.queue(header[:], b, c.out.limit-c.out.limit/8) == nil
-}
-
-func wholeFrames(b []byte) bool {
-	for len(b) > 0 {
-		if len(b) < frameHeader {
-			return false
-		}
-		size := frameHeader + int(binary.BigEndian.Uint16(b))
-		if len(b) < size {
-			return false
-		}
-		b = b[size:]
-	}
-	return true
-}
-
-func (c *FramedConn) queue(header, b []byte, limit int) error {
-	idle, err := c.out.add(header, b, limit)
-	if err == nil && idle {
+	idle, ok := c.out.add(header[:], b, limit)
+	if idle {
 		go c.drain()
 	}
-	return err
+	return ok
 }
 
 // writeQueued writes until nothing is queued. Many frames leave in one system call when the peer is slower than the writers.
@@ -199,19 +155,11 @@ func (c *FramedConn) writeQueued() {
 		if len(b) == 0 {
 			return
 		}
-		if _, err := c.Conn.Write(b); err != nil {
+		if _, err := c.conn.Write(b); err != nil {
 			_ = c.abort() // the write has failed already
 			return
 		}
 	}
-}
-
-// SetReadDeadline moves the deadline of Read, though not beyond the limit for the first STUN message.
-func (c *FramedConn) SetReadDeadline(t time.Time) error { return c.first.setReadDeadline(c.Conn, t) }
-
-// SetDeadline sets the deadlines of Read and of the goroutine that writes.
-func (c *FramedConn) SetDeadline(t time.Time) error {
-	return errors.Join(c.SetReadDeadline(t), c.SetWriteDeadline(t))
 }
 
 // Close closes the connection, drops what is queued, and returns when the connection's goroutine has ended. Closing
@@ -226,39 +174,7 @@ func (c *FramedConn) Close() error {
 func (c *FramedConn) abort() error {
 	c.out.close()
 	c.onClose()
-	return c.Conn.Close()
-}
-
-// firstFrame guards the time until a connection has shown that it speaks STUN.
-type firstFrame struct {
-	mu       sync.Mutex
-	limit    time.Time
-	deadline time.Time // what the reader asked for
-	seen     bool
-}
-
-func (f *firstFrame) isSeen() bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.seen
-}
-
-// see lifts the limit.
-func (f *firstFrame) see(conn net.Conn) error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.seen = true
-	return conn.SetReadDeadline(f.deadline)
-}
-
-func (f *firstFrame) setReadDeadline(conn net.Conn, t time.Time) error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.deadline = t
-	if !f.seen && (t.IsZero() || t.After(f.limit)) {
-		t = f.limit
-	}
-	return conn.SetReadDeadline(t)
+	return c.conn.Close()
 }
 
 // addrPortOf reads any net.Addr whose text is an address and a port; others give the zero value.

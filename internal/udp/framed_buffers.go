@@ -4,16 +4,14 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
-	"net"
 	"sync"
 )
 
 // frameReader cuts a stream into frames. Its buffer starts small, for those who never send much.
 type frameReader struct {
-	src  io.Reader
-	buf  []byte // bytes read and not yet cut
-	mem  []byte // what buf is part of
-	rest []byte // of the current frame, header included, not yet returned by Read; overwritten by next
+	src io.Reader
+	buf []byte // bytes read and not yet cut
+	mem []byte // what buf is part of
 }
 
 const (
@@ -82,23 +80,20 @@ type frameQueue struct {
 	running sync.WaitGroup
 }
 
-// add queues a frame of two parts. It reports idle when the caller must now start the goroutine.
-func (q *frameQueue) add(header, payload []byte, limit int) (idle bool, err error) {
+// add queues a frame of two parts, if there is room. It reports idle when the caller must now start the goroutine.
+func (q *frameQueue) add(header, payload []byte, limit int) (idle, ok bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.closed {
-		return false, net.ErrClosed
-	}
-	if len(q.waiting)+len(q.leaving)+len(header)+len(payload) > limit {
-		return false, ErrQueueFull
+	if q.closed || len(q.waiting)+len(q.leaving)+len(header)+len(payload) > limit {
+		return false, false
 	}
 	q.waiting = append(append(q.waiting, header...), payload...)
 	if q.busy {
-		return false, nil
+		return false, true
 	}
 	q.busy = true
 	q.running.Add(1)
-	return true, nil
+	return true, true
 }
 
 // next gives the goroutine what waits, and takes back what it had before. Nothing means that it must end; it then gives

@@ -13,7 +13,7 @@ import (
 // FramedListener accepts FramedConns from a net.Listener, within the bounds of its FramedConfig, and finds them by the
 // peer's address. All methods are safe for concurrent use.
 type FramedListener struct {
-	net.Listener
+	inner  net.Listener
 	cfg    FramedConfig
 	closed *latch
 
@@ -29,20 +29,23 @@ func NewFramedListener(l net.Listener, cfg FramedConfig) (*FramedListener, error
 		return nil, fmt.Errorf("udp: framed listener: %w", err)
 	}
 	return &FramedListener{
-		Listener: l,
-		cfg:      cfg.withDefaults(),
-		closed:   newLatch(),
-		conns:    make(map[netip.AddrPort]*FramedConn),
-		from:     make(map[netip.Addr]int),
+		inner:  l,
+		cfg:    cfg.withDefaults(),
+		closed: newLatch(),
+		conns:  make(map[netip.AddrPort]*FramedConn),
+		from:   make(map[netip.Addr]int),
 	}, nil
 }
 
-// Accept waits for a connection and returns a *FramedConn. Connections beyond the caps are closed at once and never
+// Addr is the address that is listened on.
+func (l *FramedListener) Addr() net.Addr { return l.inner.Addr() }
+
+// Accept waits for a connection. Connections beyond the caps are closed at once and never
 // seen. Accept outlasts moments when the system is short of descriptors or memory; an error means that it is over.
-func (l *FramedListener) Accept() (net.Conn, error) {
+func (l *FramedListener) Accept() (*FramedConn, error) {
 	var pause time.Duration
 	for {
-		conn, err := l.Listener.Accept()
+		conn, err := l.inner.Accept()
 		switch {
 		case err == nil:
 			if c := l.admit(conn); c != nil {
@@ -134,5 +137,5 @@ func (l *FramedListener) Len() int {
 // Close ends Accept. Connections stay open: they belong to whoever accepted them.
 func (l *FramedListener) Close() error {
 	l.closed.set()
-	return l.Listener.Close()
+	return l.inner.Close()
 }

@@ -78,7 +78,7 @@ func TestFramedListenerCaps(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			var conns []net.Conn
+			var conns []*FramedConn
 			for {
 				c, err := l.Accept()
 				if err != nil {
@@ -193,9 +193,8 @@ func TestFramedOverTCP(t *testing.T) {
 	if _, err := client.Write(framed(stun)); err != nil {
 		t.Fatal(err)
 	}
-	buf := make([]byte, 100)
-	if n, err := accepted.Read(buf); err != nil || n != len(stun)+frameHeader {
-		t.Fatal(n, err)
+	if b, err := accepted.ReadFrame(); err != nil || len(b) != len(stun) {
+		t.Fatal(len(b), err)
 	}
 	c := l.Conn(client.LocalAddr().(*net.TCPAddr).AddrPort())
 	if c == nil || !c.WriteFrame([]byte("media")) {

@@ -48,11 +48,11 @@ func TestFramedRead(t *testing.T) {
 		want   []byte
 		err    error
 	}{
-		{"passes on", framed(stun, dtls), framed(stun, dtls), io.EOF},
-		{"tap consumes media", framed(stun, media, dtls, media), framed(stun, dtls), io.EOF},
+		{"frames", framed(stun, media, dtls), framed(stun, media, dtls), io.EOF},
 		{"empty frames vanish", framed(stun, nil, dtls, nil), framed(stun, dtls), io.EOF},
 		{"largest", framed(stun, big, dtls), framed(stun, big, dtls), io.EOF},
 		{"too large", framed(stun, append(big, 0)), framed(stun), ErrFraming},
+		{"giant length", append(framed(stun), 0xff, 0xff, 1, 2, 3), framed(stun), ErrFraming},
 		{"not STUN first", framed(dtls, stun), nil, ErrNotSTUN},
 		{"HTTP", []byte("\x00GET / HTTP/1.1\r\nHost: example.com\r\nUser-Agent: someone who is lost and does not know it\r\n"), nil, ErrNotSTUN},
 		{"ends in a frame", framed(stun, dtls)[:100], framed(stun), io.ErrUnexpectedEOF},
@@ -62,7 +62,6 @@ func TestFramedRead(t *testing.T) {
 		for _, step := range []int{1, 7, 4096} {
 			t.Run(tc.name, func(t *testing.T) {
 				c, far := pipe(t, FramedConfig{})
-				c.OnFrame(func(b []byte) bool { return b[0] == 0x80 })
 				go func() {
 					for chunk := range slices.Chunk(tc.stream, step) {
 						if _, err := far.Write(chunk); err != nil {
@@ -71,7 +70,7 @@ func TestFramedRead(t *testing.T) {
 					}
 					_ = far.Close()
 				}()
-				got, err := readAll(c, step)
+				got, err := readAll(c)
 				if !errors.Is(err, tc.err) || !bytes.Equal(got, tc.want) {
 					t.Errorf("got %d bytes and %v, want %d and %v", len(got), err, len(tc.want), tc.err)
 				}
@@ -81,64 +80,64 @@ func TestFramedRead(t *testing.T) {
 	}
 }
 
-func readAll(r io.Reader, step int) ([]byte, error) {
+// readAll reads all frames, and frames them again.
+func readAll(c *FramedConn) ([]byte, error) {
 	var got []byte
-	buf := make([]byte, step)
 	for {
-		n, err := r.Read(buf)
-		got = append(got, buf[:n]...)
+		b, err := c.ReadFrame()
 		if err != nil {
 			return got, err
 		}
+		got = append(got, framed(b)...)
 	}
 }
 
-func TestFramedTapCanBeTakenAway(t *testing.T) {
-	c, far := pipe(t, FramedConfig{})
-	var seen int
-	c.OnFrame(func([]byte) bool { seen++; return true })
-	buf := make([]byte, 64)
-	go func() { _, _ = far.Write(framed(stun, stun)); c.OnFrame(nil); _, _ = far.Write(framed(stun)) }()
-	if n, err := c.Read(buf); n == 0 || err != nil || seen == 0 {
-		t.Errorf("read %d, %v after %d frames", n, err, seen)
-	}
-}
-
-func TestFramedFirstFrameLimit(t *testing.T) {
+// TestFramedPatience: only being vouched for gives a peer time, not what it sends or how slowly it does so.
+func TestFramedPatience(t *testing.T) {
 	for _, tc := range []struct {
 		name  string
-		ask   time.Duration // deadline that the reader asks for; 0: none
-		sends []byte
-		want  time.Duration
+		sends []byte        // a byte a second
+		vouch time.Duration // when its first frame is whole; 0: not at all
+		want  time.Duration // when it ends
 	}{
-		{"silent", 0, nil, 10 * time.Second},
-		{"reader is more patient", time.Minute, nil, 10 * time.Second},
-		{"reader is less patient", time.Second, nil, time.Second},
-		{"half a frame", time.Minute, framed(stun)[:12], 10 * time.Second},
-		{"whole frame", time.Minute, framed(stun), time.Minute},
+		{"silent", nil, 0, 10 * time.Second},
+		{"half a frame", framed(stun)[:9], 0, 10 * time.Second},
+		{"drips", framed(stun, stun), 0, 10 * time.Second},
+		{"gives a length and no more", []byte{0x1f, 0xff}, 0, 10 * time.Second},
+		{"a whole frame that nobody vouches for", framed(stun[:5]), 0, 10 * time.Second},
+		{"vouched for", framed(stun[:5]), 30 * time.Second, 37 * time.Second},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				c, far := pipe(t, FramedConfig{FirstFrame: 10 * time.Second})
+				c, far := pipe(t, FramedConfig{Patience: 10 * time.Second})
+				c.spoke = true // a short frame will do
 				begun := time.Now()
-				if tc.ask > 0 {
-					if err := c.SetDeadline(begun.Add(tc.ask)); err != nil {
-						t.Fatal(err)
+				var writer sync.WaitGroup
+				defer writer.Wait()
+				defer far.Close()
+				writer.Go(func() {
+					for i := range tc.sends {
+						time.Sleep(time.Second)
+						if _, err := far.Write(tc.sends[i : i+1]); err != nil {
+							return
+						}
+					}
+				})
+				err := error(nil)
+				for err == nil {
+					if _, err = c.ReadFrame(); err == nil && tc.vouch > 0 {
+						c.Vouch(tc.vouch)
 					}
 				}
-				if tc.sends != nil {
-					go func() { _, _ = far.Write(tc.sends) }()
-				}
-				_, err := readAll(c, 64)
-				if !errors.Is(err, os.ErrDeadlineExceeded) || time.Since(begun) != tc.want {
-					t.Errorf("%v after %s, want %s", err, time.Since(begun), tc.want)
+				if took := time.Since(begun); !errors.Is(err, os.ErrDeadlineExceeded) || took != tc.want {
+					t.Errorf("%v after %s, want %s", err, took, tc.want)
 				}
 			})
 		})
 	}
 }
 
-// TestFramedWritersDoNotMix lets pion and media write at once and reads whole frames at the other end.
+// TestFramedWritersDoNotMix lets checks and media be written at once and reads whole frames at the other end.
 func TestFramedWritersDoNotMix(t *testing.T) {
 	const each = 2000
 	c, far := pipe(t, FramedConfig{WriteBuffer: 64 << 20})
@@ -147,11 +146,7 @@ func TestFramedWritersDoNotMix(t *testing.T) {
 		writers.Go(func() {
 			for i := range each {
 				payload := bytes.Repeat([]byte{who}, 1+(i*37)%1200)
-				if who == 0 {
-					if _, err := c.Write(framed(payload)); err != nil {
-						t.Error(err)
-					}
-				} else if !c.WriteFrame(payload) {
+				if who == 0 && !c.WriteUrgent(payload) || who != 0 && !c.WriteFrame(payload) {
 					t.Error("dropped")
 				}
 			}
@@ -186,13 +181,13 @@ func TestFramedWriteIsBounded(t *testing.T) {
 		}
 	}
 	if c.WriteFrame(frame) {
-		t.Error("media took what is kept for pion")
+		t.Error("media took what is kept for checks")
 	}
-	if n, err := c.Write(framed(frame)); n != 1000 || err != nil {
-		t.Error(n, err)
+	if !c.WriteUrgent(frame) {
+		t.Error("no room for a check")
 	}
-	if _, err := c.Write(framed(frame)); !errors.Is(err, ErrQueueFull) {
-		t.Errorf("Write into a full queue: %v", err)
+	if c.WriteUrgent(frame) {
+		t.Error("room in a full queue")
 	}
 	if _, err := io.ReadFull(far, make([]byte, 8000)); err != nil {
 		t.Fatal(err)
@@ -203,11 +198,6 @@ func TestFramedWriteIsBounded(t *testing.T) {
 	}
 	if c.WriteFrame(nil) || c.WriteFrame(make([]byte, maxFrame+1)) {
 		t.Error("took what is no frame")
-	}
-	for name, b := range map[string][]byte{"short": {0}, "torn": {0, 2, 1}, "tail": append(framed(frame), 9)} {
-		if _, err := c.Write(b); !errors.Is(err, ErrFraming) {
-			t.Errorf("%s: %v", name, err)
-		}
 	}
 }
 
@@ -222,10 +212,8 @@ func TestFramedNoAllocations(t *testing.T) {
 		t.Errorf("%v allocations to write a frame", n)
 	}
 	stream := framed(slices.Repeat([][]byte{stun}, 1000)...)
-	var frames int
 	in := NewFramedConn(&script{stream: stream, step: 4096}, FramedConfig{})
-	in.OnFrame(func([]byte) bool { frames++; return frames%8 != 0 }) // so that Read returns at times
-	if n := testing.AllocsPerRun(100, func() { _, _ = in.Read(buf) }); n != 0 {
+	if n := testing.AllocsPerRun(100, func() { _, _ = in.ReadFrame() }); n != 0 {
 		t.Errorf("%v allocations to read frames", n)
 	}
 }
@@ -239,10 +227,10 @@ func TestFramedClose(t *testing.T) {
 	if c.WriteFrame(stun) {
 		t.Error("wrote after Close")
 	}
-	if _, err := c.Write(framed(stun)); !errors.Is(err, net.ErrClosed) {
-		t.Errorf("Write: %v", err)
+	if c.WriteUrgent(stun) {
+		t.Error("wrote a check after Close")
 	}
-	if _, err := c.Read(make([]byte, 10)); err == nil {
+	if _, err := c.ReadFrame(); err == nil {
 		t.Error("read after Close")
 	}
 	if _, err := far.Read(make([]byte, 10)); !errors.Is(err, io.EOF) {
@@ -264,9 +252,9 @@ func TestFramedConfig(t *testing.T) {
 	if err := FramedDefaults().Validate(); err != nil {
 		t.Error(err)
 	}
-	bad := FramedConfig{MaxConns: -1, MaxConnsPerAddr: -1, FirstFrame: -1, WriteBuffer: -1}
+	bad := FramedConfig{MaxConns: -1, MaxConnsPerAddr: -1, Patience: -1, WriteBuffer: -1}
 	err := bad.Validate()
-	for _, key := range []string{"max_conns:", "max_conns_per_addr:", "first_frame:", "write_buffer:"} {
+	for _, key := range []string{"max_conns:", "max_conns_per_addr:", "patience:", "write_buffer:"} {
 		if err == nil || !bytes.Contains([]byte(err.Error()), []byte(key)) {
 			t.Errorf("%v does not name %s", err, key)
 		}
@@ -276,24 +264,18 @@ func TestFramedConfig(t *testing.T) {
 	}
 }
 
-// FuzzFramedConn compares what Read passes on with a reading of the whole stream at once.
+// FuzzFramedConn compares what ReadFrame returns with a reading of the whole stream at once.
 func FuzzFramedConn(f *testing.F) {
-	f.Add(framed(stun, []byte{0x80, 1}, nil, []byte{22, 3}), byte(3), byte(5))
-	f.Add([]byte("GET / HTTP/1.1\r\n\r\n"), byte(1), byte(1))
-	f.Add(append(framed(stun), 0xff, 0xff), byte(200), byte(9))
-	f.Fuzz(func(t *testing.T, stream []byte, step, readStep byte) {
-		var tapped [][]byte
+	f.Add(framed(stun, []byte{0x80, 1}, nil, []byte{22, 3}), byte(3))
+	f.Add([]byte("GET / HTTP/1.1\r\n\r\n"), byte(1))
+	f.Add(append(framed(stun), 0xff, 0xff), byte(200))
+	f.Fuzz(func(t *testing.T, stream []byte, step byte) {
 		c := NewFramedConn(&script{stream: stream, step: int(step) + 1}, FramedConfig{})
-		c.OnFrame(func(b []byte) bool {
-			tapped = append(tapped, bytes.Clone(b))
-			return b[0]&1 == 1
-		})
-		got, err := readAll(c, int(readStep)+1)
+		got, err := readAll(c)
 		if err == nil || len(c.in.mem) > laterRead {
 			t.Fatalf("%v, with %d bytes of memory", err, len(c.in.mem))
 		}
 		var want []byte
-		var seen int
 		for rest := stream; len(rest) >= frameHeader; {
 			size := int(binary.BigEndian.Uint16(rest))
 			if size > maxFrame || len(rest) < frameHeader+size {
@@ -304,19 +286,13 @@ func FuzzFramedConn(f *testing.F) {
 			if size == 0 {
 				continue
 			}
-			if seen == 0 && !isSTUN(payload) {
+			if want == nil && !isSTUN(payload) {
 				break
 			}
-			if seen >= len(tapped) || !bytes.Equal(tapped[seen], payload) {
-				t.Fatalf("the tap did not see frame %d as it came", seen)
-			}
-			seen++
-			if payload[0]&1 == 0 {
-				want = append(want, framed(payload)...)
-			}
+			want = append(want, framed(payload)...)
 		}
-		if seen != len(tapped) || !bytes.Equal(got, want) {
-			t.Fatalf("%d frames tapped, want %d; passed on %x, want %x", len(tapped), seen, got, want)
+		if !bytes.Equal(got, want) {
+			t.Fatalf("%x, want %x", got, want)
 		}
 	})
 }

@@ -45,7 +45,21 @@ func (s *socket) give(r *reader) {
 	s.readers = append(s.readers, r)
 }
 
+// read waits for a datagram at least.
 func (s *socket) read(ms []Message) (n, truncated int, err error) {
+	return s.receive(ms, unix.Syscall6, unix.MSG_WAITFORONE)
+}
+
+// poll takes what is there, which may be nothing.
+func (s *socket) poll(ms []Message) (n, truncated int, err error) {
+	return s.receive(ms, unix.RawSyscall6, unix.MSG_DONTWAIT)
+}
+
+// kernelCall is unix.Syscall6, or unix.RawSyscall6 for calls that return within microseconds. The former tells the scheduler,
+// which wakes the runtime's monitor thread where that sleeps; with few datagrams that costs more than the datagrams.
+type kernelCall func(trap, a1, a2, a3, a4, a5, a6 uintptr) (r1, r2 uintptr, errno unix.Errno)
+
+func (s *socket) receive(ms []Message, call kernelCall, flags uintptr) (n, truncated int, err error) {
 	if !s.gate.enter() {
 		return 0, 0, net.ErrClosed
 	}
@@ -54,13 +68,15 @@ func (s *socket) read(ms []Message) (n, truncated int, err error) {
 	defer s.give(r)
 	r.point(ms)
 	for {
-		got, _, errno := unix.Syscall6(unix.SYS_RECVMMSG, uintptr(s.fd), uintptr(unsafe.Pointer(&r.headers)),
-			uintptr(len(ms)), unix.MSG_WAITFORONE, 0, 0)
+		got, _, errno := call(unix.SYS_RECVMMSG, uintptr(s.fd), uintptr(unsafe.Pointer(&r.headers)),
+			uintptr(len(ms)), flags, 0, 0)
 		switch {
 		case s.gate.isShut():
 			return 0, 0, net.ErrClosed
 		case errno == 0:
 			return int(got), r.collect(ms[:got]), nil
+		case errno == unix.EAGAIN && flags&unix.MSG_DONTWAIT != 0:
+			return 0, 0, nil
 		case !passing(errno):
 			return 0, 0, os.NewSyscallError("recvmmsg", errno)
 		}

@@ -147,7 +147,7 @@ func (s *socket) writeTo(b []byte, to Addr) error {
 
 func (s *socket) sendto(b []byte, name *unix.RawSockaddrInet6, size uint32) unix.Errno {
 	for {
-		_, _, errno := unix.Syscall6(unix.SYS_SENDTO, uintptr(s.fd), uintptr(unsafe.Pointer(unsafe.SliceData(b))),
+		_, _, errno := unix.RawSyscall6(unix.SYS_SENDTO, uintptr(s.fd), uintptr(unsafe.Pointer(unsafe.SliceData(b))),
 			uintptr(len(b)), unix.MSG_DONTWAIT, uintptr(unsafe.Pointer(name)), uintptr(size))
 		if errno != unix.EINTR {
 			return errno

@@ -63,7 +63,8 @@ func (r *Revocations) Meeting(ctx context.Context, meetingID string) error {
 
 // Participant revokes the tokens of one participant.
 func (r *Revocations) Participant(ctx context.Context, meetingID, participantID string) error {
-	return r.revoke(ctx, participantKey(meetingID, participantID))
+	here, everywhere := r.revoke(ctx, participantKey(meetingID, participantID)), r.revoke(ctx, participantKey("", participantID))
+	return errors.Join(here, everywhere)
 }
 
 // Subject revokes the tokens, in one meeting, of everybody who joined with a user token of that sub. Whoever issues
@@ -73,6 +74,18 @@ func (r *Revocations) Subject(ctx context.Context, meetingID, subject string) er
 		return errors.New("grant: revoke a subject: guests have none")
 	}
 	return r.revoke(ctx, subjectKey(meetingID, subject))
+}
+
+// RevokedEverywhere says whether a participant was removed, for those who do not know from which meeting: its relay. It asks
+// nobody.
+func (r *Revocations) RevokedEverywhere(participantID string) bool {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	if len(r.revoked) == 0 {
+		return false
+	}
+	_, revoked := r.revoked[participantKey("", participantID)]
+	return revoked
 }
 
 // Revoked says whether the meeting, the participant or the subject of c was revoked. It asks nobody.

@@ -110,6 +110,28 @@ func TestStoredRevocationsNameNobody(t *testing.T) {
 	}
 }
 
+// A relay knows whose a credential is, and not of which meeting.
+func TestARemovedParticipantIsRevokedEverywhere(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := newMemory()
+		here, there := NewRevocations(store, discard()), NewRevocations(store, discard())
+		go func() { _ = there.Run(t.Context()) }()
+		synctest.Wait()
+		if err := here.Participant(t.Context(), "mtg_1", "pt_1"); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		for name, r := range map[string]*Revocations{"here": here, "another node": there} {
+			if !r.RevokedEverywhere("pt_1") || r.RevokedEverywhere("pt_2") || r.RevokedEverywhere("") {
+				t.Errorf("%s: not pt_1 alone", name)
+			}
+			if r.Revoked(Claims{MeetingID: "mtg_2", ParticipantID: "pt_2"}) {
+				t.Errorf("%s: somebody else is revoked", name)
+			}
+		}
+	})
+}
+
 func BenchmarkRevoked(b *testing.B) {
 	r := NewRevocations(nil, discard())
 	if err := r.Meeting(b.Context(), "another"); err != nil {

@@ -14,7 +14,7 @@ import (
 func (mv *move) arrive(ctx context.Context) error {
 	c := mv.client
 	if c.currentMedia() != nil {
-		fresh, err := c.makeMedia(mv.mediaChanged)
+		fresh, err := c.makeMedia(mv.mediaChanged, mv.relays())
 		if err != nil {
 			return err
 		}

@@ -28,13 +28,15 @@ func (b *backoff) next() time.Duration {
 	return time.Duration(random(int64(ceiling) + 1))
 }
 
-// wait sleeps until the next try, and is false when ctx ends first.
-func (b *backoff) wait(ctx context.Context) bool {
+// wait sleeps until the next try, and is false when ctx ends or changed is closed first.
+func (b *backoff) wait(ctx context.Context, changed <-chan struct{}) bool {
 	timer := time.NewTimer(b.next())
 	defer timer.Stop()
 	select {
 	case <-timer.C:
 		return true
+	case <-changed:
+		return false
 	case <-ctx.Done():
 		return false
 	}

@@ -45,7 +45,7 @@ func TestBackoffWait(t *testing.T) {
 		b := backoff{base: time.Second, limit: time.Minute, random: func(n int64) int64 { return n - 1 }}
 		start := time.Now()
 		for range 2 {
-			if !b.wait(t.Context()) {
+			if !b.wait(t.Context(), nil) {
 				t.Fatal("wait gave up")
 			}
 		}
@@ -54,7 +54,7 @@ func TestBackoffWait(t *testing.T) {
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		if b.wait(ctx) {
+		if b.wait(ctx, nil) {
 			t.Error("wait of 4 s outlived a context of 1 s")
 		}
 	})

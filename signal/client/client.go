@@ -20,21 +20,22 @@ var errLeft = errors.New("left the meeting")
 // A call that asks something of the server returns when the server has answered; a refusal is an *Error. While the socket
 // is being resumed such calls return ErrNotConnected.
 type Client struct {
-	ticket Ticket
-	opts   Options
-	log    *slog.Logger
-	events *eventQueue
-	roster *roster
-	watch  *stopwatch
-	clock  wallClock
-	calls  *calls
-	settle chan struct{} // closed when the client is in the room or in the lobby
-	done   chan struct{} // closed when Run has returned
-	unwell chan struct{} // media needs looking after
-	flows  chan struct{} // closed when media can flow for the first time
-	once   sync.Once     // closes flows
-	shape  chan struct{} // held by whoever changes what is offered
-	turn   sync.Mutex    // held while a message of the server is handled; before mu
+	ticket  Ticket
+	opts    Options
+	log     *slog.Logger
+	events  *eventQueue
+	roster  *roster
+	watch   *stopwatch
+	clock   wallClock
+	calls   *calls
+	network *network
+	settle  chan struct{} // closed when the client is in the room or in the lobby
+	done    chan struct{} // closed when Run has returned
+	unwell  chan struct{} // media needs looking after
+	flows   chan struct{} // closed when media can flow for the first time
+	once    sync.Once     // closes flows
+	shape   chan struct{} // held by whoever changes what is offered
+	turn    sync.Mutex    // held while a message of the server is handled; before mu
 
 	mu          sync.Mutex // protects following
 	started     bool
@@ -42,7 +43,8 @@ type Client struct {
 	state       State
 	err         error // what Run returned
 	sock        *socket
-	move        *move // to another node, or made and not followed yet
+	servers     []ICEServer // STUN and TURN, with the newest credentials
+	move        *move       // to another node, or made and not followed yet
 	doors       doors
 	media       *media
 	connections int // made so far
@@ -73,8 +75,8 @@ func New(ticket Ticket, opts Options) (*Client, error) {
 	return &Client{
 		ticket: ticket, opts: opts, log: opts.Log.With("participant_id", ticket.ParticipantID),
 		events: newEventQueue(opts.EventBuffer), roster: &roster{}, watch: newStopwatch(ticket.Took), clock: newWallClock(),
-		calls: newCalls(), settle: make(chan struct{}), done: make(chan struct{}), unwell: make(chan struct{}, 1), flows: make(chan struct{}),
-		shape: make(chan struct{}, 1), doors: ticket.doors(),
+		calls: newCalls(), network: newNetwork(), settle: make(chan struct{}), done: make(chan struct{}), unwell: make(chan struct{}, 1), flows: make(chan struct{}),
+		shape: make(chan struct{}, 1), doors: ticket.doors(), servers: ticket.ICEServers,
 		state: StateConnecting, published: slices.Clone(opts.Publish), layers: map[string][]string{},
 	}, nil
 }
@@ -148,6 +150,7 @@ func (c *Client) run(ctx context.Context) error {
 		c.background(c.reportAll)
 		c.background(c.publishAll)
 	}
+	c.background(c.watchNetwork)
 	err := c.serve(ctx)
 	if ctx.Err() != nil {
 		return nil

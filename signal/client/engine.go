@@ -1,6 +1,7 @@
 package client
 
 import (
+	"context"
 	"fmt"
 	"time"
 
@@ -18,12 +19,36 @@ import (
 const (
 	iceDisconnected = 3 * time.Second // without a packet before the path counts as lost
 	iceFailed       = 10 * time.Second
-	iceKeepalive    = time.Second
-	resendWindow    = 512 // packets kept a layer to answer NACKs
+	iceKeepalive    = 500 * time.Millisecond // between checks; a NAT's new mapping is found by the next one
+	resendWindow    = 512                    // packets kept a layer to answer NACKs
 )
 
+// sockets are the ways of one connection to the network.
+type sockets struct {
+	net    *relayNet
+	tcp    *tcpMux
+	relays *relayDialer // over TCP and TLS
+
+	end context.CancelFunc // what is dialled is given up then
+}
+
+func newSockets(ticket Ticket, opts Options) (sockets, error) {
+	own, err := newRelayNet(opts.Net)
+	if err != nil {
+		return sockets{}, err
+	}
+	ctx, end := context.WithCancel(context.Background())
+	return sockets{own, newTCPMux(ctx, dialer{opts.Net}), newRelayDialer(ctx, opts, ticket.ICEServers), end}, nil
+}
+
+// close gives up what leads nowhere; the connection closes the rest.
+func (s sockets) close() {
+	s.end()
+	s.net.end()
+}
+
 // newAPI sets pion up for one client.
-func newAPI(opts Options) (*webrtc.API, error) {
+func newAPI(opts Options, sockets sockets) (*webrtc.API, error) {
 	engine, err := newMediaEngine()
 	if err != nil {
 		return nil, fmt.Errorf("media engine: %w", err)
@@ -35,21 +60,22 @@ func newAPI(opts Options) (*webrtc.API, error) {
 	return webrtc.NewAPI(
 		webrtc.WithMediaEngine(engine),
 		webrtc.WithInterceptorRegistry(registry),
-		webrtc.WithSettingEngine(newSettings(opts)),
+		webrtc.WithSettingEngine(newSettings(opts, sockets)),
 	), nil
 }
 
-func newSettings(opts Options) webrtc.SettingEngine {
+func newSettings(opts Options, sockets sockets) webrtc.SettingEngine {
 	var s webrtc.SettingEngine
 	s.SetIncludeLoopbackCandidate(true)
 	s.SetICEMulticastDNSMode(ice.MulticastDNSModeDisabled)
-	s.SetNetworkTypes(opts.NetworkTypes)
+	opts.Transport.configure(&s)
+	s.DisableActiveTCP(true) // in favour of sockets, which are opened where the client says
+	s.SetICETCPMux(sockets.tcp)
+	s.SetICEProxyDialer(sockets.relays)
+	s.SetNet(sockets.net)
 	s.SetICETimeouts(iceDisconnected, iceFailed, iceKeepalive)
 	s.SetSRTPProtectionProfiles(dtls.SRTP_AEAD_AES_128_GCM, dtls.SRTP_AES128_CM_HMAC_SHA1_80)
 	s.SetFireOnTrackBeforeFirstRTP(true) // a slot has its reader before it has a packet
-	if opts.Net != nil {
-		s.SetNet(opts.Net)
-	}
 	if opts.tune != nil {
 		opts.tune(&s)
 	}

@@ -22,7 +22,7 @@ func (c *Client) renewMedia() error {
 	for _, pub := range c.publications() {
 		pub.wantAll()
 	}
-	fresh, err := c.makeMedia(c.onMediaState)
+	fresh, err := c.makeMedia(c.onMediaState, nil)
 	if err != nil {
 		return err
 	}
@@ -37,14 +37,19 @@ func (c *Client) renewMedia() error {
 	return old.close()
 }
 
-// makeMedia makes a peer connection with everything that is published.
-func (c *Client) makeMedia(change func(MediaState)) (*media, error) {
+// makeMedia makes a peer connection with everything that is published. It uses the relays that the client was told of last
+// unless there are others.
+func (c *Client) makeMedia(change func(MediaState), relays []ICEServer) (*media, error) {
 	c.mu.Lock()
+	ticket := c.ticket
+	if ticket.ICEServers = c.servers; len(relays) > 0 {
+		ticket.ICEServers = relays
+	}
 	pubs, opts := slices.Clone(c.published), c.opts
 	c.connections++
 	number := c.connections
 	c.mu.Unlock()
-	m, err := newMedia(c.ticket, opts, pubs, c.watch, change)
+	m, err := newMedia(ticket, opts, pubs, c.watch, change)
 	if err != nil {
 		return nil, fmt.Errorf("media: %w", err)
 	}
@@ -99,11 +104,15 @@ func (c *Client) accept(m *media, raw []byte) error {
 	return nil
 }
 
-// renegotiate offers what has changed.
+// renegotiate offers what has changed. Before a session is resumed nothing is: a server that has lost it would take the offer
+// for the first of a new connection.
 func (c *Client) renegotiate(ctx context.Context, restart bool) error {
 	m := c.currentMedia()
 	if m == nil {
 		return ErrNoMedia
+	}
+	if c.State() == StateReconnecting || m.unknown.Load() {
+		return ErrNotConnected
 	}
 	sock, err := c.liveSocket()
 	if err != nil {
@@ -142,18 +151,18 @@ func (c *Client) keepMedia(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
-		if c.MediaState() == MediaDisconnected {
-			c.revive(ctx)
-		}
+		c.revive(ctx)
 	}
 }
 
-// revive restarts ICE until media flows again. A restart that the server cannot be told of is tried again soon; one that
-// does not lead anywhere is given restartTime.
+// revive restarts ICE, if the path is lost, until media flows again. A restart that the server cannot be told of is tried
+// again soon, and at once when the socket is back; one that does not lead anywhere is given restartTime.
 func (c *Client) revive(ctx context.Context) {
 	pause := backoff{base: restartBase, limit: restartLimit}
-	for ctx.Err() == nil {
-		if state := c.MediaState(); state == MediaConnected || state == MediaClosed {
+	for tried := false; ctx.Err() == nil; tried = true {
+		m := c.currentMedia()
+		switch state := m.current(); {
+		case m.unknown.Load(), state == MediaClosed, state == MediaConnected, state == MediaConnecting && !tried:
 			return
 		}
 		wait := restartTime

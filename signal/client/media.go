@@ -24,17 +24,21 @@ type media struct {
 	watch  *stopwatch
 	change func(MediaState)
 
-	retired atomic.Bool // nobody hears of it any more
+	retired atomic.Bool                 // nobody hears of it any more
+	unknown atomic.Bool                 // the server has lost it: another one takes its place
+	servers atomic.Pointer[[]ICEServer] // newer ones than it gathered through; nil: there are none
 
 	offering chan struct{}             // held from an offer to its answer
 	offered  webrtc.SessionDescription // belongs to who holds offering
+
+	sockets sockets
 
 	mu        sync.Mutex // protects following
 	slots     []*slot
 	published []published
 	state     MediaState
 	closed    bool
-	fallback  *time.Timer // to TCP
+	search    context.CancelFunc // ends the search for a path that the last answer began; nil before
 	wg        sync.WaitGroup
 }
 
@@ -47,25 +51,41 @@ type published struct {
 
 // newMedia makes a peer connection with the m-lines of every publication and slot. It sends nothing yet.
 func newMedia(ticket Ticket, opts Options, pubs []*Publication, w *stopwatch, change func(MediaState)) (*media, error) {
-	api, err := newAPI(opts)
+	sockets, err := newSockets(ticket, opts)
 	if err != nil {
 		return nil, err
 	}
-	pc, err := api.NewPeerConnection(webrtc.Configuration{ICEServers: ticket.iceServers()})
+	pc, err := newConnection(ticket, opts, sockets)
 	if err != nil {
-		return nil, fmt.Errorf("peer connection: %w", err)
+		sockets.close()
+		return nil, err
 	}
 	m := &media{
 		pc: pc, opts: opts, watch: w, change: change, state: MediaConnecting,
-		offering: make(chan struct{}, 1),
+		offering: make(chan struct{}, 1), sockets: sockets,
 	}
 	pc.OnTrack(m.onTrack)
 	pc.OnICEConnectionStateChange(m.onICEState)
 	pc.OnConnectionStateChange(m.onState)
 	if err := m.addAll(pubs); err != nil {
-		return nil, errors.Join(err, pc.Close())
+		return nil, errors.Join(err, m.close())
 	}
 	return m, nil
+}
+
+// newConnection makes the peer connection.
+func newConnection(ticket Ticket, opts Options, sockets sockets) (*webrtc.PeerConnection, error) {
+	api, err := newAPI(opts, sockets)
+	if err != nil {
+		return nil, err
+	}
+	pc, err := api.NewPeerConnection(webrtc.Configuration{
+		ICEServers: ticket.iceServers(opts.Transport), ICETransportPolicy: opts.Transport.policy(),
+	})
+	if err != nil {
+		return nil, fmt.Errorf("peer connection: %w", err)
+	}
+	return pc, nil
 }
 
 func (m *media) addAll(pubs []*Publication) error {
@@ -158,6 +178,12 @@ func (m *media) offer(ctx context.Context, restart bool) (wire.Offer, error) {
 	case <-ctx.Done():
 		return wire.Offer{}, context.Cause(ctx)
 	}
+	if restart {
+		if err := m.renew(); err != nil {
+			<-m.offering
+			return wire.Offer{}, err
+		}
+	}
 	desc, err := m.pc.CreateOffer(&webrtc.OfferOptions{ICERestart: restart})
 	if err == nil && m.pc.CurrentLocalDescription() == nil {
 		err = m.pc.SetLocalDescription(desc)
@@ -237,17 +263,12 @@ func (m *media) accept(answer wire.Answer) error {
 			return fmt.Errorf("apply offer: %w", err)
 		}
 	}
-	sdp, tcp := holdBackTCP(answer.SDPAnswer)
+	sdp, tcp := holdBackTCP(answer.SDPAnswer, m.opts.Transport)
 	err := m.pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeAnswer, SDP: sdp})
 	if err != nil {
 		return fmt.Errorf("apply answer: %w", err)
 	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.fallback != nil {
-		m.fallback.Stop()
-	}
-	m.fallback = time.AfterFunc(tcpAfter, func() { m.allowTCP(tcp) })
+	m.findPath(tcp, hasUDP(sdp))
 	return nil
 }
 
@@ -365,10 +386,11 @@ func (m *media) spawn(f func()) {
 func (m *media) close() error {
 	m.mu.Lock()
 	m.closed = true
-	if m.fallback != nil {
-		m.fallback.Stop()
+	if m.search != nil {
+		m.search()
 	}
 	m.mu.Unlock()
+	m.sockets.close()
 	err := m.pc.GracefulClose()
 	m.wg.Wait()
 	return err

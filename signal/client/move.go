@@ -118,7 +118,9 @@ func (mv *move) run(ctx context.Context) {
 func (mv *move) goOver(ctx context.Context) (old *media, err error) {
 	limited, cancel := context.WithTimeoutCause(ctx, moveTime, fmt.Errorf("not moved within %s", moveTime))
 	defer cancel()
-	if mv.sock, err = dial(limited, mv.to.SignalEndpoint, mv.to.JoinToken, mv.client.opts); err != nil {
+	dialing, stop := context.WithTimeout(limited, dialTimeout)
+	defer stop()
+	if mv.sock, err = dial(dialing, mv.to.SignalEndpoint, mv.to.JoinToken, mv.client.opts); err != nil {
 		return nil, err
 	}
 	release, err := mv.client.reshape(limited) // nothing else is offered meanwhile
@@ -157,6 +159,15 @@ func (mv *move) giveUp() {
 	close(mv.decided)
 }
 
+// relays are those that the server names for the new node; none: those from before stay.
+func (mv *move) relays() []ICEServer {
+	relays := make([]ICEServer, 0, len(mv.to.ICEServers))
+	for _, s := range mv.to.ICEServers {
+		relays = append(relays, ICEServer(s))
+	}
+	return relays
+}
+
 // mediaChanged hears of the new connection, which is the client's own only after the switch.
 func (mv *move) mediaChanged(state MediaState) {
 	if mv.isMoved() {
@@ -180,7 +191,11 @@ func (c *Client) switchTo(ctx context.Context, mv *move) (*media, error) {
 	old := c.media
 	c.sock, c.media, c.layers = mv.sock, mv.media, mv.layers
 	c.doors.movedTo(mv.to.SignalEndpoint)
+	if relays := mv.relays(); len(relays) > 0 {
+		c.servers = relays
+	}
 	c.mu.Unlock()
+	c.network.reached(mv.sock)
 	before := MediaClosed
 	if old != nil {
 		before = old.current()

@@ -1,6 +1,7 @@
 package client
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -19,7 +20,7 @@ const (
 	DefaultVideoSlots  = 4
 	DefaultAudioSlots  = 3
 	DefaultEventBuffer = 256
-	DefaultResumeFor   = time.Minute
+	DefaultResumeFor   = 2 * time.Minute
 	DefaultReadLimit   = 4 << 20
 )
 
@@ -35,13 +36,14 @@ type Options struct {
 	// the packet.
 	OnPacket func(Packet)
 
-	EventBuffer  int                  // events kept for a slow reader of Client.Events; 0 is DefaultEventBuffer
-	ResumeFor    time.Duration        // how long a lost socket is resumed before giving up; 0 is DefaultResumeFor
-	ReadLimit    int64                // bytes of the largest message read; 0 is DefaultReadLimit
-	HTTPClient   *http.Client         // for the WebSocket's handshake; nil is http.DefaultClient
-	NetworkTypes []webrtc.NetworkType // for ICE; nil is UDP and TCP over IPv4 and IPv6
-	Net          transport.Net        // where sockets for media are opened, TCP apart; nil: this machine's own
-	Log          *slog.Logger         // nil discards
+	EventBuffer int           // events kept for a slow reader of Client.Events; 0 is DefaultEventBuffer
+	ResumeFor   time.Duration // how long a lost socket is resumed before giving up; 0 is DefaultResumeFor
+	ReadLimit   int64         // bytes of the largest message read; 0 is DefaultReadLimit
+	Transport   Transport     // what media may go over; the zero value is any
+	HTTPClient  *http.Client  // for the WebSocket's handshake; nil is one that uses TLS, or http.DefaultClient
+	TLS         *tls.Config   // for TURN over TLS, and the WebSocket where HTTPClient is nil; nil trusts the system's roots
+	Net         transport.Net // where sockets for media are opened, those to relays included; nil: this machine's own
+	Log         *slog.Logger  // nil discards
 
 	tune func(*webrtc.SettingEngine) // for tests
 }
@@ -62,13 +64,8 @@ func (o Options) withDefaults() (Options, error) {
 	if o.Codecs == nil {
 		o.Codecs = []string{webrtc.MimeTypeVP8, webrtc.MimeTypeH264}
 	}
-	if o.NetworkTypes == nil && o.Net != nil { // pion dials TCP candidates past it
-		o.NetworkTypes = []webrtc.NetworkType{webrtc.NetworkTypeUDP4, webrtc.NetworkTypeUDP6}
-	}
-	if o.NetworkTypes == nil {
-		o.NetworkTypes = []webrtc.NetworkType{
-			webrtc.NetworkTypeUDP4, webrtc.NetworkTypeUDP6, webrtc.NetworkTypeTCP4, webrtc.NetworkTypeTCP6,
-		}
+	if o.HTTPClient == nil && o.TLS != nil {
+		o.HTTPClient = withTLS(o.TLS)
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
@@ -89,6 +86,9 @@ func slotCount(asked, fallback int) int {
 
 func (o Options) validate() error {
 	var faults []error
+	if err := o.Transport.validate(); err != nil {
+		faults = append(faults, err)
+	}
 	if o.EventBuffer < 0 {
 		faults = append(faults, fmt.Errorf("options: EventBuffer is %d, want at least 0", o.EventBuffer))
 	}

@@ -95,6 +95,9 @@ func (c *Client) receiveLocked(ctx context.Context, sock *socket, s *session, e 
 		c.beginMove(to, sock)
 		return nil
 	}
+	if e.Type == wire.TypeICEServers {
+		return c.renewServers(raw)
+	}
 	event, err := c.roster.apply(e.Type, raw)
 	if err != nil {
 		return err
@@ -140,6 +143,9 @@ func (c *Client) receiveSnapshot(ctx context.Context, sock *socket, s *session, 
 		return fmt.Errorf("snapshot was read as %T", event)
 	}
 	s.resumeToken = joined.Snapshot.ResumeToken
+	if m := c.currentMedia(); m != nil && anew {
+		m.unknown.Store(true)
+	}
 	c.react(event)
 	c.setState(StateJoined, nil)
 	c.events.push(event)

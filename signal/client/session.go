@@ -13,6 +13,7 @@ import (
 const (
 	resumeBase  = 250 * time.Millisecond
 	resumeLimit = 10 * time.Second
+	resumeTime  = 2 * time.Second // for a socket to open at the first try; later ones have longer, up to dialTimeout
 )
 
 // session is what a client has to know to come back: how far it has read, and the token to show. The socket's reader
@@ -28,12 +29,6 @@ type session struct {
 func (c *Client) serve(ctx context.Context) error {
 	s := &session{joinToken: c.ticket.JoinToken}
 	sock, err := c.open(ctx, s.joinToken)
-	for range c.ticket.Alternates {
-		if err == nil || isRefusal(err) || ctx.Err() != nil {
-			break
-		}
-		sock, err = c.open(ctx, s.joinToken)
-	}
 	if err != nil {
 		return err
 	}
@@ -55,21 +50,37 @@ func (c *Client) serve(ctx context.Context) error {
 	}
 }
 
-// open opens a socket to the node that was reached last. When that cannot be reached, the next call tries the next
-// candidate.
-func (c *Client) open(ctx context.Context, token string) (*socket, error) {
-	started := time.Now()
-	c.mu.Lock()
-	door := c.doors.current()
-	c.mu.Unlock()
+// open opens the first socket, to the first candidate that can be reached.
+func (c *Client) open(ctx context.Context, token string) (sock *socket, err error) {
+	for range len(c.ticket.Alternates) + 1 {
+		c.mu.Lock()
+		door := c.doors.current()
+		c.mu.Unlock()
+		started := time.Now()
+		if sock, err = c.dial(ctx, door, token, dialTimeout); err == nil {
+			c.watch.socketOpen(time.Since(started))
+			return sock, nil
+		}
+		if isRefusal(err) || ctx.Err() != nil {
+			break
+		}
+		c.nextDoor()
+	}
+	return nil, err
+}
+
+// dial opens a socket to a node, and notes where it was reached.
+func (c *Client) dial(ctx context.Context, door, token string, limit time.Duration) (*socket, error) {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
 	sock, err := dial(ctx, door, token, c.opts)
 	if err != nil {
-		if !isRefusal(err) {
-			c.nextDoor()
-		}
 		return nil, err
 	}
-	c.watch.socketOpen(time.Since(started))
+	c.network.reached(sock)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.doors.use(door)
 	return sock, nil
 }
 
@@ -79,7 +90,8 @@ func (c *Client) nextDoor() {
 	c.doors.next()
 }
 
-// reopen tries until a socket is open, the server refuses, or the time for it is over.
+// reopen tries until a socket is open, the server refuses, or the time for it is over. The first try is made at once, and
+// so is one when the network has changed: all before it are forgotten then. Where there is no network none is wasted.
 func (c *Client) reopen(ctx context.Context, s *session) (*socket, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, c.opts.ResumeFor, fmt.Errorf("not resumed within %s", c.opts.ResumeFor))
 	defer cancel()
@@ -90,8 +102,10 @@ func (c *Client) reopen(ctx context.Context, s *session) (*socket, error) {
 	s.returning.Store(s.resumeToken != "")
 	pause := backoff{base: resumeBase, limit: resumeLimit}
 	var last error
-	for pause.wait(ctx) {
-		sock, err := c.open(ctx, token)
+	for ctx.Err() == nil {
+		c.network.await(ctx)
+		changed := c.network.next()
+		sock, err := c.retry(ctx, token, pause.tries)
 		if err == nil {
 			return sock, nil
 		}
@@ -100,8 +114,21 @@ func (c *Client) reopen(ctx context.Context, s *session) (*socket, error) {
 		}
 		last = err
 		c.log.Debug("socket not resumed yet", "error", err)
+		if !pause.wait(ctx, changed) {
+			pause.tries = 0
+		}
 	}
 	return nil, errors.Join(context.Cause(ctx), last)
+}
+
+// retry is the n-th try, from 0, to come back. It is given up when the network changes meanwhile.
+func (c *Client) retry(ctx context.Context, token string, n int) (*socket, error) {
+	ctx, cancel := c.network.until(ctx)
+	defer cancel()
+	c.mu.Lock()
+	door := c.doors.try(n)
+	c.mu.Unlock()
+	return c.dial(ctx, door, token, min(dialTimeout, resumeTime<<min(n/2, 8)))
 }
 
 // judge turns the end of a socket into the end of the client, or into nil when it is worth coming back.

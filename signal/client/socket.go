@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptrace"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -18,14 +20,16 @@ import (
 const (
 	dialTimeout  = 10 * time.Second
 	writeTimeout = 10 * time.Second
-	pingEvery    = 15 * time.Second
-	pingTimeout  = 10 * time.Second
+	pingEvery    = 10 * time.Second
+	pingTimeout  = 5 * time.Second
 )
 
 // socket is one WebSocket to the server. One goroutine reads; any may send.
 type socket struct {
-	conn *websocket.Conn
-	lost chan struct{} // closed when reading has ended
+	conn   *websocket.Conn
+	server netip.AddrPort // where the server, or the proxy before it, was reached
+	from   netip.Addr     // and from which address of this machine
+	lost   chan struct{}  // closed when reading has ended
 
 	mu   sync.Mutex    // protects following
 	open int           // requests that wait for their answers
@@ -34,8 +38,12 @@ type socket struct {
 
 // dial opens a socket with a token. A refusal by the server is an *Error.
 func dial(ctx context.Context, endpoint, token string, opts Options) (*socket, error) {
-	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
-	defer cancel()
+	s := &socket{lost: make(chan struct{})}
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		GotConn: func(info httptrace.GotConnInfo) {
+			s.server, s.from = addrOf(info.Conn.RemoteAddr()), addrOf(info.Conn.LocalAddr()).Addr()
+		},
+	})
 	conn, resp, err := websocket.Dial(ctx, endpoint, &websocket.DialOptions{ //nolint:bodyclose // Dial closes it
 		HTTPClient:      opts.HTTPClient,
 		HTTPHeader:      http.Header{"Authorization": {"Bearer " + token}},
@@ -50,7 +58,8 @@ func dial(ctx context.Context, endpoint, token string, opts Options) (*socket, e
 		return nil, fmt.Errorf("dial %s: %w", endpoint, err)
 	}
 	conn.SetReadLimit(opts.ReadLimit)
-	return &socket{conn: conn, lost: make(chan struct{})}, nil
+	s.conn = conn
+	return s, nil
 }
 
 // send writes one message. It takes no context of the caller's: giving up in the middle of a frame would end the socket.
@@ -132,13 +141,16 @@ func (s *socket) keepAlive() {
 			return
 		case <-ticker.C:
 		}
-		ctx, cancel := context.WithTimeout(context.Background(), pingTimeout)
-		err := s.conn.Ping(ctx)
-		cancel()
-		if err != nil {
-			s.abort()
-			return
-		}
+		s.probe(context.Background(), pingTimeout)
+	}
+}
+
+// probe closes a socket on which nothing comes back.
+func (s *socket) probe(ctx context.Context, limit time.Duration) {
+	pong, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	if err := s.conn.Ping(pong); err != nil && ctx.Err() == nil {
+		s.abort()
 	}
 }
 

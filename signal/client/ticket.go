@@ -12,8 +12,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-
-	"github.com/pion/webrtc/v4"
 )
 
 // maxAnswer bounds what is read of a REST answer.
@@ -167,6 +165,19 @@ type doors struct {
 
 func (d *doors) current() string { return d.urls[d.at] }
 
+// try is the one for the n-th try, from 0, to come back: every second try is for the one that was used last, where the
+// media connection is. The others take turns in between.
+func (d *doors) try(n int) string {
+	others := len(d.urls) - 1
+	if n%2 == 0 || others == 0 {
+		return d.current()
+	}
+	return d.urls[(d.at+1+n/2%others)%len(d.urls)]
+}
+
+// use keeps to one of them.
+func (d *doors) use(url string) { d.at = max(0, slices.Index(d.urls, url)) }
+
 // next turns to the next one; after the last comes the first.
 func (d *doors) next() { d.at = (d.at + 1) % len(d.urls) }
 
@@ -175,12 +186,4 @@ func (d *doors) movedTo(url string) {
 	left := d.current()
 	d.urls = append([]string{url}, slices.DeleteFunc(d.urls, func(u string) bool { return u == left || u == url })...)
 	d.at = 0
-}
-
-func (t Ticket) iceServers() []webrtc.ICEServer {
-	servers := make([]webrtc.ICEServer, 0, len(t.ICEServers))
-	for _, s := range t.ICEServers {
-		servers = append(servers, webrtc.ICEServer{URLs: s.URLs, Username: s.Username, Credential: s.Credential})
-	}
-	return servers
 }

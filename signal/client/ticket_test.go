@@ -59,7 +59,7 @@ func TestJoinMeeting(t *testing.T) {
 			if err != nil {
 				return
 			}
-			if ticket.Took <= 0 || ticket.ParticipantID != "pt_1" || len(ticket.iceServers()) != 1 {
+			if ticket.Took <= 0 || ticket.ParticipantID != "pt_1" || len(ticket.iceServers(TransportAny)) != 1 {
 				t.Errorf("ticket = %+v", ticket)
 			}
 		})

@@ -51,6 +51,7 @@ func ServerMessages() []Definition {
 		define[Empty](TypeAdmitted),
 		define[Ended](TypeEnded),
 		define[Migrate](TypeMigrate),
+		define[ICEServers](TypeICEServers),
 		define[Chat](TypeChat),
 		define[Error](TypeError),
 		define[Empty](TypeOK),

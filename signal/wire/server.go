@@ -18,6 +18,7 @@ const (
 	TypeAdmitted          = "room.admitted"
 	TypeEnded             = "room.ended"
 	TypeMigrate           = "session.migrate"
+	TypeICEServers        = "session.ice_servers"
 	TypeError             = "error"
 	TypeOK                = "ok"
 )
@@ -73,7 +74,7 @@ type Slot struct {
 	Source        string `json:"source,omitempty" jsonschema:"enum=camera,enum=microphone,enum=screen,enum=screen_audio"`
 	Layer         string `json:"layer,omitempty"`
 	State         string `json:"state" jsonschema:"enum=active,enum=paused,enum=empty"`
-	Reason        string `json:"reason,omitempty"` // why it is paused: muted, requested, unsupported_codec
+	Reason        string `json:"reason,omitempty"` // why it is paused: muted, requested, unsupported_codec; why an active one is not heard: no_packets
 }
 
 // Snapshot is the whole state of the room, on hello and after a gap. Events after it carry a Seq above its own.
@@ -155,6 +156,22 @@ type Migrate struct {
 	SignalEndpoint string `json:"signal_endpoint"` // the whole WebSocket URL
 	SFUEndpoint    string `json:"sfu_endpoint"`
 	JoinToken      string `json:"join_token"`
+
+	// for the new connection, in the place of those of the join call; without it those stay
+	ICEServers []ICEServer `json:"ice_servers,omitempty"`
+}
+
+// ICEServer is a STUN or TURN server for the receiver (RTCIceServer in browsers).
+type ICEServer struct {
+	URLs       []string `json:"urls"`
+	Username   string   `json:"username,omitempty"`
+	Credential string   `json:"credential,omitempty"` // a secret
+}
+
+// ICEServers takes the place of the join call's ice_servers, whose credentials end at some time: a client uses them for
+// every connection and ICE restart from now on. It has no Seq, and comes now and then, and first of all after a resume.
+type ICEServers struct {
+	ICEServers []ICEServer `json:"ice_servers"`
 }
 
 // Chat is a chat message as delivered, to its sender too. A private one has To and reaches nobody else.

@@ -8,6 +8,8 @@ const states = {
   'home-guest': { page: 'home', people: 1 },
   prejoin: { page: 'prejoin', people: 1 },
   waiting: { page: 'waiting', people: 1 },
+  'check-relay': { page: 'check-relay', people: 1 },
+  'check-bad': { page: 'check-bad', people: 1 },
   closed: { page: 'closed', people: 1, state: 'closed', reason: 'left' },
   alone: { page: 'meeting', people: 1 },
   three: { page: 'meeting', people: 3, speaking: [1], muted: [2], hands: [2] },

@@ -1,5 +1,6 @@
 import type { JSX } from 'preact'
 import { useState } from 'preact/hooks'
+import { CheckPage } from './check/page.tsx'
 import { ClusterPage } from './cluster/cluster.tsx'
 import { Home } from './home/home.tsx'
 import { Room } from './room.tsx'
@@ -15,6 +16,8 @@ export function App(): JSX.Element {
       return <Room meetingId={route.id} />
     case 'cluster':
       return <ClusterPage />
+    case 'test':
+      return <CheckPage />
     case 'missing':
       return (
         <main class="notice">

@@ -32,7 +32,7 @@ export function Room({ meetingId }: { meetingId: string }): JSX.Element {
     client.join(key ? { ...who, hostKey: key } : who).catch(() => undefined)
   }
   if (client.state === 'closed' && !fresh) {
-    return <Closed client={client} onBack={() => setFresh(true)} />
+    return <Closed client={client} meetingId={meetingId} onBack={() => setFresh(true)} />
   }
   if (client.state === 'waiting') return <Waiting client={client} name={name} />
   if (client.state === 'joined' || client.state === 'reconnecting') {

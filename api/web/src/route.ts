@@ -1,10 +1,16 @@
 /** Where the address leads. */
-export type Route = { page: 'home' } | { page: 'cluster' } | { page: 'meeting'; id: string } | { page: 'missing' }
+export type Route =
+  | { page: 'home' }
+  | { page: 'cluster' }
+  | { page: 'test' }
+  | { page: 'meeting'; id: string }
+  | { page: 'missing' }
 
 /** Reads a path of the app. */
 export function routeOf(path: string): Route {
   if (path === '/') return { page: 'home' }
   if (/^\/cluster\/?$/.test(path)) return { page: 'cluster' }
+  if (/^\/test\/?$/.test(path)) return { page: 'test' }
   const id = /^\/m\/([\w-]+)\/?$/.exec(path)?.[1]
   return id ? { page: 'meeting', id } : { page: 'missing' }
 }

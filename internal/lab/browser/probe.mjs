@@ -3,14 +3,19 @@
 
 /** Runs before the page's own scripts: keeps its peer connections, counts SDP exchanges, notes signalling messages. */
 export function install({ capture }) {
-  const lab = { connections: [], exchanges: 0, messages: [] }
+  const lab = { connections: [], exchanges: 0, messages: [], marks: {} }
   Object.defineProperty(window, 'lab', { value: lab })
   lab.now = () => performance.timeOrigin + performance.now() // one clock for all pages of the machine
+
+  const mark = name => (lab.marks[name] ??= lab.now()) // of the first join
 
   window.RTCPeerConnection = class extends window.RTCPeerConnection {
     constructor(...args) {
       super(...args)
       lab.connections.push(this)
+      this.addEventListener('iceconnectionstatechange', () => this.iceConnectionState === 'connected' && mark('ice'))
+      this.addEventListener('connectionstatechange', () => this.connectionState === 'connected' && mark('dtls'))
+      this.addEventListener('track', ({ track }) => track.kind === 'audio' && track.addEventListener('unmute', () => mark('audio')))
     }
     setRemoteDescription(...args) {
       lab.exchanges++
@@ -20,9 +25,18 @@ export function install({ capture }) {
   window.WebSocket = class extends window.WebSocket {
     constructor(...args) {
       super(...args)
+      mark('dial')
+      this.addEventListener('open', () => mark('open'))
       this.addEventListener('message', event => {
-        if (typeof event.data === 'string') lab.messages.push({ at: lab.now(), ...JSON.parse(event.data) })
+        if (typeof event.data !== 'string') return
+        const message = JSON.parse(event.data)
+        lab.messages.push({ at: lab.now(), ...message })
+        if (message.sdp_answer) mark('answer')
       })
+    }
+    send(...args) {
+      mark('hello')
+      return super.send(...args)
     }
   }
 
@@ -96,4 +110,33 @@ export function presenceAt({ participant, key, value, after }) {
     one => one.at >= after && one.type === 'room.presence_changed' && one.participant_id === participant && one[key] === value,
   )
   return found?.at
+}
+
+/** The steps of the join, in milliseconds: those of the plan (SPEC section 10), from the click on, and what it came to. */
+export async function steps() {
+  const { marks } = window.lab
+  const origin = performance.timeOrigin
+  const call = performance.getEntriesByType('resource').find(one => one.name.endsWith('/join'))
+  const click = origin + call.startTime
+  return {
+    join: call.duration,
+    socket: marks.open - marks.dial,
+    answer: marks.answer - marks.hello,
+    ice: marks.ice - marks.answer,
+    dtls: marks.dtls - marks.ice,
+    audio: marks.audio - click,
+  }
+}
+
+/** The candidates that media goes between, by the browser's own statistics. */
+export async function selectedPair() {
+  for (const connection of window.lab.connections) {
+    if (connection.connectionState !== 'connected') continue
+    const reports = await connection.getStats()
+    const transport = [...reports.values()].find(one => one.type === 'transport')
+    const pair = reports.get(transport?.selectedCandidatePairId)
+    if (!pair) continue
+    const end = ({ candidateType, protocol, relayProtocol, address, port }) => ({ candidateType, protocol, relayProtocol, address, port })
+    return { local: end(reports.get(pair.localCandidateId)), remote: end(reports.get(pair.remoteCandidateId)) }
+  }
 }

@@ -15,8 +15,8 @@ type Pair struct {
 	Path Path
 }
 
-// Region is the arguments of Control.SetDown.
-type Region struct {
+// Cut is the arguments of Control.SetDown.
+type Cut struct {
 	Number int
 	Down   bool
 }
@@ -28,6 +28,12 @@ type Nothing struct{}
 func (w *WAN) Control() (*rpc.Server, error) {
 	server := rpc.NewServer()
 	return server, server.RegisterName("WAN", &Control{w})
+}
+
+// Attach is WAN.Attach.
+func (c *Control) Attach(e End, number *int) (err error) {
+	*number, err = c.wan.Attach(e)
+	return err
 }
 
 // SetAll is WAN.SetAll.
@@ -42,8 +48,14 @@ func (c *Control) Set(p Pair, _ *Nothing) error {
 	return nil
 }
 
+// Rebind is WAN.Rebind.
+func (c *Control) Rebind(number int, _ *Nothing) error {
+	c.wan.Rebind(number)
+	return nil
+}
+
 // SetDown is WAN.SetDown.
-func (c *Control) SetDown(r Region, _ *Nothing) error {
+func (c *Control) SetDown(r Cut, _ *Nothing) error {
 	c.wan.SetDown(r.Number, r.Down)
 	return nil
 }

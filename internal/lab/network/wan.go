@@ -8,6 +8,7 @@ package network
 import (
 	"container/heap"
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
@@ -41,16 +42,17 @@ func Overseas() Path {
 	return Path{Delay: 40 * time.Millisecond, Jitter: 5 * time.Millisecond, Loss: 0.01}
 }
 
-// WAN carries packets between regions, which are numbered from 0. Each has one end of it, a TUN device that the routes to
-// the other regions lead to. All methods are safe for concurrent use.
+// WAN carries packets between its ends, which are numbered from 0: those of regions, and those of homes behind a Gate. Each is
+// a TUN device that the routes to the others lead to. All methods are safe for concurrent use.
 type WAN struct {
-	ends []*end
-	wake int // an eventfd: something is due earlier than anything before
-	halt int // an eventfd that stays readable: the WAN has stopped
+	wake    int // an eventfd: something is due earlier than anything before
+	halt    int // an eventfd that stays readable: the WAN has stopped
+	readers sync.WaitGroup
 
 	mu    sync.Mutex // protects following
-	paths [][]path   // by from and to
-	down  []bool     // by region: cut off from all others
+	ends  []*end
+	paths [][]path // by from and to
+	down  []bool   // by region: cut off from all others
 	queue flight
 	flows map[Flow]*Traffic
 	sent  uint64
@@ -58,11 +60,12 @@ type WAN struct {
 	late  time.Duration
 }
 
-// end is a region's end of the WAN.
+// end is one end of the WAN.
 type end struct {
-	region int
+	number int
 	prefix netip.Prefix
-	tun    int // file descriptor, which does not block
+	tun    int  // file descriptor, which does not block
+	gate   *nat // nil: it is open
 }
 
 type path struct {
@@ -81,55 +84,68 @@ type packet struct {
 	data [MTU]byte
 }
 
-// End is a region's end of the WAN: its addresses, and its TUN device (IP packets, no header).
+// End is an end of the WAN: the addresses that lead to it, and its TUN device (IP packets, no header), which is made in a
+// namespace that ip(8) knows by its name.
 type End struct {
-	Prefix netip.Prefix
-	TUN    int // file descriptor
+	Prefix    netip.Prefix
+	Namespace string
+	Device    string
+	Path      Path // to and from all others
+	Gate      Gate
 }
 
-// New makes a WAN between the ends, which are the caller's to close.
-func New(ends []End) (*WAN, error) {
+// New makes a WAN without ends.
+func New() (*WAN, error) {
 	w := &WAN{flows: map[Flow]*Traffic{}}
-	for i, e := range ends {
-		if err := unix.SetNonblock(e.TUN, true); err != nil {
-			return nil, fmt.Errorf("tun of region %d: %w", i, err)
-		}
-		w.ends = append(w.ends, &end{i, e.Prefix, e.TUN})
-	}
 	for _, fd := range []*int{&w.wake, &w.halt} {
 		var err error
 		if *fd, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK); err != nil {
 			return nil, fmt.Errorf("eventfd: %w", err)
 		}
 	}
-	w.makePaths(Path{})
 	return w, nil
 }
 
-// Run carries packets until ctx ends. It runs once.
+// Attach gives the WAN another end and returns its number. The WAN closes it.
+func (w *WAN) Attach(e End) (number int, err error) {
+	tun, err := openTUN(e.Namespace, e.Device)
+	if err != nil {
+		return 0, fmt.Errorf("end in %s: %w", e.Namespace, err)
+	}
+	one := w.add(e, tun)
+	w.readers.Go(func() { w.read(one) })
+	return one.number, nil
+}
+
+// add connects an end with all others.
+func (w *WAN) add(e End, tun int) *end {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	one := &end{number: len(w.ends), prefix: e.Prefix, tun: tun}
+	if e.Gate != (Gate{}) {
+		one.gate = newNAT(e.Gate)
+	}
+	w.ends = append(w.ends, one)
+	w.down = append(w.down, false)
+	w.paths = append(w.paths, make([]path, one.number))
+	for i := range w.paths {
+		w.paths[i] = append(w.paths[i], path{Path: e.Path})
+		w.paths[one.number][i].Path = e.Path
+	}
+	return one
+}
+
+// Run carries packets until ctx ends. It runs once, and nothing is attached any more then.
 func (w *WAN) Run(ctx context.Context) {
 	stop := context.AfterFunc(ctx, func() { signal(w.halt) })
 	defer stop()
-	var wg sync.WaitGroup
-	for _, e := range w.ends {
-		wg.Go(func() { w.read(e) })
-	}
 	w.deliver()
-	wg.Wait()
+	w.readers.Wait()
+	for _, e := range w.ends {
+		_ = unix.Close(e.tun)
+	}
 	_ = unix.Close(w.wake)
 	_ = unix.Close(w.halt)
-}
-
-// makePaths connects every end with every other.
-func (w *WAN) makePaths(each Path) {
-	w.down = make([]bool, len(w.ends))
-	for range w.ends {
-		row := make([]path, len(w.ends))
-		for i := range row {
-			row[i].Path = each
-		}
-		w.paths = append(w.paths, row)
-	}
 }
 
 // signal makes an eventfd readable.
@@ -153,24 +169,42 @@ func (w *WAN) halted() bool {
 	return n > 0
 }
 
-// read takes packets out of a region until the WAN stops.
+// read takes packets out of an end until the WAN stops, or the end's namespace is gone.
 func (w *WAN) read(from *end) {
 	p := w.newPacket()
 	for {
 		n, err := unix.Read(from.tun, p.data[:])
 		if err != nil {
-			if w.halted() {
+			if w.halted() || errors.Is(err, unix.EBADFD) {
 				return
 			}
 			await(idle, from.tun, w.halt)
 			continue
 		}
 		p.size = n
-		if w.send(from, p, time.Now()) {
+		now := time.Now()
+		goes, answer := w.leave(from, p, now)
+		if answer != nil {
+			_, _ = unix.Write(from.tun, answer)
+		}
+		if !goes {
+			continue
+		}
+		if w.send(from, p, now) {
 			signal(w.wake)
 		}
 		p = w.newPacket()
 	}
+}
+
+// leave takes a packet through the gate of its end.
+func (w *WAN) leave(from *end, p *packet, now time.Time) (goes bool, answer []byte) {
+	if from.gate == nil {
+		return true, nil
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return from.gate.outbound(p.data[:p.size], now)
 }
 
 func (w *WAN) newPacket() *packet {
@@ -199,8 +233,8 @@ func (w *WAN) send(from *end, p *packet, now time.Time) (first bool) {
 	traffic := w.trafficLocked(flow)
 	traffic.Packets++
 	traffic.Bytes += p.size
-	path := &w.paths[from.region][p.to.region]
-	if path.Cut || w.down[from.region] || w.down[p.to.region] || rand.Float64() < path.Loss || len(w.queue) >= buffer {
+	path := &w.paths[from.number][p.to.number]
+	if path.Cut || w.down[from.number] || w.down[p.to.number] || rand.Float64() < path.Loss || len(w.queue) >= buffer {
 		traffic.Lost++
 		w.spare = append(w.spare, p)
 		return false
@@ -250,7 +284,7 @@ func (w *WAN) endOfLocked(ip netip.Addr) *end {
 	return nil
 }
 
-// deliver gives packets to their regions when they are due, until the WAN stops.
+// deliver gives packets to their ends when they are due, until the WAN stops.
 func (w *WAN) deliver() {
 	var due []*packet
 	var sink [8]byte
@@ -284,9 +318,11 @@ func (w *WAN) takeDue(due *[]*packet) (wait time.Duration) {
 		}
 		heap.Pop(&w.queue)
 		w.late = max(w.late, -wait)
-		if !w.down[p.to.region] {
-			*due = append(*due, p)
+		if w.down[p.to.number] || p.to.gate != nil && !p.to.gate.inbound(p.data[:p.size], now) {
+			w.spare = append(w.spare, p)
+			continue
 		}
+		*due = append(*due, p)
 	}
 	return idle
 }
@@ -307,7 +343,7 @@ func (w *WAN) recycle(done []*packet) {
 	w.spare = append(w.spare, done...)
 }
 
-// SetAll changes all paths of the WAN.
+// SetAll changes all paths that there are.
 func (w *WAN) SetAll(each Path) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -318,18 +354,27 @@ func (w *WAN) SetAll(each Path) {
 	}
 }
 
-// Set changes the paths between two regions, both ways.
+// Set changes the paths between two ends, both ways.
 func (w *WAN) Set(a, b int, both Path) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.paths[a][b].Path, w.paths[b][a].Path = both, both
 }
 
-// SetDown cuts a region off from all others, what is on its way to it included, or ends that.
-func (w *WAN) SetDown(region int, down bool) {
+// Rebind has the NAT of an end give UDP other ports from now on.
+func (w *WAN) Rebind(end int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.down[region] = down
+	if g := w.ends[end].gate; g != nil {
+		g.rebind()
+	}
+}
+
+// SetDown cuts an end off from all others, what is on its way to it included, or ends that.
+func (w *WAN) SetDown(end int, down bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.down[end] = down
 }
 
 // flight are the packets on their way, the one that is due next on top. It implements heap.Interface.

@@ -144,10 +144,9 @@ func TestWANDecides(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			w := &WAN{flows: map[Flow]*Traffic{}}
-			for i, prefix := range []string{"10.77.1.0/24", "10.77.2.0/24", "10.77.3.0/24"} {
-				w.ends = append(w.ends, &end{region: i, prefix: netip.MustParsePrefix(prefix)})
+			for _, prefix := range []string{"10.77.1.0/24", "10.77.2.0/24", "10.77.3.0/24"} {
+				w.add(End{Prefix: netip.MustParsePrefix(prefix)}, -1)
 			}
-			w.makePaths(Path{})
 			tc.arrange(w)
 			p := &packet{}
 			p.size = copy(p.data[:], ipv4(UDP, netip.MustParseAddrPort("10.77.1.9:5"), netip.MustParseAddrPort(tc.to)))

@@ -28,11 +28,18 @@ func newBystanders(t *testing.T, n *lab.Node) *bystanders {
 	b.speaker = join(t, n, meeting.ID, client.JoinOptions{HostKey: meeting.HostKey, DisplayName: "Speaker"}, client.Options{
 		Publish: []*client.Publication{client.NewMicrophone(clip(t, "tone.ogg").Loop(), nil)},
 	})
-	b.listener = join(t, n, meeting.ID, client.JoinOptions{DisplayName: "Listener"}, client.Options{OnPacket: b.packet})
+	opts := client.Options{OnPacket: b.packet}
+	if n.TLS != nil { // all that the listener does goes over the one port
+		opts.TLS, opts.Transport = n.TLS.Client(), client.TransportRelay
+	}
+	b.listener = join(t, n, meeting.ID, client.JoinOptions{DisplayName: "Listener"}, opts)
 	lab.Until(t, 10*time.Second, "the listener hears the speaker", func() bool {
 		count, _ := b.result()
 		return count > 10
 	})
+	if path, ok := b.listener.Path(); n.TLS != nil && (!ok || by(path) != "tls") {
+		t.Fatalf("the listener's media goes over %+v, want a relay over TLS", path)
+	}
 	b.reset()
 	return b
 }
@@ -57,7 +64,11 @@ func (b *bystanders) undisturbed(t *testing.T) time.Duration {
 // ticketFor asks for a place in the meeting.
 func ticketFor(t *testing.T, n *lab.Node, meeting string) client.Ticket {
 	t.Helper()
-	ticket, err := client.JoinMeeting(t.Context(), n.URL, meeting, client.JoinOptions{DisplayName: "Mallory"})
+	how := client.JoinOptions{DisplayName: "Mallory"}
+	if n.TLS != nil {
+		how.HTTPClient = n.TLS.HTTPClient()
+	}
+	ticket, err := client.JoinMeeting(t.Context(), n.URL, meeting, how)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,6 +13,8 @@ import (
 // effort is how long and how often the lab does what it does.
 type effort struct {
 	kills     int           // of each kind of node
+	moves     int           // of a client between networks, for each time without one
+	away      time.Duration // that a client has no network
 	outage    time.Duration // of all NATS servers
 	partition time.Duration // of a region
 	watch     time.Duration // of what goes over links
@@ -23,9 +25,9 @@ type effort struct {
 // howMuch is little in a run of all tests, and what was promised where LAB_FULL is set.
 func howMuch() effort {
 	if os.Getenv("LAB_FULL") != "" {
-		return effort{kills: 20, outage: time.Minute, partition: time.Minute, watch: time.Minute, mend: 2 * time.Second, hop: time.Millisecond}
+		return effort{kills: 20, moves: 20, away: time.Minute, outage: time.Minute, partition: time.Minute, watch: time.Minute, mend: 2 * time.Second, hop: time.Millisecond}
 	}
-	return effort{kills: 1, outage: 5 * time.Second, partition: 5 * time.Second, watch: 10 * time.Second, mend: 15 * time.Second, hop: 20 * time.Millisecond}
+	return effort{kills: 1, moves: 2, away: 10 * time.Second, outage: 5 * time.Second, partition: 5 * time.Second, watch: 10 * time.Second, mend: 15 * time.Second, hop: 20 * time.Millisecond}
 }
 
 // Three people in three regions are in one meeting, each through the node of their region, 80 ms from the others; a browser

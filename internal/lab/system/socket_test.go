@@ -98,6 +98,7 @@ func (s *socket) say(message any) error {
 
 // heard is one message of the server as far as the tests care.
 type heard struct {
+	Answer  string `json:"sdp_answer"`
 	Type    string `json:"type"`
 	ReplyTo string `json:"reply_to"`
 	Code    string `json:"code"`

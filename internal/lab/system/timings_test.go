@@ -3,6 +3,8 @@ package system_test
 import (
 	"context"
 	"path/filepath"
+	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -32,9 +34,15 @@ func join(tb testing.TB, n *lab.Node, meeting string, how client.JoinOptions, op
 	tb.Helper()
 	ctx, cancel := context.WithTimeout(tb.Context(), 20*time.Second)
 	defer cancel()
+	if n.TLS != nil {
+		how.HTTPClient, opts.HTTPClient = n.TLS.HTTPClient(), n.TLS.HTTPClient()
+	}
 	ticket, err := client.JoinMeeting(ctx, n.URL, meeting, how)
 	if err != nil {
 		tb.Fatal(err)
+	}
+	if opts.TLS != nil && opts.Transport == client.TransportRelay {
+		keepTLS(&ticket)
 	}
 	c, err := client.Connect(ctx, ticket, opts)
 	if err != nil {
@@ -43,6 +51,14 @@ func join(tb testing.TB, n *lab.Node, meeting string, how client.JoinOptions, op
 	tb.Cleanup(func() { _ = c.Close() })
 	go drain(c)
 	return c
+}
+
+// keepTLS leaves the ticket only the relays that are reached by TLS.
+func keepTLS(ticket *client.Ticket) {
+	for i := range ticket.ICEServers {
+		urls := &ticket.ICEServers[i].URLs
+		*urls = slices.DeleteFunc(slices.Clone(*urls), func(url string) bool { return !strings.HasPrefix(url, "turns:") })
+	}
 }
 
 // drain reads a client's events for those who do not care.
@@ -106,6 +122,14 @@ func TestTimingsOfJoins(t *testing.T) {
 	}
 
 	figures := newTable(t, "step", "p50", "p95", "budget", "")
+	holdSteps(t, figures, "", measured, 95)
+	n.Stop(t)
+}
+
+// holdSteps adds the steps of some joins to a table and holds a percentile of them to their budgets (SPEC.md section 10): of a few
+// joins the quickest, for what a busy machine adds is not the network's.
+func holdSteps(tb testing.TB, figures *table, prefix string, measured []client.Timings, percent int) {
+	tb.Helper()
 	for _, step := range []struct {
 		name   string
 		budget time.Duration // at most; 0: none
@@ -119,19 +143,18 @@ func TestTimingsOfJoins(t *testing.T) {
 		{"click → first audio", 410 * time.Millisecond, func(m client.Timings) time.Duration { return m.FirstAudio }},
 		{"click → first picture", 0, func(m client.Timings) time.Duration { return m.FirstVideo }},
 	} {
-		durations := make([]time.Duration, 0, joins)
+		durations := make([]time.Duration, 0, len(measured))
 		for _, m := range measured {
 			durations = append(durations, step.of(m))
 		}
-		p50, p95 := percentile(durations, 50), percentile(durations, 95)
+		p50, p95, held := percentile(durations, 50), percentile(durations, 95), percentile(durations, percent)
 		if step.budget == 0 {
-			figures.add(step.name, p50, p95, "", "")
+			figures.add(prefix+step.name, p50, p95, "", "")
 			continue
 		}
-		figures.add(step.name, p50, p95, step.budget, verdict(p95 <= step.budget))
-		if p95 > step.budget {
-			t.Errorf("%s: p95 = %s, budget %s", step.name, p95, step.budget)
+		figures.add(prefix+step.name, p50, p95, step.budget, verdict(held <= step.budget))
+		if held > step.budget {
+			tb.Errorf("%s%s: p%d = %s, budget %s", prefix, step.name, percent, held, step.budget)
 		}
 	}
-	n.Stop(t)
 }

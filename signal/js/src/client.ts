@@ -1,14 +1,16 @@
 import { type CloseReason, reasonOf } from './closing.ts'
-import type { PathState } from './connection.ts'
+import type { IceOptions, PathState } from './connection.ts'
 import { Emitter } from './emitter.ts'
 import { ParleyError } from './error.ts'
+import { type JoinOptions, joinRequest } from './join.ts'
 import { LocalMedia } from './local.ts'
 import { Media, type SlotCounts } from './media.ts'
 import type { Message } from './message.ts'
 import { Move } from './move.ts'
+import { Network } from './network.ts'
 import type { Source } from './outlet.ts'
 import { Presence } from './presence.ts'
-import { type JoinRequest, type JoinTicket, Rest } from './rest.ts'
+import { type JoinTicket, Rest } from './rest.ts'
 import { everything, type Part, type Participant, Roster } from './roster.ts'
 import { Session } from './session.ts'
 import type { StatsDigest } from './stats.ts'
@@ -26,6 +28,8 @@ export type ClientEvents = { [P in Part]: undefined } & {
   chat: Chat
   /** The client has moved to another node, because the one that it was on drains. Nobody else noticed. */
   migrated: undefined
+  /** The client was away for so long that the others had seen it leave: it has joined anew. */
+  rejoined: undefined
   /** The host muted this source of ours. */
   muted: Source
   /** Something that the person should know but that ends nothing. */
@@ -42,16 +46,8 @@ export interface ClientOptions {
   local?: LocalMedia
   /** How many slots to start with, and how many to have at most. */
   slots?: Partial<SlotCounts>
-}
-
-/** How to join. */
-export interface JoinOptions {
-  meetingId: string
-  displayName: string
-  role?: JoinRequest['role']
-  hostKey?: string
-  /** Round trips by region, from {@link Client.measureRegions}. */
-  regionRtts?: Record<string, number>
+  /** Whether media may go through relays alone; over anything otherwise. */
+  iceTransportPolicy?: RTCIceTransportPolicy
 }
 
 const keptMessages = 500
@@ -76,6 +72,9 @@ export class Client extends Emitter<ClientEvents> {
   #session: Session | undefined
   #ticket: JoinTicket | undefined
   #move: Move | undefined
+  /** Resolves when the move is decided. */
+  #moving: Promise<void> | undefined
+  readonly #whileAway = { online: () => this.#network.online, hold: () => this.#moving }
   /** The last one that was made. */
   #moved: Move | undefined
   #publishes = true
@@ -85,7 +84,11 @@ export class Client extends Emitter<ClientEvents> {
   #messages: Chat[] = []
   #problems: ParleyError[] = []
   readonly #rest: Rest
+  readonly #network = new Network()
+  /** The path of media is taken for lost, whatever the browser says. */
+  #pathLost = false
   readonly #slots: SlotCounts
+  readonly #icePolicy: RTCIceTransportPolicy
   #media: Media
   readonly #presence: Presence
 
@@ -93,6 +96,7 @@ export class Client extends Emitter<ClientEvents> {
     super()
     this.local = options.local ?? new LocalMedia()
     this.#rest = new Rest(options.base, options.userToken)
+    this.#icePolicy = options.iceTransportPolicy ?? 'all'
     this.#slots = { audio: 3, video: 6, maxVideo: 25, ...options.slots }
     const media: Media = new Media(
       (...request) => this.#requestOf(media)(...request),
@@ -106,6 +110,7 @@ export class Client extends Emitter<ClientEvents> {
     this.#presence.on('muted', source => this.emit('muted', source))
     this.local.on('problem', problem => this.#problem(problem))
     this.local.on('change', () => this.#localChanged())
+    this.#network.on('changed', () => this.#rerouted())
   }
 
   get state(): ClientState {
@@ -195,7 +200,7 @@ export class Client extends Emitter<ClientEvents> {
       const ticket = await this.#rest.join(options.meetingId, joinRequest(options))
       if ((this.#state as ClientState) === 'closed') return
       this.#ticket = ticket
-      this.#media.setIceServers(ticket.ice_servers ?? [])
+      this.#media.setIce(this.#ice(ticket))
       await this.#enter(ticket)
     } catch (error) {
       this.#close('failed', ParleyError.from(error))
@@ -273,6 +278,7 @@ export class Client extends Emitter<ClientEvents> {
     const session = new Session({
       urls: [ticket.signal_endpoint, ...(ticket.alternates ?? []).map(node => node.signal_endpoint)],
       token: ticket.join_token,
+      ...this.#whileAway,
     })
     this.#follow(session)
     await session.open()
@@ -314,6 +320,12 @@ export class Client extends Emitter<ClientEvents> {
     media.on('refused', source => {
       if (this.#media === media) this.#refused(source)
     })
+    media.on('doubtful', () => {
+      if (this.#media === media) void this.#doubt()
+    })
+    media.on('silent', () => {
+      if (this.#media === media) this.#silent(media)
+    })
   }
 
   /** Goes to another node, as the server asks; where that does not work, everything stays as it is. */
@@ -324,14 +336,15 @@ export class Client extends Emitter<ClientEvents> {
       participantId: this.#ticket.participant_id,
       displayName: this.#name,
       publish: this.#publishes,
-      iceServers: this.#ticket.ice_servers ?? [],
+      ice: this.#ice({ ...this.#ticket, ice_servers: to.ice_servers ?? this.#ticket.ice_servers }),
+      session: this.#whileAway,
       local: this.local,
       slots: this.#slots,
       media: this.#media,
       roster: this.roster,
     })
     this.#move = move
-    move
+    this.#moving = move
       .arrive()
       .then(
         () => this.#switch(move),
@@ -339,6 +352,7 @@ export class Client extends Emitter<ClientEvents> {
       )
       .finally(() => {
         if (this.#move === move) this.#move = undefined
+        this.#moving = undefined
       })
   }
 
@@ -350,11 +364,13 @@ export class Client extends Emitter<ClientEvents> {
       return
     }
     this.#move = undefined
+    if (!session.connected) session.close()
     move.session.also(session.others)
     this.#moved = move
     this.#follow(move.session)
     move.media.replace(media, this.roster, this.#requestOf(move.media))
     this.roster.become(move.roster)
+    if (this.#ticket) this.#ticket = { ...this.#ticket, ice_servers: move.iceServers }
     this.#media = move.media
     this.#hear(move.media)
     if (move.waiting) this.#waitingFor = move.waiting
@@ -380,6 +396,24 @@ export class Client extends Emitter<ClientEvents> {
     }
     const timer = setTimeout(depart, farewell)
     this.#departing = depart
+  }
+
+  /** The machine may have another address: what was connected from the old one is lost. */
+  #rerouted(): void {
+    if (this.#state === 'idle' || this.#state === 'closed') return
+    this.#pathLost = true
+    this.#session?.renew()
+  }
+
+  /** Nothing may come over the path of media. Where the socket is dead too, the network is another one. */
+  async #doubt(): Promise<void> {
+    if (this.#session?.connected && !(await this.#session.probe())) this.#pathLost = true
+  }
+
+  /** Nothing comes over the path of media. Over a living socket another one is looked for, else once there is a new socket. */
+  #silent(media: Media): void {
+    if (this.#session?.connected) media.restart().catch(() => undefined)
+    else this.#pathLost = true
   }
 
   #lost(): void {
@@ -424,6 +458,10 @@ export class Client extends Emitter<ClientEvents> {
 
   #receive(message: Message): void {
     if (message.type === 'room.snapshot') this.#snapshot(message.slots ?? [])
+    if (message.type === 'session.ice_servers') {
+      this.#renewServers(message.ice_servers)
+      return
+    }
     if (message.type === 'session.migrate') {
       this.#migrate(message)
       return
@@ -478,15 +516,29 @@ export class Client extends Emitter<ClientEvents> {
     }
     if (this.#state === 'reconnecting') this.#become('joined')
     this.#presence.repeat()
-    this.#media.recover().catch(() => undefined)
+    const lost = this.#pathLost
+    this.#pathLost = false
+    this.#media.recover(lost).catch(() => undefined)
   }
 
   #anew(): void {
     this.#publishes = this.self.role !== 'viewer'
     this.#media.start(this.#publishes)
-    this.#media.setIceServers(this.#ticket?.ice_servers ?? [])
+    this.#media.setIce(this.#ice(this.#ticket))
     this.#presence.repeat()
+    if (this.#state !== 'waiting' && this.self.id !== '') this.emit('rejoined', undefined)
     this.#hello().catch(error => this.#helloFailed(error))
+  }
+
+  /** The credentials of the join call end some time: from now on these are good. */
+  #renewServers(iceServers: RTCIceServer[]): void {
+    if (!this.#ticket) return
+    this.#ticket = { ...this.#ticket, ice_servers: iceServers }
+    this.#media.setIce(this.#ice(this.#ticket))
+  }
+
+  #ice(ticket: JoinTicket | undefined): IceOptions {
+    return { iceServers: ticket?.ice_servers ?? [], iceTransportPolicy: this.#icePolicy }
   }
 
   #problem(problem: ParleyError): void {
@@ -545,13 +597,4 @@ export class Client extends Emitter<ClientEvents> {
     this.#media.close()
     this.#become('closed')
   }
-}
-
-function joinRequest(options: JoinOptions): JoinRequest {
-  const request: JoinRequest = { display_name: options.displayName }
-  if (options.hostKey) request.host_key = options.hostKey
-  const role = options.role ?? (options.hostKey ? 'host' : undefined)
-  if (role) request.role = role
-  if (options.regionRtts && Object.keys(options.regionRtts).length > 0) request.region_rtts = options.regionRtts
-  return request
 }

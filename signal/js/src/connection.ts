@@ -18,6 +18,9 @@ export interface Inlet {
   stream: MediaStream
 }
 
+/** How a connection finds its path. */
+export type IceOptions = Required<Pick<RTCConfiguration, 'iceServers' | 'iceTransportPolicy'>>
+
 /** What a connection is made with. */
 export interface ConnectionOptions {
   /** Whether to have m-lines for a camera and a microphone. */
@@ -39,7 +42,8 @@ export class Connection extends Emitter<ConnectionEvents> {
 
   constructor(options: ConnectionOptions) {
     super()
-    this.#pc = new RTCPeerConnection({ bundlePolicy: 'max-bundle' })
+    // One transport's candidates are gathered as soon as the servers for it are known, not only once there is an offer.
+    this.#pc = new RTCPeerConnection({ bundlePolicy: 'max-bundle', iceCandidatePoolSize: 1 })
     this.#pc.onconnectionstatechange = () => this.emit('state', this.state)
     if (options.publish) {
       this.addOutlet('microphone', options.tracks.microphone ?? null)
@@ -110,9 +114,9 @@ export class Connection extends Emitter<ConnectionEvents> {
     await this.#pc.createOffer()
   }
 
-  /** Says which STUN and TURN servers to use; before the first offer. */
-  setIceServers(iceServers: RTCIceServer[]): void {
-    if (iceServers.length > 0) this.#pc.setConfiguration({ ...this.#pc.getConfiguration(), iceServers })
+  /** Says which STUN and TURN servers to use, and whether to use nothing else; before the first offer. */
+  setIce(ice: IceOptions): void {
+    this.#pc.setConfiguration({ ...this.#pc.getConfiguration(), ...ice })
   }
 
   /**
@@ -137,6 +141,21 @@ export class Connection extends Emitter<ConnectionEvents> {
   /** Whether an offer is without its answer. */
   get unanswered(): boolean {
     return this.#pc.signalingState === 'have-local-offer'
+  }
+
+  /** When media was last heard or seen, by the page's clock in milliseconds; 0 is never. */
+  heardAt(): number {
+    const heard = this.#inlets.flatMap(inlet => inlet.transceiver.receiver.getSynchronizationSources?.() ?? [])
+    return Math.max(0, ...heard.map(one => one.timestamp))
+  }
+
+  /** How many packets and answered checks have come over the path. */
+  async arrivals(): Promise<number> {
+    let count = 0
+    for (const [, report] of await this.#pc.getStats()) {
+      if (report.type === 'candidate-pair') count += (report.packetsReceived ?? 0) + (report.responsesReceived ?? 0)
+    }
+    return count
   }
 
   getStats(): Promise<RTCStatsReport> {

@@ -8,16 +8,17 @@ export {
   type ClientEvents,
   type ClientOptions,
   type ClientState,
-  type JoinOptions,
 } from './client.ts'
 export type { CloseReason } from './closing.ts'
 export type { PathState } from './connection.ts'
 export { Emitter, type Listener } from './emitter.ts'
 export { ParleyError } from './error.ts'
+export type { JoinOptions } from './join.ts'
 export { type Devices, type LocalEvents, LocalMedia } from './local.ts'
 export type { SlotCounts } from './media.ts'
 export type { Source } from './outlet.ts'
 export {
+  type ConnectionTest,
   type CreatedMeeting,
   type Endpoint,
   type JoinRequest,
@@ -26,6 +27,7 @@ export {
   Rest,
 } from './rest.ts'
 export { type Part, type Participant, Roster, type Slot, type Track } from './roster.ts'
-export type { InboundStats, OutboundStats, StatsDigest } from './stats.ts'
+export { Socket, type SocketEvents } from './socket.ts'
+export type { CandidatePair, CandidateStats, InboundStats, OutboundStats, StatsDigest } from './stats.ts'
 export type { View } from './subscription.ts'
 export type { Chat, ErrorCode, Identity, Settings, Speaker } from './wire.ts'

@@ -1,10 +1,11 @@
 import { Backoff } from './backoff.ts'
-import { Connection, type Inlet, type PathState } from './connection.ts'
+import { Connection, type IceOptions, type Inlet, type PathState } from './connection.ts'
 import { Emitter } from './emitter.ts'
 import { ParleyError } from './error.ts'
 import type { LocalMedia } from './local.ts'
 import type { Message, Requests } from './message.ts'
 import type { Outlet, Source } from './outlet.ts'
+import { Pulse } from './pulse.ts'
 import type { Roster } from './roster.ts'
 import { Serial } from './serial.ts'
 import { type StatsDigest, StatsDigester } from './stats.ts'
@@ -16,6 +17,10 @@ export interface MediaEvents {
   state: PathState
   /** A source was turned down by the server. */
   refused: Source
+  /** Nothing may come over the path any more. */
+  doubtful: undefined
+  /** Nothing comes over it. */
+  silent: undefined
 }
 
 /** How many slots a connection has. */
@@ -30,7 +35,7 @@ export interface SlotCounts {
 export type Request = <Type extends keyof Requests>(type: Type, body: Requests[Type], wait?: number) => Promise<Message>
 
 /** How long a broken path may mend itself before ICE is restarted, in milliseconds. */
-const mendTime = 2_500
+const mendTime = 500
 const sources: readonly Source[] = ['camera', 'microphone', 'screen', 'screen_audio']
 
 /**
@@ -42,6 +47,7 @@ export class Media extends Emitter<MediaEvents> {
   #exchanges = 0
   #views: readonly View[] = []
   #growing = false
+  #pulse: Pulse | undefined
   #mending: ReturnType<typeof setTimeout> | undefined
   readonly #layers = new Map<string, readonly string[]>()
   readonly #negotiation = new Serial()
@@ -96,16 +102,22 @@ export class Media extends Emitter<MediaEvents> {
     const connection = new Connection({ publish, audioSlots: this.slots.audio, videoSlots: video, tracks })
     this.#connection = connection
     if (publish) this.#addScreen()
+    const pulse = new Pulse(connection)
+    pulse.on('doubtful', () => this.emit('doubtful', undefined))
+    pulse.on('silent', () => this.emit('silent', undefined))
+    this.#pulse = pulse
     connection.on('state', state => {
       if (this.#connection !== connection) return
+      if (state === 'connected') pulse.start()
+      else pulse.stop()
       this.emit('state', state)
       this.#watch(state)
     })
     connection.warm().catch(() => undefined)
   }
 
-  setIceServers(servers: RTCIceServer[]): void {
-    this.#connection?.setIceServers(servers)
+  setIce(ice: IceOptions): void {
+    this.#connection?.setIce(ice)
   }
 
   /** Exchanges an offer that `send` takes to the server for an answer. */
@@ -113,6 +125,7 @@ export class Media extends Emitter<MediaEvents> {
     return this.#negotiation.run(async () => {
       const connection = this.#connection
       if (!connection || connection.state === 'closed') return
+      if (iceRestart) this.#pulse?.rest()
       const offer = await connection.offer(iceRestart)
       this.#exchanges++
       const answer = await send(offer.sdp, offer.tracks)
@@ -124,11 +137,16 @@ export class Media extends Emitter<MediaEvents> {
     })
   }
 
-  /** Brings the connection back after the session was restored: nothing to do where media went on. */
-  async recover(): Promise<void> {
+  /** Brings the connection back after the session was restored: nothing to do where media went on, and the path is not `lost`. */
+  async recover(lost = false): Promise<void> {
     this.#subscriber.reset()
-    if (this.state !== 'connected' || this.#connection?.unanswered) await this.#renegotiate(true)
+    if (lost || this.state !== 'connected' || this.#connection?.unanswered) await this.#renegotiate(true)
     else this.#subscribe()
+  }
+
+  /** Looks for another path. The one that there is goes on meanwhile, as far as it does. */
+  restart(): Promise<void> {
+    return this.#renegotiate(true)
   }
 
   /** Sends the captured screen, with m-lines of its own from the first time on. */
@@ -234,6 +252,7 @@ export class Media extends Emitter<MediaEvents> {
 
   #drop(): void {
     clearTimeout(this.#mending)
+    this.#pulse?.stop()
     const connection = this.#connection
     this.#connection = undefined
     this.#subscriber.reset()

@@ -1,9 +1,10 @@
+import type { IceOptions } from './connection.ts'
 import { ParleyError } from './error.ts'
 import type { LocalMedia } from './local.ts'
 import { Media, type SlotCounts } from './media.ts'
 import type { Message } from './message.ts'
 import { Roster } from './roster.ts'
-import { Session } from './session.ts'
+import { Session, type SessionOptions } from './session.ts'
 import type { Chat, Migrate } from './wire.ts'
 
 /** What a move starts from. */
@@ -13,7 +14,8 @@ export interface MoveOptions {
   participantId: string
   displayName: string
   publish: boolean
-  iceServers: RTCIceServer[]
+  ice: IceOptions
+  session: Pick<SessionOptions, 'online' | 'hold'>
   local: LocalMedia
   slots: SlotCounts
   /** The media and the room as they are on the old node. */
@@ -48,9 +50,14 @@ export class Move {
   readonly #changed = new Set<() => void>()
   readonly #stops: (() => void)[] = []
 
+  /** Those of the new node. */
+  get iceServers(): RTCIceServer[] {
+    return this.options.ice.iceServers ?? []
+  }
+
   constructor(private readonly options: MoveOptions) {
     const { to, local, slots } = options
-    this.session = new Session({ urls: [to.signal_endpoint], token: to.join_token })
+    this.session = new Session({ urls: [to.signal_endpoint], token: to.join_token, ...options.session })
     this.media = new Media((type, body, wait) => this.session.request(type, body, wait), this.roster, local, slots)
     this.#stops.push(
       this.session.on('message', message => this.#receive(message)),
@@ -113,7 +120,7 @@ export class Move {
     const { media, options } = this
     media.show(options.media.views)
     media.start(options.publish)
-    media.setIceServers(options.iceServers)
+    media.setIce(options.ice)
     media.carryOver(options.media)
     await this.session.open()
     this.#check()

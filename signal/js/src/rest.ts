@@ -42,6 +42,13 @@ export interface JoinTicket extends Endpoint {
   ice_servers: RTCIceServer[]
 }
 
+/** A room of two for testing a connection, which is over at `ends_at`. */
+export interface ConnectionTest {
+  ends_at: string
+  sender: JoinTicket
+  receiver: JoinTicket
+}
+
 const timeout = 15_000
 /** How often each region is asked, and how long all of it may take. */
 const probes = 3
@@ -64,6 +71,11 @@ export class Rest {
   /** Asks for a place in a meeting. */
   join(meetingId: string, request: JoinRequest): Promise<JoinTicket> {
     return this.#post(`/v1/meetings/${encodeURIComponent(meetingId)}/join`, request)
+  }
+
+  /** Asks for two places in a room of their own, to test the connection in. Needs no token. */
+  startConnectionTest(): Promise<ConnectionTest> {
+    return this.#post('/v1/connection-tests', {})
   }
 
   /**

@@ -31,19 +31,32 @@ export class Socket extends Emitter<SocketEvents> {
     ws.onclose = event => this.#closed(event.code, event.reason)
   }
 
-  /** Opens a socket with a join or a resume token. */
-  static open(url: string, token: string): Promise<Socket> {
+  /** Opens a socket with a join or a resume token, within `limit` milliseconds and before `given up` is aborted. */
+  static open(url: string, token: string, limit = openTimeout, givenUp?: AbortSignal): Promise<Socket> {
     return new Promise((resolve, reject) => {
       const ws = new WebSocket(url, ['parley.v1', `bearer.${token}`])
-      const timer = setTimeout(() => ws.close(), openTimeout)
-      ws.onopen = () => {
+      const settled = (): void => {
         clearTimeout(timer)
+        givenUp?.removeEventListener('abort', giveUp)
+      }
+      // A network that is gone is told of by no event, so nothing waits for the close of what is given up.
+      const giveUp = (): void => {
+        ws.onopen = null
+        ws.onclose = null
+        ws.close()
+        fail('The signalling server did not answer in time.')
+      }
+      const fail = (reason: string): void => {
+        settled()
+        reject(new ParleyError('offline', reason))
+      }
+      const timer = setTimeout(giveUp, limit)
+      givenUp?.addEventListener('abort', giveUp)
+      ws.onopen = () => {
+        settled()
         resolve(new Socket(ws))
       }
-      ws.onclose = event => {
-        clearTimeout(timer)
-        reject(new ParleyError('offline', event.reason || 'The signalling server did not take the connection.'))
-      }
+      ws.onclose = event => fail(event.reason || 'The signalling server did not take the connection.')
     })
   }
 
@@ -75,6 +88,14 @@ export class Socket extends Emitter<SocketEvents> {
     this.#ws.close(code)
   }
 
+  /** Gives up a socket that seems dead: its requests fail now, and nobody hears of it again. The session lives on. */
+  abandon(): void {
+    this.#ws.onmessage = null
+    this.#ws.onclose = null
+    this.#ws.close(4000)
+    this.#failAll()
+  }
+
   #receive(data: unknown): void {
     const message = typeof data === 'string' ? parse(data) : undefined
     if (!message) return
@@ -93,8 +114,12 @@ export class Socket extends Emitter<SocketEvents> {
   }
 
   #closed(code: number, reason: string): void {
-    for (const id of [...this.#pending.keys()]) this.#fail(id, 'closed', 'The connection was lost.')
+    this.#failAll()
     this.emit('close', { code, reason })
+  }
+
+  #failAll(): void {
+    for (const id of [...this.#pending.keys()]) this.#fail(id, 'closed', 'The connection was lost.')
   }
 
   #fail(id: string, code: string, message: string): void {

@@ -41,6 +41,24 @@ export interface OutboundStats {
   keyframes: number
 }
 
+/** One end of the path of media. */
+export interface CandidateStats {
+  /** host, srflx, prflx or relay. */
+  type: string
+  /** udp or tcp; of a relay, what it sends to the node: udp. */
+  protocol: string
+  /** udp, tcp or tls: between the browser and its relay. */
+  relayProtocol?: string
+  address: string
+  port: number
+}
+
+/** The path of media. */
+export interface CandidatePair {
+  local: CandidateStats
+  remote: CandidateStats
+}
+
 /** The connection in numbers. */
 export interface StatsDigest {
   /** Milliseconds since the epoch. */
@@ -48,8 +66,10 @@ export interface StatsDigest {
   rttMs: number
   /** Bits per second that the browser believes it can send. */
   available: number
-  /** For example "udp host → prflx". */
+  /** For example "udp host → prflx"; through a relay "tls relay → host", by what leads to it. */
   path: string
+  /** The candidates that media goes between, where it does. */
+  pair?: CandidatePair
   inbound: InboundStats[]
   outbound: OutboundStats[]
 }
@@ -70,6 +90,7 @@ export class StatsDigester {
       rttMs: Math.round((pair?.currentRoundTripTime ?? 0) * 1000),
       available: pair?.availableOutgoingBitrate ?? 0,
       path: path(now, pair),
+      ...selected(now, pair),
       inbound: [],
       outbound: [],
     }
@@ -150,5 +171,22 @@ function codec(now: Map<string, Report>, report: Report): string {
 function path(now: Map<string, Report>, pair: Report): string {
   const local = now.get(pair?.localCandidateId)
   const remote = now.get(pair?.remoteCandidateId)
-  return local && remote ? `${local.protocol} ${local.candidateType} → ${remote.candidateType}` : ''
+  const protocol = local?.relayProtocol ?? local?.protocol
+  return local && remote ? `${protocol} ${local.candidateType} → ${remote.candidateType}` : ''
+}
+
+function selected(now: Map<string, Report>, pair: Report): { pair?: CandidatePair } {
+  const local = now.get(pair?.localCandidateId)
+  const remote = now.get(pair?.remoteCandidateId)
+  return local && remote ? { pair: { local: candidate(local), remote: candidate(remote) } } : {}
+}
+
+function candidate(report: Report): CandidateStats {
+  return {
+    type: report.candidateType,
+    protocol: report.protocol,
+    ...(report.relayProtocol ? { relayProtocol: report.relayProtocol } : {}),
+    address: report.address ?? '',
+    port: report.port ?? 0,
+  }
 }

@@ -121,6 +121,26 @@ export interface TrackHint {
 }
 
 /**
+ * ICEServer is a STUN or TURN server for the receiver (RTCIceServer in browsers).
+ */
+export interface ICEServer {
+  urls: string[]
+  username?: string
+  /**
+   * a secret
+   */
+  credential?: string
+}
+
+/**
+ * ICEServers takes the place of the join call's ice_servers, whose credentials end at some time: a client uses them for
+ * every connection and ICE restart from now on. It has no Seq, and comes now and then, and first of all after a resume.
+ */
+export interface ICEServers {
+  ice_servers: ICEServer[]
+}
+
+/**
  * Identity is the part of a participant that never changes.
  */
 export interface Identity {
@@ -150,6 +170,10 @@ export interface Migrate {
   signal_endpoint: string
   sfu_endpoint: string
   join_token: string
+  /**
+   * for the new connection, in the place of those of the join call; without it those stay
+   */
+  ice_servers?: ICEServer[]
 }
 
 /**
@@ -253,7 +277,7 @@ export interface Slot {
   layer?: string
   state: 'active' | 'paused' | 'empty'
   /**
-   * why it is paused: muted, requested, unsupported_codec
+   * why it is paused: muted, requested, unsupported_codec; why an active one is not heard: no_packets
    */
   reason?: string
 }
@@ -390,6 +414,7 @@ export interface ServerMessages {
   'room.track_published': TrackEvent
   'room.track_unpublished': TrackEvent
   'room.waiting': Waiting
+  'session.ice_servers': ICEServers
   'session.migrate': Migrate
   'sfu.answer': Answer
 }

@@ -67,6 +67,7 @@ async function admit(socket: FakeWebSocket, peer: FakePeer, ...ids: string[]): P
 beforeEach(async () => {
   vi.useFakeTimers()
   FakeWebSocket.install()
+  FakeWebSocket.alive = true
   FakePeer.install()
   const ticket = {
     participant_id: 'me',

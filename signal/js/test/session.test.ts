@@ -126,7 +126,7 @@ describe('a lost socket', () => {
       await vi.advanceTimersByTimeAsync(1_000)
       opened.push(FakeWebSocket.all.length - 1)
     }
-    expect(opened).toEqual([1, 1, 2, 2, 2, 2, 3, 3, 3, 3, 3, 3, 3, 3, 4, 4])
+    expect(opened).toEqual([2, 2, 3, 3, 3, 3, 4, 4, 4, 4, 4, 4, 4, 4, 5, 5])
   })
 
   test('is given up in the end', async () => {
@@ -161,6 +161,117 @@ describe('a lost socket', () => {
     expect(log).toEqual(['snapshot 1', `closed ${code}`])
     expect(FakeWebSocket.all).toHaveLength(1)
   })
+})
+
+describe('a socket that may be dead', () => {
+  const resumed = async (): Promise<void> => {
+    FakeWebSocket.latest.answer({ type: 'ok' })
+    await settle()
+  }
+
+  test('is kept when it answers, and left for another one when it does not', async () => {
+    FakeWebSocket.latest.say(snapshot(1))
+    const lives = session.probe(500)
+    FakeWebSocket.latest.answer({ type: 'ok' })
+    expect(await lives).toBe(true)
+    const dies = session.probe(500)
+    await vi.advanceTimersByTimeAsync(500)
+    expect(await dies).toBe(false)
+    await settle()
+    expect(FakeWebSocket.all).toHaveLength(2)
+    await resumed()
+    expect(log.slice(1)).toEqual(['lost', 'restored true'])
+  })
+
+  test('is asked now and then', async () => {
+    FakeWebSocket.latest.say(snapshot(1))
+    await vi.advanceTimersByTimeAsync(10_000)
+    expect(FakeWebSocket.latest.sent).toMatchObject([{ type: 'participant.resume', last_seq: 1 }])
+    await vi.advanceTimersByTimeAsync(5_000)
+    expect(log.slice(1)).toEqual(['lost'])
+  })
+
+  test('holds nothing up when the network has changed', async () => {
+    const old = FakeWebSocket.latest
+    old.say(snapshot(1))
+    const asked = expect(session.request('room.lock', {})).rejects.toMatchObject({ code: 'closed' })
+    session.renew()
+    await asked
+    await settle()
+    expect(FakeWebSocket.all).toHaveLength(2)
+    await resumed()
+    old.say(event(2))
+    expect(log.slice(1)).toEqual(['lost', 'restored true'])
+  })
+})
+
+describe('while there is no network', () => {
+  test('no attempt is made until it changes, but one is not held back for ever', async () => {
+    session.close()
+    let online = true
+    session = new Session({
+      urls: ['ws://node/v1/signal'],
+      token: 'join',
+      backoff: new Backoff(1_000, 8_000, () => 1),
+      online: () => online,
+    })
+    await session.open()
+    FakeWebSocket.latest.say(snapshot(1))
+    FakeWebSocket.all = []
+    FakeWebSocket.reachable = () => false
+    online = false
+    session.renew()
+    await vi.advanceTimersByTimeAsync(4_900)
+    expect(FakeWebSocket.all).toHaveLength(0)
+    await vi.advanceTimersByTimeAsync(200)
+    expect(FakeWebSocket.all).toHaveLength(1)
+    online = true
+    FakeWebSocket.reachable = () => true
+    session.renew()
+    await settle()
+    expect(FakeWebSocket.all).toHaveLength(2)
+  })
+
+  test('an attempt over the old one is given up', async () => {
+    FakeWebSocket.latest.say(snapshot(1))
+    const silent = vi.spyOn(FakeWebSocket.prototype, 'drop').mockImplementation(() => undefined)
+    FakeWebSocket.reachable = () => false
+    session.renew()
+    await settle()
+    expect(FakeWebSocket.all).toHaveLength(2)
+    FakeWebSocket.reachable = () => true
+    session.renew()
+    await settle()
+    expect(FakeWebSocket.all).toHaveLength(3)
+    silent.mockRestore()
+  })
+})
+
+test('nothing is offered before the server has said what it still knows', async () => {
+  FakeWebSocket.latest.say(snapshot(1))
+  FakeWebSocket.latest.drop(1006)
+  await settle()
+  await expect(session.request('participant.offer', { sdp_offer: 'x' })).rejects.toMatchObject({ code: 'closed' })
+  FakeWebSocket.latest.answer({ type: 'ok' })
+  await settle()
+  session.request('participant.offer', { sdp_offer: 'x' }).catch(() => undefined)
+  expect(FakeWebSocket.latest.sent.at(-1)).toMatchObject({ type: 'participant.offer' })
+})
+
+test('where the media are is tried every second time, the others in turn', async () => {
+  session.close()
+  session = new Session({
+    urls: ['ws://a/', 'ws://b/', 'ws://c/'],
+    token: 'join',
+    backoff: new Backoff(100, 100, () => 1),
+  })
+  await session.open()
+  FakeWebSocket.latest.say(snapshot(1))
+  FakeWebSocket.reachable = () => false
+  FakeWebSocket.all = []
+  session.renew()
+  await vi.advanceTimersByTimeAsync(550)
+  expect(FakeWebSocket.all.map(socket => socket.url.at(5))).toEqual(['a', 'b', 'a', 'c', 'a', 'b'])
 })
 
 test('a closed session stays closed', async () => {

@@ -49,6 +49,36 @@ test('rates and losses are those since the digest before', () => {
   expect(second.outbound[0]).toMatchObject({ source: 'camera', rid: 'q', active: false, bitrate: 2_000_000 })
 })
 
+test('a path through a relay says what leads to it', () => {
+  const digest = new StatsDigester().digest(
+    [
+      [
+        'P',
+        { type: 'candidate-pair', nominated: true, state: 'succeeded', localCandidateId: 'L', remoteCandidateId: 'R' },
+      ],
+      [
+        'L',
+        {
+          type: 'local-candidate',
+          protocol: 'udp',
+          relayProtocol: 'tls',
+          candidateType: 'relay',
+          address: '203.0.113.7',
+          port: 50_000,
+        },
+      ],
+      ['R', { type: 'remote-candidate', protocol: 'udp', candidateType: 'host', address: '203.0.113.8', port: 7881 }],
+    ],
+    [],
+    new Map(),
+  )
+  expect(digest.path).toBe('tls relay → host')
+  expect(digest.pair).toEqual({
+    local: { type: 'relay', protocol: 'udp', relayProtocol: 'tls', address: '203.0.113.7', port: 50_000 },
+    remote: { type: 'host', protocol: 'udp', address: '203.0.113.8', port: 7881 },
+  })
+})
+
 test('an empty report is an empty digest', () => {
   expect(new StatsDigester().digest([], [], new Map())).toMatchObject({ rttMs: 0, path: '', inbound: [], outbound: [] })
 })

@@ -6,6 +6,8 @@ export class FakeWebSocket {
   static all: FakeWebSocket[] = []
   /** Whether a new socket opens or fails. */
   static reachable: (url: string) => boolean = () => true
+  /** Whether resumes are answered by themselves: the heartbeat of a session whose node is there. */
+  static alive = false
 
   readyState = 0
   bufferedAmount = 0
@@ -30,6 +32,7 @@ export class FakeWebSocket {
   static install(): void {
     FakeWebSocket.all = []
     FakeWebSocket.reachable = () => true
+    FakeWebSocket.alive = false
     vi.stubGlobal('WebSocket', FakeWebSocket)
   }
 
@@ -40,7 +43,10 @@ export class FakeWebSocket {
   }
 
   send(text: string): void {
-    this.sent.push(JSON.parse(text))
+    const message = JSON.parse(text)
+    if (FakeWebSocket.alive && message.type === 'participant.resume') {
+      queueMicrotask(() => this.say({ type: 'ok', reply_to: message.id }))
+    } else this.sent.push(message)
   }
 
   close(code = 1000): void {

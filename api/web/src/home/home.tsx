@@ -19,6 +19,11 @@ export function Home(): JSX.Element {
           <p>Parley is a meeting in a browser tab: no account, no app, no third party.</p>
           <Start />
           <Enter />
+          <p class="home-test">
+            <a href="/test" data-testid="to-test">
+              <Icon name="stats" size={16} /> Test your connection
+            </a>
+          </p>
         </section>
         <Scene />
       </main>

@@ -16,8 +16,11 @@ const words: Record<CloseReason, { title: string; text: string; again: boolean }
   failed: { title: 'That did not work', text: 'The meeting could not be joined.', again: true },
 }
 
+/** The ends that the connection may be to blame for. */
+const broken: readonly CloseReason[] = ['lost', 'failed', 'refused']
+
 /** After the meeting. */
-export function Closed(props: { client: Client; onBack: () => void }): JSX.Element {
+export function Closed(props: { client: Client; meetingId: string; onBack: () => void }): JSX.Element {
   const { client } = props
   const reason = client.reason ?? 'left'
   const { title, text, again } = words[reason]
@@ -35,6 +38,11 @@ export function Closed(props: { client: Client; onBack: () => void }): JSX.Eleme
             <button type="button" class="primary" data-testid="rejoin" onClick={props.onBack}>
               Join again
             </button>
+          )}
+          {broken.includes(reason) && (
+            <a class="secondary" href={`/test?meeting=${encodeURIComponent(props.meetingId)}`} data-testid="to-test">
+              Test the connection
+            </a>
           )}
           <a class="secondary" href="/">
             To the start

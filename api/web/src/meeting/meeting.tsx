@@ -15,12 +15,14 @@ import { Banner, Notes, useAnnouncements } from './notices.tsx'
 import { PeoplePanel } from './people.tsx'
 import { usePushToTalk, useShortcuts } from './shortcuts.ts'
 import { type Layout, Stage } from './stage.tsx'
-import { StatsPanel } from './stats.tsx'
+import { StatsPanel, useTroubles } from './stats.tsx'
 import { Views } from './views.ts'
 
 /** The meeting itself. */
 export function Meeting({ client, meetingId }: { client: Client; meetingId: string }): JSX.Element {
-  const context = useMemo(() => ({ client, views: new Views(views => client.show(views)) }), [client])
+  const views = useMemo(() => new Views(wanted => client.show(wanted)), [client])
+  const troubles = useTroubles(client)
+  const context = useMemo(() => ({ client, views, troubles }), [client, views, troubles])
   return (
     <Context.Provider value={context}>
       <Screen meetingId={meetingId} />
@@ -52,7 +54,7 @@ function Screen({ meetingId }: { meetingId: string }): JSX.Element {
     <div class={`meeting${side ? ' meeting-sided' : ''}`}>
       <TopBar meetingId={meetingId} onLobby={() => setSide('people')} onHelp={() => setOpen('help')} />
       <main class="stage">
-        <Banner />
+        <Banner meetingId={meetingId} />
         <Stage layout={layout} meetingId={meetingId} onLayout={setLayout} />
         {side !== 'people' && <KnockToast onMore={() => setSide('people')} />}
         <Notes />

@@ -4,18 +4,54 @@ import { useEvents, useReaction } from '../hooks.ts'
 import { announce } from '../ui/announce.ts'
 import { useMeeting } from './context.ts'
 
-/** Says that the connection is being restored, for as long as it is. */
-export function Banner(): JSX.Element | null {
+/** A connection that is restored within this time, in milliseconds, is not worth a word. */
+const calm = 800
+
+/** How long something may take before help is offered, in milliseconds. */
+const patience = 5_000
+
+/** Says that the connection is being restored, for as long as it is, and offers help when that takes long. */
+export function Banner({ meetingId }: { meetingId: string }): JSX.Element | null {
   const { client } = useMeeting()
   useEvents(client, 'state', 'path')
-  const broken = client.path === 'interrupted' || client.path === 'failed'
-  if (client.state !== 'reconnecting' && !broken) return null
+  const broken = client.state === 'reconnecting' || client.path === 'interrupted' || client.path === 'failed'
+  const shown = useFor(broken, calm)
+  const slow = useFor(broken || client.path === 'connecting', patience)
+  if (!shown && !slow) return null
   return (
-    <div class="banner" role="alert" data-testid="reconnecting">
+    <div class="banner" role="status" data-testid="reconnecting">
       <span class="spinner" aria-hidden="true" />
-      {client.state === 'reconnecting' ? 'Reconnecting…' : 'Restoring sound and picture…'}
+      {saying(client.state === 'reconnecting', broken)}
+      {slow && (
+        <a
+          href={`/test?meeting=${encodeURIComponent(meetingId)}`}
+          target="_blank"
+          rel="noreferrer"
+          data-testid="to-test"
+        >
+          What is wrong?
+        </a>
+      )}
     </div>
   )
+}
+
+function saying(reconnecting: boolean, broken: boolean): string {
+  if (!navigator.onLine) return 'No network. You are back as soon as there is one.'
+  if (reconnecting) return 'Reconnecting…'
+  return broken ? 'Restoring sound and picture…' : 'Connecting sound and picture…'
+}
+
+/** Whether something has been so for as many milliseconds. */
+function useFor(now: boolean, duration: number): boolean {
+  const [long, setLong] = useState(false)
+  useEffect(() => {
+    setLong(false)
+    if (!now) return
+    const timer = setTimeout(() => setLong(true), duration)
+    return () => clearTimeout(timer)
+  }, [now, duration])
+  return now && long
 }
 
 /** How long a note stays, in milliseconds. */
@@ -45,6 +81,7 @@ export function Notes(): JSX.Element {
     }
   }, [client])
   useReaction(client, 'problem', problem => add(problem.message))
+  useReaction(client, 'rejoined', () => add('You were away for a while and have joined again.'))
   useReaction(client, 'migrated', () => add('You were moved to another server.'))
   useReaction(client, 'muted', source => add(`The host turned your ${source} off.`))
   return (

@@ -1,11 +1,13 @@
-import type { InboundStats, OutboundStats, StatsDigest } from '@parley-sfu/client'
+import type { Client, InboundStats, OutboundStats, StatsDigest } from '@parley-sfu/client'
 import type { JSX } from 'preact'
 import { useEffect, useState } from 'preact/hooks'
 import { useMeeting } from './context.ts'
+import { Health, type Trouble } from './health.ts'
 import { Panel } from './panel.tsx'
 
 const interval = 1_000
 const kept = 60
+const lookEvery = 2_000
 
 /** The connection in numbers, renewed each second while it is open. */
 export function StatsPanel(props: { names: ReadonlyMap<string, string>; onClose: () => void }): JSX.Element {
@@ -23,6 +25,7 @@ export function StatsPanel(props: { names: ReadonlyMap<string, string>; onClose:
         </dl>
         <Curve values={history.map(digest => total(digest.inbound))} />
         <p class="quiet stats-path">{latest?.path || 'no media path'}</p>
+        <Troubles names={props.names} />
         <h3>Received</h3>
         {latest && <Received inbound={latest.inbound.filter(one => one.slot?.track_id)} names={props.names} />}
         <h3>Sent</h3>
@@ -30,6 +33,38 @@ export function StatsPanel(props: { names: ReadonlyMap<string, string>; onClose:
       </div>
     </Panel>
   )
+}
+
+/** What does not arrive, and why. */
+function Troubles({ names }: { names: ReadonlyMap<string, string> }): JSX.Element | null {
+  const { troubles } = useMeeting()
+  if (troubles.length === 0) return null
+  return (
+    <ul class="stats-troubles" role="status" data-testid="troubles">
+      {troubles.map(one => (
+        <li key={`${one.participantId} ${one.kind}`}>
+          <b>{names.get(one.participantId) ?? one.participantId}</b> {one.cause}
+        </li>
+      ))}
+    </ul>
+  )
+}
+
+/** Looks every other second for what does not arrive of others. */
+export function useTroubles(client: Client): readonly Trouble[] {
+  const [troubles, setTroubles] = useState<readonly Trouble[]>([])
+  useEffect(() => {
+    const health = new Health()
+    const look = async (): Promise<void> => {
+      const digest = await client.stats()
+      if (!digest) return
+      const found = health.look(digest, id => client.roster.tracks.find(track => track.id === id))
+      setTroubles(before => (JSON.stringify(before) === JSON.stringify(found) ? before : found))
+    }
+    const timer = setInterval(() => void look().catch(() => undefined), lookEvery)
+    return () => clearInterval(timer)
+  }, [client])
+  return troubles
 }
 
 function useDigests(): readonly StatsDigest[] {

@@ -25,7 +25,7 @@ export interface TileProps {
 
 /** One participant: the picture or an avatar, the name, and what one should know about them. */
 export function Tile(props: TileProps): JSX.Element {
-  const { client } = useMeeting()
+  const { client, troubles } = useMeeting()
   const { participant, speaking } = props
   const isSelf = participant.id === client.self.id
   const [measure, size] = useSize<HTMLDivElement>()
@@ -36,6 +36,8 @@ export function Tile(props: TileProps): JSX.Element {
   const muted = isSelf ? !client.local.microphoneOn : participant.audio_muted
   const raised = isSelf ? client.handRaised : participant.hand_raised
   const name = isSelf ? `${participant.display_name} (you)` : participant.display_name
+  const trouble =
+    isSelf || muted ? undefined : troubles.find(one => one.participantId === participant.id && one.kind === 'sound')
   return (
     <div
       ref={measure}
@@ -49,6 +51,11 @@ export function Tile(props: TileProps): JSX.Element {
     >
       {!shown && <Avatar id={participant.id} name={participant.display_name} />}
       <Picture stream={stream} mirrored={isSelf} onShown={setShown} />
+      {trouble && (
+        <span class="tile-trouble" role="status" title={trouble.cause} data-testid={`trouble-${participant.id}`}>
+          No sound is arriving from {participant.display_name}
+        </span>
+      )}
       {raised && (
         <span class="tile-hand" data-testid={`hand-${participant.id}`}>
           <Icon name="hand" size={18} />

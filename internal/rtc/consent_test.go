@@ -1,0 +1,252 @@
+package rtc
+
+import (
+	"errors"
+	"net"
+	"runtime"
+	"sync"
+	"testing"
+	"time"
+)
+
+// TestCall: media flows both ways, over every transport and family.
+func TestCall(t *testing.T) {
+	for name, tc := range map[string]struct {
+		listen string
+		tcp    bool
+	}{
+		"UDP":                {"127.0.0.1:0", false},
+		"TCP":                {"127.0.0.1:0", true},
+		"UDP over IPv6":      {"[::1]:0", false},
+		"TCP over IPv6":      {"[::1]:0", true},
+		"UDP on all of both": {"[::]:0", false},
+		"TCP on all of both": {"[::]:0", true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := newCaller(t, startEndpoint(t, tc.listen))
+			c.connect(tc.tcp)
+			if !c.get(time.Second) {
+				t.Error("nothing comes from the server")
+			}
+			c.speak()
+			if !wait(time.Second, func() bool { return c.heard.rtp.Load() == 1 }) {
+				t.Error("nothing arrives at the server")
+			}
+		})
+	}
+}
+
+// TestRebinding: a client whose NAT changes the mapping is followed at its first check from the new address, though its agent
+// nominates nothing, and nobody else can have it followed anywhere.
+func TestRebinding(t *testing.T) {
+	for name, tc := range map[string]struct {
+		tcp, nominate, mute bool
+		speak               bool
+		moves               bool
+	}{
+		"media from there":            {speak: true, moves: true},
+		"nominated":                   {nominate: true, moves: true},
+		"to TCP":                      {tcp: true, speak: true, moves: true},
+		"a check alone":               {},
+		"checks are not answered":     {speak: true, nominate: true, mute: true},
+		"to TCP, nominated":           {tcp: true, nominate: true, moves: true},
+		"to TCP, without answers":     {tcp: true, nominate: true, speak: true, mute: true},
+		"to TCP, with a check and no": {tcp: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := newCaller(t, startEndpoint(t, "127.0.0.1:0"))
+			c.connect(false)
+			was := c.source()
+			c.mute.Store(tc.mute)
+			c.dial(tc.tcp)
+			began := time.Now()
+			c.send(c.check(tc.nominate))
+			moved := wait(200*time.Millisecond, func() bool {
+				if tc.speak {
+					c.speak()
+				}
+				return c.transport.goesTo(c.source())
+			})
+			if moved != tc.moves || !moved && !c.transport.goesTo(was) {
+				t.Fatalf("media moved: %v, want %v", moved, tc.moves)
+			}
+			if moved {
+				t.Logf("followed %s after the first check", time.Since(began).Round(100*time.Microsecond))
+				c.send(c.check(false)) // the agent follows with the next one
+				if !wait(time.Second, func() bool { a := c.transport.agreed.Load(); return a != nil && *a == c.source() }) {
+					t.Error("the agent stayed behind")
+				}
+			}
+		})
+	}
+}
+
+// TestReplay: a check that somebody recorded and sends again from elsewhere moves no media, and brings its victims next to nothing.
+func TestReplay(t *testing.T) {
+	c := newCaller(t, startEndpoint(t, "127.0.0.1:0"))
+	c.connect(false)
+	recorded := c.check(true)
+	c.send(recorded)
+	was := c.source()
+	const victims, times = 100, 50
+	var all []*net.UDPConn
+	got := make([]struct{ packets, bytes int }, victims)
+	var readers sync.WaitGroup
+	for i := range victims {
+		victim, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(c.e.Addr()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, victim)
+		readers.Go(func() {
+			for buf := make([]byte, 2000); ; got[i].packets++ {
+				n, err := victim.Read(buf)
+				if err != nil {
+					return
+				}
+				got[i].bytes += n
+			}
+		})
+	}
+	for range times {
+		for _, victim := range all {
+			_, _ = victim.Write(recorded) // the victim's address is in it, as if it had been forged
+		}
+		c.send(c.speak()) // and media that was recorded
+		<-time.After(20 * time.Millisecond)
+	}
+	<-time.After(2 * time.Second)
+	for _, victim := range all {
+		_ = victim.Close()
+	}
+	readers.Wait()
+	reached, packets, bytes := 0, 0, 0
+	for _, g := range got {
+		packets, bytes = packets+g.packets, bytes+g.bytes
+		if g.packets > 0 {
+			reached++
+		}
+	}
+	in := victims * times * len(recorded)
+	t.Logf("a check of %d bytes sent again %d times from each of %d addresses: %d of them got %d packets, %d bytes for %d: factor %.2f",
+		len(recorded), times, victims, reached, packets, bytes, in, float64(bytes)/float64(in))
+	if reached > maxPaths+4 || bytes > in {
+		t.Errorf("%d addresses were reached, with %d bytes for %d", reached, bytes, in)
+	}
+	if !c.transport.goesTo(was) || !c.get(time.Second) {
+		t.Error("media has moved")
+	}
+}
+
+// TestReplayOfAFormerPath: an address that has been the client's, and may be somebody else's by now, does not become it again by
+// a check and by media that were recorded then.
+func TestReplayOfAFormerPath(t *testing.T) {
+	c := newCaller(t, startEndpoint(t, "127.0.0.1:0"))
+	c.connect(false)
+	former := c.now
+	check, media := c.check(true), c.speak()
+	c.dial(false)
+	c.agree()
+	is := c.source()
+	c.transport.e.mux.mu.Lock() // some time later
+	for _, p := range c.transport.e.mux.agents[c.theirs].paths.all {
+		p.answered = p.answered.Add(-2 * proofFor)
+	}
+	c.transport.e.mux.mu.Unlock()
+	c.mute.Store(true) // whoever has the address now does not know the password
+	former.send(check)
+	former.send(media)
+	if wait(200*time.Millisecond, func() bool { return !c.transport.goesTo(is) }) {
+		t.Error("media went back")
+	}
+}
+
+// TestConsent: RFC 7675. Who does not answer is sent nothing after 30 s, whatever signed checks come from there, and again when
+// it answers.
+func TestConsent(t *testing.T) {
+	c := newCaller(t, startEndpoint(t, "127.0.0.1:0"))
+	c.connect(false)
+	now := c.e.Now()
+	c.transport.consent.Store(now)
+	if c.transport.expire(now + (consentFor - time.Second).Nanoseconds()); !c.get(time.Second) {
+		t.Fatal("media ended early")
+	}
+	c.mute.Store(true)
+	c.transport.expire(now + consentFor.Nanoseconds())
+	c.send(c.check(true))
+	if c.get(50 * time.Millisecond) {
+		t.Error("media goes on without consent")
+	}
+	if err := <-c.heard.disconnected; !errors.Is(err, ErrSilent) {
+		t.Errorf("told %v", err)
+	}
+	c.mute.Store(false)
+	if !wait(2*iceKeepalive, func() bool { return c.get(10 * time.Millisecond) }) {
+		t.Error("media does not come back with consent")
+	}
+	<-c.heard.connected
+}
+
+// TestRestart: media goes on over the old path while ICE starts anew, as often as it may be, over whatever transport, and when the
+// new credentials are wrong.
+func TestRestart(t *testing.T) {
+	c := newCaller(t, startEndpoint(t, "127.0.0.1:0"))
+	c.connect(false)
+	restart := func(ufrag, password string) {
+		t.Helper()
+		if err := c.transport.Restart(Remote{Ufrag: ufrag, Password: password}); err != nil {
+			t.Fatal(err)
+		}
+		if !c.get(time.Second) {
+			t.Fatal("media stopped with the restart")
+		}
+	}
+	for i, step := range []struct {
+		name string
+		tcp  bool
+	}{{"to TCP", true}, {"and back", false}, {"to another TCP connection", true}, {"to a third", true}} {
+		was := c.source()
+		restart("clnt", c.password)
+		restart("clnt", c.password) // before the first has come to anything
+		if !c.transport.goesTo(was) {
+			t.Fatalf("%d: the old path was given up", i)
+		}
+		c.learn()
+		c.dial(step.tcp)
+		c.agree()
+		if !c.get(time.Second) {
+			t.Fatalf("%s: no media", step.name)
+		}
+	}
+	restart("clnt", "a password that the client does not have")
+	c.learn()
+	c.send(c.check(true))
+	if !c.get(time.Second) {
+		t.Error("wrong credentials ended the call")
+	}
+	restart("clnt", c.password)
+	c.learn()
+	c.agree()
+}
+
+// TestRestartsLeakNothing restarts ICE a thousand times.
+func TestRestartsLeakNothing(t *testing.T) {
+	c := newCaller(t, startEndpoint(t, "127.0.0.1:0"))
+	c.connect(false)
+	before := runtime.NumGoroutine()
+	for range 1000 {
+		if err := c.transport.Restart(Remote{Ufrag: c.ufrag, Password: c.password}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c.learn()
+	c.agree()
+	if !wait(5*time.Second, func() bool { return runtime.NumGoroutine() <= before+2 }) {
+		t.Errorf("%d goroutines, %d before", runtime.NumGoroutine(), before)
+	}
+	c.e.mux.mu.Lock()
+	defer c.e.mux.mu.Unlock()
+	if len(c.e.mux.agents) != 1 || len(c.e.byUfrag) != 1 || len(c.e.bySrc) != 1 {
+		t.Errorf("%d agents, %d names, %d addresses", len(c.e.mux.agents), len(c.e.byUfrag), len(c.e.bySrc))
+	}
+}

@@ -1,0 +1,94 @@
+package rtc
+
+import "time"
+
+const (
+	maxPaths      = 16          // addresses that one agent speaks with at a time
+	newPathEvery  = time.Second // beyond the first maxPaths
+	maxUnanswered = 8           // checks to an address that has not answered any: RFC 8445 section 14.3 sends as many
+)
+
+// paths are the addresses that signed checks of an agent's remote came from. They bound what an agent sends to whom: a
+// recorded check that is sent again from forged addresses brings each of them one answer and a few checks, and few of them
+// anything. It is not safe for concurrent use.
+type paths struct {
+	all    map[source]*path
+	tokens float64
+	filled time.Time
+}
+
+// path is one address.
+type path struct {
+	heard      time.Time // when a signed check last came from there
+	answered   time.Time // when it last answered a check; zero: never
+	unanswered int       // checks sent since
+	dialled    bool      // this end has gone there by itself
+}
+
+func newPaths() paths { return paths{all: map[source]*path{}, tokens: maxPaths} }
+
+// dial adds an address that is gone to unasked.
+func (p *paths) dial(s source) { p.all[s] = &path{dialled: true} }
+
+// heard notes a signed check. It returns false for an address too many.
+func (p *paths) heard(s source, now time.Time) bool {
+	if old := p.all[s]; old != nil {
+		old.heard = now
+		return true
+	}
+	if !p.filled.IsZero() {
+		p.tokens = min(maxPaths, p.tokens+now.Sub(p.filled).Seconds()/newPathEvery.Seconds())
+	}
+	p.filled = now
+	if p.tokens < 1 {
+		return false
+	}
+	p.tokens--
+	if len(p.all) >= maxPaths {
+		p.drop()
+	}
+	p.all[s] = &path{heard: now}
+	return true
+}
+
+// drop forgets the address that is least likely to matter: one that never answered, of these the one that was silent longest.
+func (p *paths) drop() {
+	var worst source
+	var least *path
+	for s, c := range p.all {
+		switch {
+		case c.dialled:
+		case least == nil, c.answered.IsZero() && !least.answered.IsZero(),
+			c.answered.IsZero() == least.answered.IsZero() && c.heard.Before(least.heard):
+			worst, least = s, c
+		}
+	}
+	delete(p.all, worst)
+}
+
+// ask counts a check that is to be sent, and reports whether it may.
+func (p *paths) ask(s source) bool {
+	c := p.all[s]
+	if c == nil || c.answered.IsZero() && c.unanswered >= maxUnanswered && !c.dialled {
+		return false
+	}
+	c.unanswered++
+	return true
+}
+
+// answered notes that an address has answered a check, and reports whether it is one of the paths.
+func (p *paths) answered(s source, now time.Time) bool {
+	c := p.all[s]
+	if c == nil {
+		return false
+	}
+	c.answered, c.unanswered = now, 0
+	return true
+}
+
+func (p *paths) known(s source) bool { return p.all[s] != nil }
+
+func (p *paths) proved(s source, since time.Time) bool {
+	c := p.all[s]
+	return c != nil && !c.answered.IsZero() && !c.answered.Before(since)
+}
