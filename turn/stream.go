@@ -31,7 +31,7 @@ var errFraming = errors.New("turn: neither STUN nor ChannelData")
 type stream struct {
 	door    *door
 	conn    net.Conn
-	raw     syscall.RawConn // nil over TLS
+	direct  *udp.Direct // nil where something is in between, such as TLS
 	from    netip.AddrPort
 	session atomic.Pointer[session]
 	once    sync.Once
@@ -70,7 +70,7 @@ func (d *door) accept() error {
 			conn.Close()
 			continue
 		}
-		st := &stream{door: d, conn: conn, from: from, raw: rawConn(conn)}
+		st := &stream{door: d, conn: conn, from: from, direct: direct(conn)}
 		d.addStream(st)
 		wg.Go(func() {
 			defer d.s.conns.give("", from.Addr())
@@ -80,17 +80,12 @@ func (d *door) accept() error {
 	}
 }
 
-// rawConn is the connection itself, if there is nothing in between such as TLS.
-func rawConn(conn net.Conn) syscall.RawConn {
+func direct(conn net.Conn) *udp.Direct {
 	tcp, ok := conn.(*net.TCPConn)
 	if !ok {
 		return nil
 	}
-	raw, err := tcp.SyscallConn()
-	if err != nil {
-		return nil // it has gone already; reading says so
-	}
-	return raw
+	return udp.NewDirect(tcp)
 }
 
 // shortage tells errors of the moment from errors of the listener.
@@ -130,8 +125,12 @@ func (st *stream) run() {
 
 func (st *stream) read() error {
 	buf := make([]byte, firstRead)
+	var source io.Reader = st.conn
+	if st.direct != nil {
+		source = st.direct
+	}
 	for have := 0; ; {
-		n, err := st.conn.Read(buf[have:])
+		n, err := source.Read(buf[have:])
 		if err != nil {
 			return err
 		}
@@ -249,8 +248,8 @@ func (st *stream) flush() {
 	if st.busy || st.closed || len(st.waiting) == 0 {
 		return
 	}
-	if st.raw != nil {
-		n, err := udp.TryWrite(st.raw, st.waiting)
+	if st.direct != nil {
+		n, err := st.direct.TryWrite(st.waiting)
 		if err == nil && n == len(st.waiting) {
 			st.waiting = st.waiting[:0]
 			st.trimLocked()

@@ -5,6 +5,9 @@
 // message that the kernel cuts up (UDP_SEGMENT). Elsewhere the same API works over package net, one datagram a call.
 // [FramedListener] and [FramedConn] do for ICE-TCP (RFC 4571) what Conn does for UDP.
 //
+// A [Group] reads any number of Conns with one goroutine that waits through the netpoller, and [Direct] does TCP with the same
+// economy: for sockets that are many, or mostly quiet.
+//
 // The package knows nothing of STUN beyond telling it apart, and nothing of RTP, rooms or peers. It owns its sockets and
 // their buffers; the goroutines that read them belong to the caller.
 package udp
