@@ -58,6 +58,8 @@ type Signal interface {
 	SetLocked(ctx context.Context, meetingID string, locked bool) error
 	SetSettings(ctx context.Context, meetingID string, settings grant.Settings) error
 	End(ctx context.Context, meetingID string) error
+	// Expect says that somebody was sent to a node's socket for the meeting. It is a hint, and never blocks.
+	Expect(meetingID string, settings grant.Settings, signalEndpoint string)
 }
 
 // Keys sign join tokens and publish what verifies them.

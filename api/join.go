@@ -152,6 +152,7 @@ func (s *Server) admit(ctx context.Context, c *gin.Context, m *meeting, role gra
 	if err != nil {
 		return nil, fmt.Errorf("issue join token: %w", err)
 	}
+	s.deps.Signal.Expect(m.ID, claims.Settings, nodes[0].SignalEndpoint)
 	view := &joinView{
 		Title: m.Title, ParticipantID: claims.ParticipantID, JoinToken: token, ExpiresAt: expires.UTC(), Role: role, Region: claims.Region,
 		SFUEndpoint: nodes[0].SFUEndpoint, SignalEndpoint: nodes[0].SignalEndpoint,

@@ -220,7 +220,18 @@ func TestJoinCandidates(t *testing.T) {
 	if asked.Room != m.ID || asked.Region != "eu" || asked.RegionRTTs["eu"] != 12.5 || asked.RemoteIP.String() != "127.0.0.1" {
 		t.Errorf("asked = %+v", asked)
 	}
+	r.signal.set(func(f *fakeSignal) {
+		if want := []string{m.ID + " 100 wss://a/v1/signal"}; !slices.Equal(f.expects, want) {
+			t.Errorf("signalling was told to expect %q, want %q", f.expects, want)
+		}
+		f.expects = nil
+	})
 	none, nodes = errors.New("all full"), nil
+	defer r.signal.set(func(f *fakeSignal) {
+		if f.expects != nil {
+			t.Errorf("nobody was let in, and signalling expects %q", f.expects)
+		}
+	})
 	if got := r.post("/v1/meetings/"+m.ID+"/join", nil); got.header.Get("Retry-After") == "" {
 		t.Errorf("no Retry-After on %s", got.body)
 	} else {

@@ -9,6 +9,7 @@ import (
 	"maps"
 	"net"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -331,6 +332,7 @@ type fakeSignal struct {
 	present []signal.Participant
 	locked  bool
 	seated  map[string]int
+	expects []string
 	err     error
 	granted grant.Settings
 	serve   http.HandlerFunc
@@ -365,6 +367,12 @@ func (f *fakeSignal) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if serve != nil {
 		serve(w, r)
 	}
+}
+
+// Expect is not among the calls: every join makes one.
+func (f *fakeSignal) Expect(m string, s grant.Settings, endpoint string) {
+	call := strings.Join([]string{m, strconv.Itoa(s.MaxParticipants), endpoint}, " ")
+	f.set(func(f *fakeSignal) { f.expects = append(f.expects, call) })
 }
 
 func (f *fakeSignal) Presence(context.Context, string) ([]signal.Participant, bool, error) {

@@ -26,6 +26,10 @@ type knocking struct {
 	Node     string          `json:"node"`     // that asks
 	Settings *grant.Settings `json:"settings"` // as it knows them
 	Lock     *lock           `json:"lock"`
+	Camera   bool            `json:"camera,omitempty"` // a place for a camera is wanted with the seat
+
+	Lots *[]uint64 `json:"lots,omitempty"` // that the node has. nil: it does not know lots
+	Used *spent    `json:"used,omitempty"` // the participant is in already: this is what its places were taken of
 }
 
 // verdict is what the home says. Without a verdict it has not decided.
@@ -33,11 +37,18 @@ type verdict struct {
 	Wait    string      `json:"wait,omitempty"`  // why somebody has to wait in the lobby
 	Fresh   bool        `json:"fresh,omitempty"` // the camera place is a new one
 	Refused *replyError `json:"refused,omitempty"`
+	Camera  *bool       `json:"camera,omitempty"` // whether there is a camera place, of a knock that asked for one. nil: nobody decided
+
+	Allowance *allowance `json:"allowance,omitempty"` // for further participants
 }
 
-// knock asks for a seat for the session's member. Hold is true when it has to wait in the lobby, which it was told.
-func (s *session) knock(ctx context.Context, name string) (hold bool, err error) {
-	if sits, err := s.room.name(s.member, name); sits || err != nil {
+// cameraPlace is what the home said of a member's camera ahead of the offer that starts it.
+type cameraPlace struct{ granted, fresh bool }
+
+// knock asks for a seat for the session's member, and for a camera place where it will have a camera at once. Hold is true
+// when it has to wait in the lobby, which it was told.
+func (s *session) knock(ctx context.Context, name string, camera bool) (hold bool, err error) {
+	if sits, err := s.room.name(s.member, name, camera); sits || err != nil {
 		if sits {
 			s.room.mu.Lock()
 			defer s.room.mu.Unlock()
@@ -61,7 +72,7 @@ func (s *session) mayResume(ctx context.Context) (bool, error) {
 	if stage == seated || !s.trusted {
 		return stage == seated, nil
 	}
-	hold, err := s.knock(ctx, name)
+	hold, err := s.knock(ctx, name, false)
 	return !hold, err
 }
 
@@ -78,72 +89,106 @@ func (s *session) letIn(ctx context.Context) bool {
 	return r.admit(m) == nil
 }
 
-// askSeat asks the room's home for a seat for a member. It returns the reason to wait, or the empty string.
+// askSeat asks the room's home for a seat for a member, and for a camera place if it wants one. It returns the reason to wait,
+// or the empty string. What the home has handed this node in advance is used without asking.
 func (s *Service) askSeat(ctx context.Context, r *room, m *member, trusted bool) (wait string, err error) {
+	if s.spendSeat(r, m) {
+		s.metrics.admitted("allowance")
+		return "", nil
+	}
 	r.mu.Lock()
-	role := m.claims.Role
+	k := knocking{Role: m.claims.Role, Trusted: trusted, Camera: m.wantsCamera && m.claims.Role != grant.Viewer}
 	r.mu.Unlock()
-	v, asked := s.askHome(ctx, r, opKnock, m.id, role, trusted)
+	v, asked := s.askHome(ctx, r, opKnock, m.id, k)
+	if !asked {
+		v = r.home.decide(m.id, &k, promise{})
+	}
 	switch {
-	case !asked:
-		return r.home.Knock(m.id, role, trusted, promise{})
 	case v.Refused != nil:
 		return "", v.Refused.asError()
-	case v.Wait == "":
-		r.home.Seat(m.id, s.deps.NodeID, 0)
+	case v.Wait != "":
+		return v.Wait, nil
 	}
-	return v.Wait, nil
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.home.Seat(m.id, s.deps.NodeID, 0)
+	if v.Camera != nil {
+		earlier := m.camera != nil && m.camera.fresh // somebody has asked for it twice
+		m.camera = &cameraPlace{*v.Camera, v.Fresh || earlier}
+		if *v.Camera {
+			r.home.CameraOn(m.id, s.deps.NodeID, 0)
+		}
+	}
+	return "", nil
 }
 
 // askCamera asks the room's home for a camera place for a member.
-func (s *Service) askCamera(ctx context.Context, r *room, id string) (granted, fresh bool) {
-	v, asked := s.askHome(ctx, r, opCamera, id, "", false)
+func (s *Service) askCamera(ctx context.Context, r *room, m *member) (granted, fresh bool) {
+	if granted, fresh = s.spendCamera(r, m); granted {
+		s.metrics.admitted("allowance")
+		return granted, fresh
+	}
+	v, asked := s.askHome(ctx, r, opCamera, m.id, knocking{})
 	if !asked {
-		return r.home.Camera(id, promise{})
+		return r.home.Camera(m.id, promise{})
 	}
 	if v.Refused != nil {
 		return false, false
 	}
-	r.home.CameraOn(id, s.deps.NodeID, 0)
+	r.home.CameraOn(m.id, s.deps.NodeID, 0)
 	return true, v.Fresh
 }
 
 // askHome asks the home of a room, which may be this node. It is false when this node has to decide by what it knows:
 // because there is no other node, or because the home cannot be reached.
-func (s *Service) askHome(ctx context.Context, r *room, op, id string, role grant.Role, trusted bool) (verdict, bool) {
-	at := s.owners.locate(r.meeting, time.Now())
-	if at.alone {
-		return verdict{}, false
-	}
+func (s *Service) askHome(ctx context.Context, r *room, op, id string, k knocking) (verdict, bool) {
 	r.mu.Lock()
 	settings, l := r.home.Meeting(), r.lock
-	c := command{Op: op, Meeting: r.meeting, Participant: id, Knock: &knocking{
-		Role: role, Trusted: trusted, Version: r.roster.self.Version, Node: s.deps.NodeID, Settings: &settings, Lock: &l,
-	}}
+	k.Version, k.Settings, k.Lock = r.roster.self.Version, &settings, &l
 	r.mu.Unlock()
-	start := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.homeTimeout)
 	defer cancel()
+	v, by, err := s.question(ctx, command{Op: op, Meeting: r.meeting, Participant: id, Knock: &k})
+	switch {
+	case by != "":
+		s.metrics.admitted(by)
+	case err != nil:
+		s.log.Warn("a room's home does not answer: this node decides by the roster that it knows", "meeting_id", r.meeting, "error", err)
+		s.metrics.admitted("fallback")
+	}
+	return v, by != ""
+}
+
+// question puts a question to the home of a room until ctx ends, and puts away what the home hands out with its verdict. By
+// says who has decided, "home" for this node and "remote" for another; it is empty when nobody has: without an error because
+// there is no other node.
+func (s *Service) question(ctx context.Context, c command) (v verdict, by string, err error) {
+	at := s.owners.locate(c.Meeting, time.Now())
+	if at.alone {
+		return v, "", nil
+	}
 	for ctx.Err() == nil {
+		start := time.Now()
+		lots := s.purses.ask(c.Meeting, start)
+		c.Knock.Node, c.Knock.Lots = s.deps.NodeID, &lots
 		answer, here, err := s.toHome(ctx, c, at)
 		switch {
 		case here:
 			if v, decided := s.decideHere(ctx, c); decided {
-				s.metrics.admitted("home")
-				return v, true
+				return v, "home", nil
 			}
-			at = s.owners.locate(r.meeting, time.Now()) // it has just stepped down
+			at = s.owners.locate(c.Meeting, time.Now()) // it has just stepped down
 			continue
-		case err == nil && answer.Verdict != nil:
-			s.metrics.knocks.UpdateSince(start)
-			s.metrics.admitted("remote")
-			return *answer.Verdict, true
+		case err != nil || answer.Verdict == nil:
+			return v, "", errors.Join(errNoHome, err)
 		}
-		s.log.Warn("a room's home does not answer: this node decides by the roster that it knows", "meeting_id", r.meeting, "error", err)
-		break
+		if a := answer.Verdict.Allowance; a != nil {
+			s.purses.put(c.Meeting, s.owners.electorate().process(a.Home), *a, start, time.Now())
+		}
+		s.metrics.knocks.UpdateSince(start)
+		return *answer.Verdict, "remote", nil
 	}
-	s.metrics.admitted("fallback")
-	return verdict{}, false
+	return v, "", ctx.Err()
 }
 
 // toHome sends a command to the home of its room, wherever that is. Here is true when it is this node. While the nodes do
@@ -207,11 +252,23 @@ func (s *Service) atHome(ctx context.Context, c command) reply {
 func (s *Service) decideHere(ctx context.Context, c command) (v verdict, ok bool) {
 	r := s.keep(c.Meeting, *c.Knock.Settings)
 	s.gather(ctx, r)
-	now := time.Now()
-	return r.decide(c, now, func() bool {
-		at := s.owners.peek(c.Meeting, now)
+	mine := func() bool {
+		at := s.owners.peek(c.Meeting, time.Now())
 		return at.decided && at.node == s.deps.NodeID
-	})
+	}
+	v, ok = r.decide(c, time.Now(), mine)
+	for own := false; ok && !own && v.short(c.Op, r.home.lent()); { // another's recall may have begun too early
+		own = s.recall(ctx, r)
+		v, ok = r.decide(c, time.Now(), mine)
+	}
+	return v, ok
+}
+
+// short says that there was no place for somebody who asked, while nodes have such places in lots.
+func (v verdict) short(op string, lent places) bool {
+	seat := op == opKnock && v.Refused != nil
+	camera := op == opCamera && v.Refused != nil || v.Camera != nil && !*v.Camera
+	return seat && lent.seats > 0 || camera && lent.cameras > 0
 }
 
 // decide gives a participant of any node a place, or refuses it. It is false when this node is the home no longer, which
@@ -226,19 +283,54 @@ func (r *room) decide(c command, now time.Time, mine func() bool) (v verdict, ok
 	}
 	r.idle = time.Time{}
 	r.adoptLocked(k.Lock, k.Settings)
-	if c.Op == opCamera {
+	switch {
+	case c.Op == opAllow:
+	case k.Used != nil:
+		r.usedLocked(c.Participant, k, p)
+	case c.Op == opCamera:
 		granted, fresh := r.home.Camera(c.Participant, p)
 		if v.Fresh = fresh; !granted {
 			v.Refused = &replyError{Kind: node.Full}
 		}
-		return v, true
+	default:
+		v = r.home.decide(c.Participant, k, p)
 	}
-	wait, err := r.home.Knock(c.Participant, k.Role, k.Trusted, p)
-	if v.Wait = wait; err != nil {
-		e := asError(err)
-		v.Refused = &replyError{e.Kind, e.Code, e.Say}
+	if k.Lots != nil && k.Node != r.roster.self.Node && v.Refused == nil {
+		a := r.home.lend(k.Node, *k.Lots, now)
+		a.Home = r.roster.self.Node
+		v.Allowance = &a
 	}
 	return v, true
+}
+
+// decide answers a knock: a seat, and a camera place if that is wanted too.
+func (h *Home) decide(id string, k *knocking, p promise) (v verdict) {
+	var err error
+	v.Wait, err = h.Knock(id, k.Role, k.Trusted, p)
+	switch {
+	case err != nil:
+		e := asError(err)
+		v.Refused = &replyError{e.Kind, e.Code, e.Say}
+	case k.Camera && v.Wait == "":
+		granted, fresh := h.Camera(id, p)
+		v.Camera, v.Fresh = &granted, fresh
+	}
+	return v
+}
+
+// usedLocked notes whom a node has given places of its lots to.
+func (r *room) usedLocked(id string, k *knocking, p promise) {
+	var shown entry
+	if part := r.roster.parts[k.Node]; part != nil && part.Version > k.Version {
+		shown = part.Entries[id] // the roster was faster: it needs no promise
+	}
+	if k.Used.Seat != 0 && shown.ID == "" {
+		r.home.LetIn(id, p)
+	}
+	if k.Used.Camera != 0 && !hasCamera(&shown) {
+		r.home.CameraLetIn(id, p)
+	}
+	r.home.Used(k.Node, k.Used.Seat, k.Used.Camera)
 }
 
 // releaseLocked tells the home that a place that it promised a member is free again: nothing came of it.
@@ -279,10 +371,10 @@ func (r *room) promisedLocked(answer *reply) {
 func (r *room) promiseLocked(answer reply) {
 	until := time.Now().Add(promiseFor)
 	for _, p := range answer.Seats {
-		_, _ = r.home.Knock(p.ID, grant.Host, true, promise{p.Node, p.Version, until}) // full: it is in all the same, and will be shown
+		r.home.LetIn(p.ID, promise{p.Node, p.Version, until})
 	}
 	for _, p := range answer.Cameras {
-		r.home.Camera(p.ID, promise{p.Node, p.Version, until})
+		r.home.CameraLetIn(p.ID, promise{p.Node, p.Version, until})
 	}
 }
 

@@ -64,7 +64,8 @@ func freeAddress(t *testing.T) string {
 
 // member of a cluster that a test plays.
 func clusterNode(i int) placement.Node {
-	return placement.Node{ID: fmt.Sprint("n", i+1), Region: "r", Incarnation: uint64(i + 1)}
+	id := fmt.Sprint("n", i+1)
+	return placement.Node{ID: id, Region: "r", Incarnation: uint64(i + 1), SignalEndpoint: "ws://" + id}
 }
 
 // testCluster is nodes on one NATS that know each other. They share keys and revocations.

@@ -24,7 +24,9 @@ const (
 	opHome    = "home"    // asks for there to be a home
 	opKnock   = "knock"   // asks the home for a seat
 	opCamera  = "camera"  // asks the home for a place for a camera
-	opRelease = "release" // gives the home back what it promised
+	opAllow   = "allow"   // asks the home for places in advance
+	opExpect  = "expect"  // tells a node that somebody will come to it
+	opRelease = "release" // gives the home back what it promised, or handed out in advance
 )
 
 // command is what one node asks of another.
@@ -40,6 +42,8 @@ type command struct {
 	Camera    bool      `json:"camera,omitempty"`    // of opRelease: the place for a camera alone
 	Lease     *lease    `json:"lease,omitempty"`     // of opRoster: the one that asks is the home now, by this lease
 	Epoch     uint64    `json:"epoch,omitempty"`     // of the lease
+
+	Recall *recalling `json:"recall,omitempty"` // of opRoster: the one that asks is the home, and wants its lots back
 }
 
 // reply answers a command.
@@ -52,10 +56,12 @@ type reply struct {
 	Lock     *lock           `json:"lock,omitempty"`
 	Seats    []promised      `json:"seats,omitempty"`   // let in, but not in a part yet
 	Cameras  []promised      `json:"cameras,omitempty"` // allowed a camera
+	Back     []uint64        `json:"back,omitempty"`    // lots that the node had and uses no more
+	Lots     []lentOut       `json:"lots,omitempty"`    // that the node has handed out as the home
 
 	Home    string   `json:"home,omitempty"`    // ask this node instead
 	Decided bool     `json:"decided,omitempty"` // it is the home; else it is for it to say who is
-	Verdict *verdict `json:"verdict,omitempty"` // of opKnock and opCamera
+	Verdict *verdict `json:"verdict,omitempty"` // of opKnock, opCamera and opAllow
 	View    *view    `json:"view,omitempty"`    // of opView
 }
 
@@ -100,8 +106,15 @@ func (s *Service) obey(ctx context.Context, data []byte) ([]byte, error) {
 func (s *Service) answer(ctx context.Context, c command) (answer reply) {
 	r := s.room(c.Meeting)
 	switch {
-	case c.Op == opKnock || c.Op == opCamera || c.Op == opHome:
+	case c.Op == opKnock || c.Op == opCamera || c.Op == opAllow || c.Op == opHome:
 		return s.atHome(ctx, c)
+	case c.Op == opExpect:
+		if c.Knock != nil && c.Knock.Settings != nil && isName(c.Meeting) {
+			s.askAhead(c.Meeting, *c.Knock.Settings)
+		}
+	case c.Op == opRoster && c.Recall != nil && isName(c.Meeting):
+		s.cede(c)
+		return s.surrender(c)
 	case r == nil && c.ToHome:
 		if at := s.owners.peek(c.Meeting, time.Now()); at.node != s.deps.NodeID {
 			return reply{Home: at.node, Decided: at.decided}
@@ -115,6 +128,7 @@ func (s *Service) answer(ctx context.Context, c command) (answer reply) {
 		return r.state()
 	case c.Op == opRelease:
 		r.home.Release(c.Participant, c.Knock.Node, c.Camera)
+		r.home.Return(c.Knock.Node, c.Knock.Lots)
 	case c.ToHome:
 		s.inRoom(ctx, r, c, &answer)
 	default:

@@ -411,7 +411,7 @@ func runPlay(nodes int, seed uint64, acts []act) error {
 
 // settle waits until homes are right: one for a room with people, none for an empty one.
 func (p *play) settle(cfg Config) error {
-	p.sleep(cfg.Grace + 2*leaseSettles + 4*cfg.DigestEvery + promiseFor)
+	p.sleep(cfg.Grace + 2*leaseSettles + 4*cfg.DigestEvery + promiseFor + lotLife)
 	for _, meeting := range []string{"mtg_a", "mtg_b"} {
 		people := 0
 		for _, a := range p.alive() {

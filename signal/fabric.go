@@ -340,6 +340,7 @@ func (r *room) mergedLocked(changes []change, chats []wire.Chat) []Peer {
 func (r *room) forgetLocked(since time.Time) {
 	for _, name := range r.roster.silent(since) {
 		r.log.Info("a node is silent: its participants have left", "node", name)
+		r.home.Forfeit(name)
 		r.changedLocked(r.roster.forget(name))
 	}
 }

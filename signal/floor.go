@@ -8,8 +8,8 @@ import (
 	"github.com/parley-sfu/parley/signal/wire"
 )
 
-// name gives a newcomer its name. Sits says that it has a seat already.
-func (r *room) name(m *member, name string) (sits bool, err error) {
+// name gives a newcomer its name, and notes whether it comes with a camera. Sits says that it has a seat already.
+func (r *room) name(m *member, name string, camera bool) (sits bool, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	switch m.stage {
@@ -24,6 +24,7 @@ func (r *room) name(m *member, name string) (sits bool, err error) {
 		return false, err
 	}
 	m.entry.Participant = wire.Participant{ID: m.id, DisplayName: name, Role: string(m.claims.Role)}
+	m.wantsCamera, m.camera = camera, nil
 	r.inheritLocked(m)
 	return false, nil
 }
@@ -267,6 +268,9 @@ func (r *room) adoptLocked(l *lock, settings *grant.Settings) bool {
 	}
 	if !changed {
 		return false
+	}
+	if r.kept && r.recall != nil && r.home.lent() != (places{}) {
+		r.recall(r)
 	}
 	r.toAllLocked(wire.TypeSettingsChanged, wire.SettingsChanged{Settings: r.home.Settings()})
 	for _, m := range r.members {

@@ -2,6 +2,7 @@ package signal
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"time"
 
@@ -25,7 +26,7 @@ func hello(ctx context.Context, s *session, q *request, h *wire.Hello) error {
 		s.room.console(s.member)
 		return offer(ctx, s, q, &wire.Offer{SDPOffer: h.SDPOffer, Tracks: h.Tracks})
 	}
-	hold, err := s.knock(ctx, h.DisplayName)
+	hold, err := s.knock(ctx, h.DisplayName, namesCamera(h))
 	if err != nil {
 		return turnedAway(err)
 	}
@@ -35,6 +36,11 @@ func hello(ctx context.Context, s *session, q *request, h *wire.Hello) error {
 		return nil
 	}
 	return s.enter(ctx, q, h)
+}
+
+// namesCamera says whether a hello's offer starts a camera, as far as it says so.
+func namesCamera(h *wire.Hello) bool {
+	return h.SDPOffer != "" && slices.ContainsFunc(h.Tracks, func(t wire.TrackHint) bool { return t.Source == string(node.Camera) })
 }
 
 // turnedAway closes the socket of somebody for whom there is no seat: coming back is another try.

@@ -31,6 +31,8 @@ type Home struct {
 	seats    map[string]place // who is in
 	lobby    map[string]place // who waits
 	cameras  map[string]place // who publishes a camera, or was just allowed to
+	lots     map[uint64]lot   // places that nodes may give away, by number
+	lastLot  uint64
 }
 
 // place is a seat, or a place in the lobby or for a camera, that somebody has.
@@ -55,6 +57,7 @@ func NewHome(settings grant.Settings, maxWaiting int) *Home {
 		seats:      map[string]place{},
 		lobby:      map[string]place{},
 		cameras:    map[string]place{},
+		lots:       map[uint64]lot{},
 	}
 }
 
@@ -72,12 +75,20 @@ func (h *Home) Knock(id string, role grant.Role, trusted bool, p promise) (wait 
 		give(h.lobby, id, p)
 		return reason, nil
 	}
-	if limit := h.settings.MaxParticipants; !sits && limit > 0 && len(h.seats) >= limit {
+	if limit := h.settings.MaxParticipants; !sits && limit > 0 && len(h.seats)+h.lentLocked("").seats >= limit {
 		return "", fullError("The room is full.")
 	}
 	delete(h.lobby, id)
 	give(h.seats, id, p)
 	return "", nil
+}
+
+// LetIn notes the seat of somebody whom its node has let in. It is never refused.
+func (h *Home) LetIn(id string, p promise) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.lobby, id)
+	give(h.seats, id, p)
 }
 
 // give gives somebody a place, at once or by a promise.
@@ -147,11 +158,18 @@ func (h *Home) Camera(id string, p promise) (granted, fresh bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	_, has := h.cameras[id]
-	if limit := h.settings.MaxCameras; !has && limit > 0 && len(h.cameras) >= limit {
+	if limit := h.settings.MaxCameras; !has && limit > 0 && len(h.cameras)+h.lentLocked("").cameras >= limit {
 		return false, false
 	}
 	give(h.cameras, id, p)
 	return true, !has
+}
+
+// CameraLetIn notes the camera place that a node has given somebody. It is never refused.
+func (h *Home) CameraLetIn(id string, p promise) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	give(h.cameras, id, p)
 }
 
 // CameraOn notes a camera that a node's part of the roster shows. It is never refused.
@@ -168,10 +186,10 @@ func (h *Home) CameraOff(id string) {
 	hide(h.cameras, id)
 }
 
-// promising says whether anything is promised, and not shown yet.
+// promising says whether anything is promised, and not shown yet, or lent.
 func (h *Home) promising() bool {
 	seats, cameras := h.promised()
-	return len(seats)+len(cameras) > 0
+	return len(seats)+len(cameras) > 0 || h.lent() != places{}
 }
 
 // HasCamera says whether id has a camera place.
@@ -205,12 +223,18 @@ func (h *Home) Release(id, node string, camera bool) {
 	h.releaseLocked(func(who string, p promise) bool { return who == id && p.node == node }, camera)
 }
 
-// Expire forgets the promises that are over. It says whether anybody has a seat, or a promise of one.
+// Expire forgets the promises and the lots that are over. It says whether anybody has a seat, or a
+// promise of one, or may be given one by a node.
 func (h *Home) Expire(now time.Time) (inUse bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.releaseLocked(func(_ string, p promise) bool { return now.After(p.until) }, false)
-	return len(h.seats) > 0 || len(h.lobby) > 0
+	for number, l := range h.lots {
+		if now.After(l.until) {
+			delete(h.lots, number)
+		}
+	}
+	return len(h.seats) > 0 || len(h.lobby) > 0 || len(h.lots) > 0
 }
 
 func (h *Home) releaseLocked(which func(id string, p promise) bool, onlyCamera bool) {

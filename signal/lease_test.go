@@ -146,6 +146,11 @@ func FuzzCommand(f *testing.F) {
 	f.Add([]byte(`{"op":"camera","meeting":"mtg_1","knock":{"settings":{"max_cameras":1}}}`))
 	f.Add([]byte(`{"op":"roster","meeting":"mtg_1","lease":{"node":"n2","incarnation":2},"epoch":9}`))
 	f.Add([]byte(`{"op":"release","meeting":"mtg_1"}`))
+	f.Add([]byte(`{"op":"release","meeting":"mtg_1","knock":{"node":"n2","lots":[1]}}`))
+	f.Add([]byte(`{"op":"roster","meeting":"mtg_1","recall":{"node":"n2","up_to":9}}`))
+	f.Add([]byte(`{"op":"knock","meeting":"mtg_1","participant":"pt_1","appointed":true,"knock":{"node":"n2","settings":{},"lots":[],"camera":true,"used":{"seat":7,"camera":8}}}`))
+	f.Add([]byte(`{"op":"allow","meeting":"mtg_1","appointed":true,"knock":{"node":"n2","settings":{},"lots":[3]}}`))
+	f.Add([]byte(`{"op":"expect","meeting":"mtg_1","knock":{"settings":{}}}`))
 	f.Add([]byte(`{"op":"view","meeting":"mtg_1","to_home":true}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		svc, err := New(Defaults(), Deps{

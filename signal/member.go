@@ -29,6 +29,9 @@ type member struct {
 	entry  entry // as the roster has it, once waiting or seated
 	grace  *time.Timer
 
+	wantsCamera bool         // its hello says that it comes with one
+	camera      *cameraPlace // what was said to that, for its first offer; nil: nothing
+
 	session *session // that serves it now; nil while its socket is lost
 	events  *eventLog
 	synced  bool   // has had a snapshot: gets the room's events

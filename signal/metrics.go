@@ -80,8 +80,15 @@ func (m *metrics) rejected(reason string) {
 	telemetry.Counter(telemetry.Name("parley_signal_rejected_total", "reason", reason)).Inc()
 }
 
+// lent tells how many places the homes of this node have handed out in advance, and are not known to be used.
+func (m *metrics) lent(count func() places) {
+	telemetry.Gauge(telemetry.Name("parley_signal_lent_places", "kind", "seat"), func() float64 { return float64(count().seats) })
+	telemetry.Gauge(telemetry.Name("parley_signal_lent_places", "kind", "camera"), func() float64 { return float64(count().cameras) })
+}
+
 // admitted counts a question who may have a seat or a camera by who decided it: "home", this node being the home, "remote",
-// the home being another, or "fallback", the home being out of reach.
+// the home being another, "allowance", this node out of what the home handed it in advance, or "fallback", the home being
+// out of reach.
 func (m *metrics) admitted(by string) {
 	telemetry.Counter(telemetry.Name("parley_signal_admissions_total", "by", by)).Inc()
 }

@@ -33,6 +33,8 @@ func TestMetricsTellWhatHappens(t *testing.T) {
 		`parley_signal_handler_seconds_count{type="participant.hello"} `,
 		`parley_signal_rejected_total{reason="token_invalid"} `,
 		`parley_migrations_total{result="moved"} `,
+		`parley_signal_lent_places{kind="seat"} 0`,
+		`parley_signal_lent_places{kind="camera"} 0`,
 		`parley_migrations_total{result="cut"} `,
 	} {
 		if !strings.Contains(page.Body.String(), want) {

@@ -191,7 +191,7 @@ func TestOldPathEndsByItself(t *testing.T) {
 
 // The move fails half way: the new session ends, the old one goes on as if nothing had been.
 func TestAMoveThatFailsLeavesTheOldSession(t *testing.T) {
-	one, two, f := newMovingCluster(t, func(c *Config) { c.migration.overlap = 200 * time.Millisecond })
+	one, two, f := newMovingCluster(t, func(c *Config) { c.migration.overlap = time.Hour }) // the test says when it is over
 	stays := two.join("pt_s", grant.Attendee)
 	a := one.join("pt_a", grant.Attendee)
 	stays.await(wire.TypeParticipantJoined)
@@ -199,19 +199,20 @@ func TestAMoveThatFailsLeavesTheOldSession(t *testing.T) {
 	b := two.connect(told(t, a).JoinToken)
 	b.hello("pt_a", "")
 	b.await(wire.TypeSnapshot)
-	eventually(t, "n1 knows of the new session", func() bool {
-		room := one.svc.room("mtg_1")
-		room.mu.Lock()
-		defer room.mu.Unlock()
-		return room.members["pt_a"].session.move.overlap != nil
-	})
+	room := one.svc.room("mtg_1")
+	inRoom := func(is func(old *session) bool) func() bool {
+		return func() bool {
+			room.mu.Lock()
+			defer room.mu.Unlock()
+			return is(room.members["pt_a"].session)
+		}
+	}
+	eventually(t, "n1 knows of the new session", inRoom(func(old *session) bool { return old.move.overlap != nil }))
 	b.leave()
-	eventually(t, "the overlap is over", func() bool {
-		room := one.svc.room("mtg_1")
-		room.mu.Lock()
-		defer room.mu.Unlock()
-		return room.members["pt_a"].session.move.overlap == nil
-	})
+	eventually(t, "n1 knows that it has ended", inRoom(func(*session) bool { return !room.elsewhereLocked("pt_a") }))
+	var old *session
+	inRoom(func(s *session) bool { old = s; return s.move.overlap.Stop() })()
+	room.endOverlap(old)
 	a.ok(wire.TypePresenceUpdate, wire.PresenceUpdate{HandRaised: new(true)})
 	stays.await(wire.TypePresenceChanged)
 	quiet(t, stays, wire.TypeParticipantLeft, wire.TypeParticipantJoined)

@@ -42,11 +42,12 @@ func (s *session) negotiate(ctx context.Context, q *request, sdp string, hints [
 		s.svc.metrics.bigSDP.Inc()
 		s.log.Warn("oversized SDP (> 100 KB) on the socket", "bytes", len(sdp))
 	}
+	asked := s.publishing()
 	tracks, err := trackHints(hints)
 	if err != nil {
+		asked.undo()
 		return err
 	}
-	asked := &publishing{session: s}
 	allow := func(source node.Source) bool { return asked.allow(ctx, source) }
 	peer, answer, err := s.ask(ctx, node.Offer{SDP: sdp, Tracks: tracks, Allow: allow})
 	if err != nil {
@@ -159,11 +160,25 @@ func (s *session) dropMedia() {
 // publishing answers the SFU's questions during one offer whether a source may be published.
 type publishing struct {
 	session *session
+	ahead   *cameraPlace // what the home said when the member knocked; nil: it was not asked
 
 	mu     sync.Mutex
 	camera bool // this offer took a camera place
 	full   bool // and this one found none
 	viewer bool // a viewer tried to publish
+}
+
+// publishing begins an offer. The camera place that came with the seat is for the first.
+func (s *session) publishing() *publishing {
+	r, m := s.room, s.member
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	p := &publishing{session: s, ahead: m.camera}
+	if m.camera = nil; p.ahead != nil && p.ahead.granted {
+		r.home.CameraOn(m.id, r.roster.self.Node, 0)
+		p.camera = p.ahead.fresh
+	}
+	return p
 }
 
 func (p *publishing) allow(ctx context.Context, source node.Source) bool {
@@ -172,8 +187,12 @@ func (p *publishing) allow(ctx context.Context, source node.Source) bool {
 	viewer := m.claims.Role == grant.Viewer
 	p.session.room.mu.Unlock()
 	granted, fresh := !viewer, false
-	if granted && source == node.Camera {
-		granted, fresh = p.session.svc.askCamera(ctx, p.session.room, m.id)
+	switch {
+	case viewer || source != node.Camera:
+	case p.ahead != nil:
+		granted = p.ahead.granted
+	default:
+		granted, fresh = p.session.svc.askCamera(ctx, p.session.room, m)
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()

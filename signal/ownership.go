@@ -17,12 +17,14 @@ import (
 const (
 	gatherTimeout = 500 * time.Millisecond // for the other nodes to say whom they have, before a new home answers
 	leaseWriters  = 16                     // leases written at the same time
+	recallShare   = 3                      // tenths of the time for the home to answer, for lots to come back
 )
 
 // keeping is a room's state on the node that is its home. It is guarded by the room's lock.
 type keeping struct {
 	kept     bool          // this node is the home: the room stays open while it is, also without members
 	gathered chan struct{} // closed once the other nodes were asked whom they have; nil before
+	recalled chan struct{} // closed once the other nodes were asked for their lots; nil while they are not
 	idle     time.Time     // since when nobody is in the room anywhere; zero while somebody is
 }
 
@@ -74,7 +76,12 @@ func (s *Service) gather(ctx context.Context, r *room) {
 	defer close(done)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), gatherTimeout) // others wait for it too
 	defer cancel()
-	ask := command{Op: opRoster, Meeting: r.meeting}
+	now := time.Now()
+	ask := command{Op: opRoster, Meeting: r.meeting, Recall: &recalling{s.deps.NodeID, r.home.Mark(now)}}
+	own := s.purses.void(r.meeting, s.owners.electorate().process(s.deps.NodeID), ask.Recall.UpTo, now)
+	var lots legacy
+	lots.hear(reply{Back: own})
+	defer func() { r.home.inherit(lots.left(s.deps.NodeID), time.Now()) }()
 	if l, is := s.owners.lease(r.meeting); is && l.Node == s.deps.NodeID {
 		ask.Lease, ask.Epoch = &l, l.epoch
 	}
@@ -91,11 +98,33 @@ func (s *Service) gather(ctx context.Context, r *room) {
 					return
 				}
 				closeAll(r.gatheredFrom(n.ID, answer))
+				r.home.Returned(n.ID, ask.Recall.UpTo)
+				lots.hear(answer)
 			})
 		}
 		wg.Wait()
 		nodes = slices.DeleteFunc(nodes, func(n placement.Node) bool { return !r.isPulling(n.ID) }) // they have gone on meanwhile
 	}
+}
+
+// legacy is the lots that earlier homes have handed out, as the nodes tell. It is safe for concurrent use.
+type legacy struct {
+	mu   sync.Mutex
+	lent []lentOut
+	back []uint64
+}
+
+func (l *legacy) hear(answer reply) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.lent, l.back = append(l.lent, answer.Lots...), append(l.back, answer.Back...)
+}
+
+// left returns the lots that the nodes that have them did not give back. This node's own it does not use any more.
+func (l *legacy) left(self string) []lentOut {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.DeleteFunc(l.lent, func(out lentOut) bool { return out.Node == self || slices.Contains(l.back, out.Number) })
 }
 
 // isPulling says whether a node's part is known to be out of date.
@@ -211,6 +240,7 @@ func (k *keeper) tend(ctx context.Context, now time.Time) {
 		s.keep(room, grant.Settings{})
 	}
 	k.findHomes(ctx, now)
+	s.renew(now)
 	errands := s.owners.due(now, s.cfg.DigestEvery, func(room string) bool { return s.room(room) != nil })
 	errands = append(errands, k.idle(now)...)
 	if k.store == nil {

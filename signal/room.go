@@ -28,6 +28,7 @@ type room struct {
 	media   func(node string) Media               // of a node; nil where there is none
 	errands mailbox.Mailbox                       // calls of media that are made without the lock
 	release func(meeting, id string, camera bool) // tells the home that a place is free again; nil: there is no other node. Never blocks
+	recall  func(r *room)                         // calls in the lots that nodes have, as the home. Never blocks
 
 	mu       sync.Mutex
 	closed   bool               // nobody is here any more, and nobody may come

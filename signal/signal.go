@@ -112,6 +112,8 @@ type Service struct {
 	fabric  *fabric
 	owners  *owners
 	keeper  *keeper
+	purses  *purses
+	asides  *asides
 
 	mu       sync.Mutex
 	stopping bool
@@ -132,6 +134,8 @@ func New(cfg Config, d Deps) (*Service, error) {
 		routes:  routes(),
 		rooms:   map[string]*room{},
 		live:    map[*session]struct{}{},
+		purses:  newPurses(),
+		asides:  newAsides(),
 	}
 	var types []string
 	for typ := range s.routes {
@@ -139,6 +143,7 @@ func New(cfg Config, d Deps) (*Service, error) {
 	}
 	s.cfg.homeTimeout = cmp.Or(cfg.homeTimeout, homeTimeout)
 	s.metrics = newMetrics(types, func() int { return len(s.Occupancy()) }, s.seated, func() int { return len(s.Homes()) }, s.queued)
+	s.metrics.lent(s.lent)
 	s.fabric = &fabric{
 		svc: s, bus: d.Bus, node: d.NodeID, log: d.Log, inbox: make(chan delivery, fabricInbox), nodes: newCensus(),
 	}
@@ -166,6 +171,7 @@ func (s *Service) Run(ctx context.Context) error {
 	}
 	s.mu.Unlock()
 	s.sessions.Wait()
+	s.asides.end()
 	s.abandon()
 	return err
 }
@@ -197,7 +203,7 @@ func (s *Service) abandon() {
 	for _, r := range s.allRooms() {
 		r.mu.Lock()
 		r.keeping = keeping{}
-		r.home.Expire(time.Now().Add(2 * promiseFor))
+		r.home.Expire(time.Now().Add(2 * (lotLife + promiseFor)))
 		var peers []Peer
 		for _, m := range r.members {
 			if m.peer != nil && m.place != s.deps.NodeID {
@@ -270,7 +276,7 @@ func (s *Service) open(claims grant.Claims) *room {
 	r, is := s.rooms[claims.MeetingID]
 	if !is {
 		r = newRoom(claims.MeetingID, s.deps.NodeID, claims.Settings, s.cfg, s.media, s.fabric.tell, s.log)
-		r.release = s.release
+		r.release, r.recall = s.release, s.callIn
 		s.born = max(s.born+1, r.roster.self.Incarnation) // grows, whatever the clock does
 		r.roster.self.Incarnation = s.born
 		s.fabric.gone.remove(r.meeting)
@@ -304,6 +310,7 @@ func (s *Service) sweep(r *room) {
 	s.mu.Unlock()
 	if empty {
 		s.fabric.closed(r)
+		s.giveBack(r.meeting)
 	}
 	if closed && unfollow != nil {
 		unfollow()

@@ -126,7 +126,7 @@ func (d *door) reply(r *request, w *writer) {
 
 func (d *door) send(r *request, b []byte) {
 	if r.stream != nil {
-		r.stream.write(b, nil)
+		r.stream.write(b)
 		return
 	}
 	_, _ = d.conn.WriteTo(b, udp.AddrFrom(r.from)) // it asks again

@@ -35,8 +35,8 @@ func Defaults() Config {
 	return Config{
 		Listen: "0.0.0.0:3478", TLSListen: "0.0.0.0:5349", Realm: "parley", Lifetime: 12 * time.Hour,
 		MinPort: 49152, MaxPort: 65535,
-		MaxAllocations: 8192, PerCredential: 32, PerAddress: 512,
-		MaxConns: 8192, MaxConnsPerAddr: 512, RequestsPerSecond: 200,
+		MaxAllocations: 8192, PerCredential: 32, PerAddress: 1024,
+		MaxConns: 8192, MaxConnsPerAddr: 1024, RequestsPerSecond: 500,
 	}
 }
 

@@ -11,6 +11,9 @@ import (
 
 // coturn's client exchanges data through the relay with an allowed peer, over every transport, and with nobody else.
 func TestCoturnClient(t *testing.T) {
+	if testing.Short() {
+		t.Skip("coturn's client waits for seconds before it ends")
+	}
 	for _, tc := range []struct {
 		name    string
 		flags   []string

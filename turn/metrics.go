@@ -1,6 +1,8 @@
 package turn
 
 import (
+	"slices"
+
 	"github.com/parley-sfu/parley/internal/telemetry"
 	"github.com/parley-sfu/parley/internal/udp"
 )
@@ -76,12 +78,25 @@ func (t *tally) to(n int, ok bool) {
 // batch is what one goroutine sends with, and counts on.
 type batch struct {
 	*udp.Batch
-	tally tally
+	tally   tally
+	streams []*stream // that something was queued for
+}
+
+// touch has a connection's queue written with the batch.
+func (b *batch) touch(st *stream) {
+	if !slices.Contains(b.streams, st) {
+		b.streams = append(b.streams, st)
+	}
 }
 
 // flush sends and counts.
 func (b *batch) flush(m *meters) {
 	_ = b.Flush() // a socket that was closed meanwhile is no news
+	for _, st := range b.streams {
+		st.flush()
+	}
+	clear(b.streams)
+	b.streams = b.streams[:0]
 	t := &b.tally
 	if t.packetsIn > 0 {
 		m.packetsIn.Add(t.packetsIn)

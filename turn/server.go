@@ -300,7 +300,7 @@ func (s *Server) carry() error {
 			switch m := &ms[i]; {
 			case m.N == 0 || m.N >= maxMessage: // a full one may have been cut
 			case to.session != nil:
-				out.tally.to(m.N, to.session.deliver(m.From, m.Buf[:m.N], out.Batch))
+				out.tally.to(m.N, to.session.deliver(m.From, m.Buf[:m.N], out))
 			default:
 				to.door.datagram(m.Buf[:m.N], m.From, out)
 			}

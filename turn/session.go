@@ -190,7 +190,7 @@ func (s *session) send(payload []byte, r *route, out *udp.Batch) int {
 }
 
 // deliver sends what came from a peer on to the client. It reports false for everybody who is no peer of this client.
-func (s *session) deliver(from udp.Addr, payload []byte, out *udp.Batch) bool {
+func (s *session) deliver(from udp.Addr, payload []byte, out *batch) bool {
 	r := s.byPeer(from)
 	if r == nil || s.over.Load() {
 		return false
@@ -201,7 +201,7 @@ func (s *session) deliver(from udp.Addr, payload []byte, out *udp.Batch) bool {
 		out.Queue(len(s.wrap(b[:0], r, payload)), s.client)
 		return true
 	}
-	return s.stream.data(s, r, payload)
+	return s.stream.data(s, r, payload, out)
 }
 
 const indicationRoom = headerSize + attrHeader + 20 + attrHeader + 3 // what a Data indication adds at most

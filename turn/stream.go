@@ -31,6 +31,7 @@ var errFraming = errors.New("turn: neither STUN nor ChannelData")
 type stream struct {
 	door    *door
 	conn    net.Conn
+	raw     syscall.RawConn // nil over TLS
 	from    netip.AddrPort
 	session atomic.Pointer[session]
 	once    sync.Once
@@ -69,7 +70,7 @@ func (d *door) accept() error {
 			conn.Close()
 			continue
 		}
-		st := &stream{door: d, conn: conn, from: from}
+		st := &stream{door: d, conn: conn, from: from, raw: rawConn(conn)}
 		d.addStream(st)
 		wg.Go(func() {
 			defer d.s.conns.give("", from.Addr())
@@ -77,6 +78,19 @@ func (d *door) accept() error {
 			st.run()
 		})
 	}
+}
+
+// rawConn is the connection itself, if there is nothing in between such as TLS.
+func rawConn(conn net.Conn) syscall.RawConn {
+	tcp, ok := conn.(*net.TCPConn)
+	if !ok {
+		return nil
+	}
+	raw, err := tcp.SyscallConn()
+	if err != nil {
+		return nil // it has gone already; reading says so
+	}
+	return raw
 }
 
 // shortage tells errors of the moment from errors of the listener.
@@ -194,19 +208,27 @@ func (st *stream) orphan() {
 	_ = st.conn.SetReadDeadline(time.Now().Add(orphanFor))
 }
 
-// data queues what a peer sent. It reports false when the client is too slow.
-func (st *stream) data(s *session, r *route, payload []byte) bool {
+// data queues what a peer sent; it leaves with the batch. It reports false when the client is too slow.
+func (st *stream) data(s *session, r *route, payload []byte, out *batch) bool {
+	out.touch(st)
 	if r.channel == 0 {
-		return st.write(s.wrap(nil, r, payload), nil)
+		return st.queue(s.wrap(nil, r, payload), nil)
 	}
 	var header [channelHdr]byte
 	binary.BigEndian.PutUint16(header[:], r.channel)
 	binary.BigEndian.PutUint16(header[2:], uint16(len(payload)))
-	return st.write(header[:], payload)
+	return st.queue(header[:], payload)
 }
 
-// write queues a message of two parts, padded, for the goroutine that writes, which it starts if there is none.
-func (st *stream) write(header, payload []byte) bool {
+// write sends a message.
+func (st *stream) write(b []byte) {
+	if st.queue(b, nil) {
+		st.flush()
+	}
+}
+
+// queue adds a message of two parts, padded, to what waits for flush.
+func (st *stream) queue(header, payload []byte) bool {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	size := (len(header) + len(payload) + 3) &^ 3
@@ -217,12 +239,35 @@ func (st *stream) write(header, payload []byte) bool {
 	for range size - len(header) - len(payload) {
 		st.waiting = append(st.waiting, 0)
 	}
-	if !st.busy {
-		st.busy = true
-		st.writers.Add(1)
-		go st.writeQueued()
-	}
 	return true
+}
+
+// flush writes what waits, as far as the kernel takes it at once, and leaves the rest to a goroutine.
+func (st *stream) flush() {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	if st.busy || st.closed || len(st.waiting) == 0 {
+		return
+	}
+	if st.raw != nil {
+		n, err := udp.TryWrite(st.raw, st.waiting)
+		if err == nil && n == len(st.waiting) {
+			st.waiting = st.waiting[:0]
+			st.trimLocked()
+			return
+		}
+		st.waiting = st.waiting[:copy(st.waiting, st.waiting[n:])] // the goroutine meets the error again
+	}
+	st.busy = true
+	st.writers.Add(1)
+	go st.writeQueued()
+}
+
+// trimLocked gives up memory that only a burst needed.
+func (st *stream) trimLocked() {
+	if cap(st.waiting)+cap(st.spare) > keepBuffer {
+		st.waiting, st.spare = nil, nil
+	}
 }
 
 func (st *stream) writeQueued() {
@@ -265,9 +310,7 @@ func (st *stream) next() []byte {
 	b := st.waiting
 	if len(b) == 0 || st.closed {
 		st.busy = false
-		if cap(st.waiting)+cap(st.spare) > keepBuffer {
-			st.waiting, st.spare = nil, nil
-		}
+		st.trimLocked()
 		return nil
 	}
 	st.waiting, st.spare = st.spare[:0], b

@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"net/netip"
+	"sync"
 	"time"
 
 	"github.com/parley-sfu/parley/api"
@@ -22,8 +22,12 @@ type relay struct {
 	region      string
 	credentials *turn.Credentials
 	server      *turn.Server   // nil for a node without media, or without an address to relay at
+	media       *node.Node     // likewise
 	nodes       signal.Cluster // set before run
 }
+
+// learnEvery is how often the addresses of this machine are looked at, which may change; gossip tells of other nodes at once.
+const learnEvery = 5 * time.Second
 
 // newRelay opens the relay's sockets; those of the media are open by now. It takes over the ways in by TLS.
 func newRelay(cfg Config, n *node.Node, overTLS []turn.TLSListener, revoked *grant.Revocations, log *slog.Logger) (*relay, error) {
@@ -31,7 +35,7 @@ func newRelay(cfg Config, n *node.Node, overTLS []turn.TLSListener, revoked *gra
 	if err != nil {
 		return nil, err
 	}
-	r := &relay{region: cfg.Region}
+	r := &relay{region: cfg.Region, media: n}
 	if r.credentials, err = turn.NewCredentials(cfg.Turn, keys, cfg.DataDir); err != nil {
 		return nil, err
 	}
@@ -65,12 +69,28 @@ func (r *relay) run(ctx context.Context) error {
 	}
 	defer r.nodes.Watch(func(_, _ []string) { r.learn() })()
 	r.learn()
+	own, stop := context.WithCancel(ctx)
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer stop()
+	wg.Go(func() {
+		tick := time.NewTicker(learnEvery)
+		defer tick.Stop()
+		for {
+			select {
+			case <-tick.C:
+				r.learn()
+			case <-own.Done():
+				return
+			}
+		}
+	})
 	return r.server.Run(ctx)
 }
 
-// learn tells the relay of all SFUs.
+// learn tells the relay of all SFUs: this node's as it is now, the others' as they were told.
 func (r *relay) learn() {
-	var peers []netip.AddrPort
+	peers := r.media.Addresses()
 	for _, n := range r.nodes.Nodes() {
 		peers = append(peers, n.MediaAddresses()...)
 	}

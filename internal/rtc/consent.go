@@ -32,8 +32,15 @@ func (t *Transport) move(s source) {
 	before := t.remote.Swap(&d)
 	t.lost.Store(false)
 	t.once.Do(func() { close(t.chosen) })
-	renewed := t.renewed.Swap(false) || before == nil || *before != d
-	if renewed && t.keys.Load() != nil {
+	if before == nil || *before != d {
+		t.renewed.Store(true)
+	}
+	t.connected()
+}
+
+// connected tells the handler of a path that it does not know yet, once keys are there.
+func (t *Transport) connected() {
+	if t.keys.Load() != nil && t.renewed.Swap(false) {
 		t.handler.Connected()
 	}
 }
@@ -60,6 +67,7 @@ func (t *Transport) selected(remote ice.Candidate) {
 func (t *Transport) proved(s source) {
 	if t.goesTo(s) {
 		t.consent.Store(t.e.Now())
+		t.connected()
 		return
 	}
 	next := t.wanted.Load()
@@ -112,6 +120,7 @@ func (t *Transport) expire(now int64) {
 		return
 	}
 	t.lost.Store(true)
+	t.renewed.Store(true)
 	t.remote.Store(nil)
 	t.handler.Disconnected(ErrSilent)
 }

@@ -65,7 +65,7 @@ type Transport struct {
 	consent atomic.Int64           // when remote last answered a check, by Endpoint.Now
 	agreed  atomic.Pointer[source] // what the agent has selected; nil: nothing
 	lost    atomic.Bool            // remote was given up for want of consent
-	renewed atomic.Bool            // by an ICE restart: the handler is told of the next path, even if it is the same
+	renewed atomic.Bool            // the handler does not know yet that media can flow: at first, after silence, a restart or a change of address
 	wanted  atomic.Pointer[source] // what the remote has nominated since, which has yet to answer
 
 	client   bool                             // goes to the remote, rather than being gone to; set before the transport starts
@@ -125,6 +125,7 @@ func (e *Endpoint) NewTransport(h Handler, converse func(conn net.Conn, client b
 		opts = append(opts, ice.WithTCPMux(tcpMux{e.mux}))
 	}
 	t := &Transport{e: e, handler: h, converse: converse, log: log, chosen: make(chan struct{}), done: make(chan struct{})}
+	t.renewed.Store(true)
 	t.dtls = newHandshakeConn(t)
 	agent, err := ice.NewAgentWithOptions(append(opts, ice.WithBindingRequestHandler(t.nominated))...)
 	if err != nil {
@@ -265,7 +266,7 @@ func (t *Transport) run(ctx context.Context) {
 	}
 	stop := context.AfterFunc(ctx, t.dtls.end)
 	defer stop()
-	t.handler.Connected()
+	t.connected()
 	if t.converse != nil {
 		t.relax()
 		t.converse(conn, t.client)
@@ -401,12 +402,12 @@ func (t *Transport) hold(b []byte) *crypto {
 func (t *Transport) stateChanged(s ice.ConnectionState) {
 	switch s {
 	case ice.ConnectionStateConnected:
-		if t.keys.Load() != nil {
-			t.handler.Connected()
-		}
+		t.connected()
 	case ice.ConnectionStateDisconnected:
+		t.renewed.Store(true)
 		t.handler.Disconnected(ErrSilent)
 	case ice.ConnectionStateFailed:
+		t.renewed.Store(true)
 		t.remote.Store(nil)
 		t.handler.Disconnected(ErrSilent)
 	case ice.ConnectionStateUnknown, ice.ConnectionStateNew, ice.ConnectionStateChecking,

@@ -10,13 +10,12 @@ import (
 	"github.com/pion/webrtc/v4"
 )
 
-// How long a path is searched for quickly, and the head start that UDP has over TCP: as long as the WebSocket took, which
-// is two round trips at least where a check over UDP takes one, and longer on a busy machine.
+// How a path is searched for: pion is made to look at its pairs that often, the first times. TCP candidates come at the second
+// look where there are others. That is head start enough: TCP takes another round trip to connect, and checks over UDP are
+// repeated at every look.
 const (
-	searchEvery  = 50 * time.Millisecond
-	searchFor    = 8 // times; later on, pion's own 200 ms will do
-	leastAhead   = 50 * time.Millisecond
-	longestAhead = time.Second
+	searchEvery = 50 * time.Millisecond
+	searchFor   = 10 // looks; later on, pion's own 200 ms will do
 )
 
 // remoteTCP is a candidate of the server for ICE-TCP.
@@ -87,14 +86,10 @@ func hasUDP(answer string) bool {
 	return false
 }
 
-// findPath makes pion try the candidates of an answer fast, those over TCP after a while if there are others.
+// findPath makes pion try the candidates of an answer fast, those over TCP a little later if there are others.
 func (m *media) findPath(tcp []remoteTCP, udp bool) {
 	for _, one := range tcp {
 		m.sockets.tcp.permit(one.address)
-	}
-	ahead := time.Duration(0)
-	if udp {
-		ahead = min(max(m.watch.snapshot().WebSocket, leastAhead), longestAhead)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	m.mu.Lock()
@@ -105,29 +100,25 @@ func (m *media) findPath(tcp []remoteTCP, udp bool) {
 	m.mu.Unlock()
 	m.spawn(func() {
 		defer cancel()
-		m.searchPath(ctx, tcp, ahead)
+		m.searchPath(ctx, tcp, udp)
 	})
 }
 
-// searchPath runs until ICE has a path, or everything has been tried.
-func (m *media) searchPath(ctx context.Context, tcp []remoteTCP, ahead time.Duration) {
-	begun := time.Now()
+// searchPath runs until ICE has a path, or has been made to look often enough.
+func (m *media) searchPath(ctx context.Context, tcp []remoteTCP, udp bool) {
+	turn := 0 // of TCP
+	if udp {
+		turn = 1
+	}
 	tick := time.NewTicker(searchEvery)
 	defer tick.Stop()
-	for round := 1; !m.hasPath(); round++ {
-		switch {
-		case len(tcp) > 0 && time.Since(begun) >= ahead:
+	for look := 0; look < searchFor && !m.hasPath(); look++ {
+		if look == turn {
 			for _, one := range tcp {
-				if m.pc.AddICECandidate(one.candidate) != nil {
-					return // the connection is closing, or has been given other candidates
-				}
+				_ = m.pc.AddICECandidate(one.candidate) // a connection that is closing, or has been given other candidates
 			}
-			tcp, round = nil, 1
-		case round <= searchFor:
-			m.lookAgain(round)
-		case len(tcp) == 0:
-			return
 		}
+		m.lookAgain(look)
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
@@ -148,9 +139,9 @@ func (m *media) hasPath() bool {
 // lookAgain makes pion check its pairs, and nominate one that has answered, now. By itself it does so every 200 ms, which
 // cannot be set; but it does when it is given a candidate. This one is of no use to anybody: nothing is ever sent to it (an
 // address for documentation, RFC 5737, that the client's TCP sockets do not permit).
-func (m *media) lookAgain(round int) {
+func (m *media) lookAgain(look int) {
 	index := uint16(0)
 	_ = m.pc.AddICECandidate(webrtc.ICECandidateInit{ // a connection that is closing
-		Candidate: fmt.Sprintf("candidate:look 1 tcp 1 192.0.2.1 %d typ host tcptype passive", round), SDPMLineIndex: &index,
+		Candidate: fmt.Sprintf("candidate:look 1 tcp 1 192.0.2.1 %d typ host tcptype passive", 1+look), SDPMLineIndex: &index,
 	})
 }

@@ -129,11 +129,11 @@ func TestDeadNodeIsPassedOver(t *testing.T) {
 func TestICEServersAreRenewed(t *testing.T) {
 	server := newFakeServer(t)
 	ticket := server.ticket()
-	ticket.ICEServers = []ICEServer{{URLs: []string{"stun:127.0.0.1:9"}}}
+	ticket.ICEServers = []ICEServer{{URLs: []string{"turn:127.0.0.1:9"}, Username: "u", Credential: "c"}}
 	c := connect(t, ticket, Options{VideoSlots: 1, AudioSlots: NoSlots})
 	session := server.next(t)
-	const url = "stun:127.0.0.2:9"
-	session.send(wire.Envelope{Type: wire.TypeICEServers}, wire.ICEServers{ICEServers: []wire.ICEServer{{URLs: []string{url}}}})
+	const url = "turn:127.0.0.2:9"
+	session.send(wire.Envelope{Type: wire.TypeICEServers}, wire.ICEServers{ICEServers: []wire.ICEServer{{URLs: []string{url}, Username: "u", Credential: "d"}}})
 	session.event(wire.TypeChat, wire.Chat{Text: "after"})
 	await(t, c, "what comes after", func(ChatReceived) bool { return true })
 	used := c.currentMedia().pc.GetConfiguration().ICEServers

@@ -57,8 +57,9 @@ func (t Transport) networks() (kept []webrtc.NetworkType) {
 }
 
 const (
-	// relayWait is the head start that direct paths have over relays.
-	relayWait = 100 * time.Millisecond
+	// relayWait is the head start that direct paths have over relays: three looks less a little, with which a call through a
+	// relay is in time.
+	relayWait = 3*searchEvery - 10*time.Millisecond
 
 	// maxChecks is how often a pair is tried before it counts as failed. It covers two seconds, though the first checks
 	// come fast.

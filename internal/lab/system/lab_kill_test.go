@@ -25,7 +25,7 @@ func TestLabKill(t *testing.T) {
 		{"origin", origin},
 		{"gateway", gateway},
 		{"leaf", func() *lab.Node { return other(w.Regions[1].Nodes, gateway()) }},
-		{"home", func() *lab.Node { return homeOf(t, w) }},
+		{"home", func() *lab.Node { return homeOf(t, w, "") }},
 	} {
 		var gaps, back []time.Duration
 		for range howMuch().kills {
@@ -78,18 +78,19 @@ func other(nodes []*lab.Node, n *lab.Node) *lab.Node {
 	return nodes[1-slices.Index(nodes, n)]
 }
 
-// homeOf is the home of the only room.
-func homeOf(tb testing.TB, w *lab.World) *lab.Node {
+// homeOf is the home of a meeting's room; of the only room when none is named.
+func homeOf(tb testing.TB, w *lab.World, meeting string) *lab.Node {
 	tb.Helper()
 	var answer struct {
 		Rooms []struct {
-			Node string `json:"node"`
-			Home bool   `json:"home"`
+			Meeting string `json:"meeting_id"`
+			Node    string `json:"node"`
+			Home    bool   `json:"home"`
 		} `json:"rooms"`
 	}
 	w.Nodes()[0].Call(tb, http.MethodGet, "/v1/cluster/rooms", nil, &answer)
 	for _, r := range answer.Rooms {
-		if r.Home {
+		if r.Home && (meeting == "" || r.Meeting == meeting) {
 			return w.Nodes()[slices.IndexFunc(w.Nodes(), func(n *lab.Node) bool { return n.ID == r.Node })]
 		}
 	}

@@ -1,9 +1,11 @@
 package system_test
 
 import (
+	"bufio"
 	"context"
 	"encoding/binary"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -110,20 +112,43 @@ func relayTicketFor(t *testing.T, n *lab.Node, meeting string) relayTicket {
 
 // sender is a client with an allocation and a channel to a peer. What it sends is not built anew for each packet.
 type sender struct {
-	conn     *net.UDPConn
+	conn     net.Conn
+	stream   *bufio.Reader // nil over UDP
 	received atomic.Int64
+}
+
+// read returns the next message, in b.
+func (s *sender) read(b []byte) ([]byte, error) {
+	if s.stream == nil {
+		n, err := s.conn.Read(b)
+		return b[:n], err
+	}
+	if _, err := io.ReadFull(s.stream, b[:4]); err != nil {
+		return nil, err
+	}
+	size := 4 + int(binary.BigEndian.Uint16(b[2:]))
+	if b[0] < 4 {
+		size += 16 // of a STUN message's header
+	}
+	_, err := io.ReadFull(s.stream, b[4:size])
+	return b[:size], err
 }
 
 const callerChannel = 0x4000
 
-func relayed(t *testing.T, with relayTicket, peer netip.AddrPort) *sender {
+func relayed(t *testing.T, network string, with relayTicket, peer netip.AddrPort) *sender {
 	t.Helper()
-	conn, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(with.address))
+	conn, err := net.Dial(network, with.address.String())
 	if err != nil {
 		t.Fatal(err)
 	}
-	_ = conn.SetReadBuffer(1 << 20)
 	t.Cleanup(func() { conn.Close() })
+	c := &sender{conn: conn}
+	if udp, ok := conn.(*net.UDPConn); ok {
+		_ = udp.SetReadBuffer(1 << 20)
+	} else {
+		c.stream = bufio.NewReaderSize(conn, 1<<16)
+	}
 	var nonce, realm []byte
 	ask := func(method stun.Method, attrs ...stun.Setter) {
 		for {
@@ -136,13 +161,12 @@ func relayed(t *testing.T, with relayTicket, peer netip.AddrPort) *sender {
 			if _, err := conn.Write(m.Raw); err != nil {
 				t.Fatal(err)
 			}
-			b := make([]byte, 2048)
 			_ = conn.SetReadDeadline(time.Now().Add(5 * time.Second))
-			n, err := conn.Read(b)
+			b, err := c.read(make([]byte, 2048))
 			if err != nil {
 				t.Fatal(err)
 			}
-			got := &stun.Message{Raw: b[:n]}
+			got := &stun.Message{Raw: b}
 			if err := got.Decode(); err != nil {
 				t.Fatal(err)
 			}
@@ -159,13 +183,12 @@ func relayed(t *testing.T, with relayTicket, peer netip.AddrPort) *sender {
 	ask(stun.MethodAllocate, raw{stun.AttrRequestedTransport, []byte{17, 0, 0, 0}})
 	ask(stun.MethodChannelBind, raw{stun.AttrChannelNumber, []byte{callerChannel >> 8, 0, 0, 0}}, peerAddress(peer))
 	_ = conn.SetReadDeadline(time.Time{})
-	c := &sender{conn: conn}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		b := make([]byte, 2048)
 		for {
-			if _, err := conn.Read(b); err != nil {
+			if _, err := c.read(b); err != nil {
 				return
 			}
 			c.received.Add(1)
@@ -304,7 +327,7 @@ func TestARemovedParticipantLosesTheRelay(t *testing.T) {
 	}
 	goes, with := enter("goes")
 	_, withOther := enter("stays")
-	leaving, staying := relayed(t, with, peer), relayed(t, withOther, peer)
+	leaving, staying := relayed(t, "udp", with, peer), relayed(t, "udp", withOther, peer)
 	flows := func(c *sender) bool {
 		before := c.received.Load()
 		for range 20 {
@@ -334,37 +357,42 @@ func TestRelayCost(t *testing.T) {
 	)
 	n := lab.StartCluster(t, 1)[0]
 	peer := echoSFU(t, n, "echo", 0)
-	meeting := n.NewMeeting(t, "Relay", map[string]any{"max_participants": 2 * senders})
+	meeting := n.NewMeeting(t, "Relay", map[string]any{"max_participants": 4 * senders})
 	coturn, ticket := startCoturn(t)
 	contenders := []struct {
 		name    string
 		process *lab.Process
-		senders []*sender
-	}{{name: "parley", process: n.Process}, {name: "coturn", process: coturn}}
-	for range senders {
-		contenders[0].senders = append(contenders[0].senders, relayed(t, relayTicketFor(t, n, meeting.ID), peer))
-		contenders[1].senders = append(contenders[1].senders, relayed(t, ticket, peer))
+		senders map[string][]*sender
+	}{{"parley", n.Process, map[string][]*sender{}}, {"coturn", coturn, map[string][]*sender{}}}
+	for _, network := range []string{"udp", "tcp"} {
+		for range senders {
+			contenders[0].senders[network] = append(contenders[0].senders[network], relayed(t, network, relayTicketFor(t, n, meeting.ID), peer))
+			contenders[1].senders[network] = append(contenders[1].senders[network], relayed(t, network, ticket, peer))
+		}
 	}
 	figures := newTable(t, "packets", "a second", "parley", "coturn", "ratio", "lost", "")
-	for _, load := range []struct{ size, burst, perSecond int }{
-		{1100, 1, 4000}, {1100, 8, 16000}, {200, 1, 4000}, {200, 4, 16000},
+	for _, load := range []struct {
+		network                string
+		size, burst, perSecond int
+	}{
+		{"udp", 1100, 1, 4000}, {"udp", 1100, 8, 16000}, {"udp", 200, 1, 4000}, {"udp", 200, 4, 16000}, {"tcp", 1100, 1, 4000}, {"tcp", 200, 4, 8000},
 	} {
 		cost := map[string][]float64{}
 		lost := map[string]int64{}
 		for range rounds {
 			for _, c := range contenders {
 				before := c.process.CPU(t)
-				sent, received := burden(c.senders, load.size, load.burst, load.perSecond, time.Second)
+				sent, received := burden(c.senders[load.network], load.size, load.burst, load.perSecond, time.Second)
 				cost[c.name] = append(cost[c.name], float64((c.process.CPU(t)-before).Microseconds())/float64(sent+received))
 				lost[c.name] += sent - received
 			}
 		}
 		ours, theirs := median(cost["parley"]), median(cost["coturn"])
 		ratio := ours / theirs
-		figures.add(fmt.Sprintf("%d bytes, bursts of %d", load.size, load.burst), load.perSecond, fmt.Sprintf("%.2f µs", ours), fmt.Sprintf("%.2f µs", theirs),
+		figures.add(fmt.Sprintf("%s, %d bytes, bursts of %d", load.network, load.size, load.burst), load.perSecond, fmt.Sprintf("%.2f µs", ours), fmt.Sprintf("%.2f µs", theirs),
 			fmt.Sprintf("%.2f", ratio), fmt.Sprint(lost["parley"], " / ", lost["coturn"]), verdict(ratio <= most))
 		if ratio > most {
-			t.Errorf("%d bytes: %.2f times coturn's cost", load.size, ratio)
+			t.Errorf("%s, %d bytes: %.2f times coturn's cost", load.network, load.size, ratio)
 		}
 	}
 }

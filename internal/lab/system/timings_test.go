@@ -127,7 +127,7 @@ func TestTimingsOfJoins(t *testing.T) {
 }
 
 // holdSteps adds the steps of some joins to a table and holds a percentile of them to their budgets (SPEC.md section 10): of a few
-// joins the 50th, for one that the machine was too busy for says nothing.
+// joins the quickest, for what a busy machine adds is not the network's.
 func holdSteps(tb testing.TB, figures *table, prefix string, measured []client.Timings, percent int) {
 	tb.Helper()
 	for _, step := range []struct {
