@@ -26,7 +26,7 @@ AS_ROOT := $(if $(SUDO),-exec 'sudo -n -E')
 ARTIFACTS := artifacts
 TEST       = $(TESTSUM) --format $(2) --format-hide-empty-pkg --jsonfile $(ARTIFACTS)/$(1).json --
 NO_SKIPS   = @! grep -h '"Action":"skip".*"Test":' $(ARTIFACTS)/$(1).json || { echo "a test was skipped"; exit 1; }
-SYSTEM     = go test $(AS_ROOT) ./internal/lab/system -count=1 -timeout 15m -v -run
+SYSTEM     = go test $(AS_ROOT) ./internal/lab/system -count=1 -timeout 30m -v -run
 
 ##@ Use
 

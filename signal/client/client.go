@@ -75,7 +75,7 @@ func New(ticket Ticket, opts Options) (*Client, error) {
 	return &Client{
 		ticket: ticket, opts: opts, log: opts.Log.With("participant_id", ticket.ParticipantID),
 		events: newEventQueue(opts.EventBuffer), roster: &roster{}, watch: newStopwatch(ticket.Took), clock: newWallClock(),
-		calls: newCalls(), network: newNetwork(), settle: make(chan struct{}), done: make(chan struct{}), unwell: make(chan struct{}, 1), flows: make(chan struct{}),
+		calls: newCalls(), network: newNetwork(opts.Net), settle: make(chan struct{}), done: make(chan struct{}), unwell: make(chan struct{}, 1), flows: make(chan struct{}),
 		shape: make(chan struct{}, 1), doors: ticket.doors(), servers: ticket.ICEServers,
 		state: StateConnecting, published: slices.Clone(opts.Publish), layers: map[string][]string{},
 	}, nil

@@ -15,10 +15,11 @@ const (
 
 // view is what a client sees of its network at one moment.
 type view struct {
-	from  netip.Addr // this machine's address that the socket was opened from
-	route netip.Addr // and the one from which the server would be reached now; invalid: there is no way to it
-	path  uint64     // packets and answered checks that have come over the media path
-	flows bool       // media is connected
+	server netip.AddrPort // that the socket leads to
+	from   netip.Addr     // this machine's address from which the server was reached when the socket was opened
+	route  netip.Addr     // and the one from which the server would be reached now; invalid: there is no way to it
+	path   uint64         // packets and answered checks that have come over the media path
+	flows  bool           // media is connected
 }
 
 // news is what a client should do something about. Each comes once.
@@ -31,9 +32,10 @@ type news struct {
 
 // lookout tells from what is seen of the network what has changed. It keeps no clock and does nothing by itself.
 type lookout struct {
-	from  netip.Addr
-	route netip.Addr // the last one that there was
-	away  bool       // there is none now
+	server netip.AddrPort
+	from   netip.Addr
+	route  netip.Addr // the last one that there was
+	away   bool       // there is none now
 
 	path    uint64
 	heard   time.Time // when path last grew
@@ -43,8 +45,8 @@ type lookout struct {
 
 // look takes what is seen now. Times do not go back.
 func (l *lookout) look(v view, now time.Time) (n news) {
-	if v.from != l.from {
-		l.from, l.route = v.from, v.from
+	if v.server != l.server || v.from != l.from { // another server may well be reached from another address
+		l.server, l.from, l.route = v.server, v.from, v.from
 	}
 	switch {
 	case !v.route.IsValid():

@@ -8,6 +8,7 @@ import (
 
 func TestLookout(t *testing.T) {
 	home, mobile := netip.MustParseAddr("192.168.1.2"), netip.MustParseAddr("10.0.0.2")
+	first, second := netip.MustParseAddrPort("192.0.2.1:443"), netip.MustParseAddrPort("192.0.2.2:443")
 	type sight struct {
 		after time.Duration // since the sight before
 		view  view
@@ -33,6 +34,11 @@ func TestLookout(t *testing.T) {
 		{name: "another address, and a socket from there", sees: []sight{
 			{view: at(mobile, 1), want: news{rerouted: true}},
 			{after: time.Second, view: view{from: mobile, route: mobile, path: 2, flows: true}},
+		}},
+		{name: "another server, which is reached from another address", sees: []sight{
+			{view: view{server: first, route: home, path: 1, flows: true}},
+			{after: time.Second, view: view{server: second, route: mobile, path: 2, flows: true}},
+			{after: time.Second, view: view{server: second, route: home, path: 3, flows: true}, want: news{rerouted: true}},
 		}},
 		{name: "no way, then another address", sees: []sight{
 			{view: at(home, 1)},

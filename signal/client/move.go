@@ -195,7 +195,7 @@ func (c *Client) switchTo(ctx context.Context, mv *move) (*media, error) {
 		c.servers = relays
 	}
 	c.mu.Unlock()
-	c.network.reached(mv.sock)
+	c.network.reached(mv.sock.server)
 	before := MediaClosed
 	if old != nil {
 		before = old.current()

@@ -23,20 +23,26 @@ const (
 
 // network is what the client knows of the way to its server. It is safe for concurrent use.
 type network struct {
+	over transport.Net // nil: this machine's own
+
 	mu      sync.Mutex // protects following
 	server  netip.AddrPort
-	from    netip.Addr // of this machine
+	from    netip.Addr // of this machine, towards the server when it was reached
 	away    bool
 	changed chan struct{} // closed when there is another way to the server, or one again
 }
 
-func newNetwork() *network { return &network{changed: make(chan struct{})} }
+func newNetwork(over transport.Net) *network {
+	return &network{over: over, changed: make(chan struct{})}
+}
 
-// reached notes which way the server was reached.
-func (n *network) reached(by *socket) {
+// reached notes that the server was reached, and which way leads there. It asks as look does: the socket itself may be bound to
+// an address, or go through a proxy.
+func (n *network) reached(server netip.AddrPort) {
+	from := n.route(server)
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.server, n.from, n.away = by.server, by.from, false
+	n.server, n.from, n.away = server, from, false
 }
 
 // next is closed by the next change.
@@ -88,28 +94,32 @@ func (n *network) until(ctx context.Context) (own context.Context, cancel contex
 	return own, cancel
 }
 
-// look asks the kernel from which address the server is reached now. No packet is sent for that.
-func (n *network) look(over transport.Net) (v view) {
+// look sees which way the server is reached now.
+func (n *network) look() view {
 	n.mu.Lock()
-	server := n.server
-	v.from = n.from
+	v := view{server: n.server, from: n.from}
 	n.mu.Unlock()
+	v.route = n.route(v.server)
+	return v
+}
+
+// route asks the kernel from which address the server would be reached; there may be none. No packet is sent for that.
+func (n *network) route(server netip.AddrPort) netip.Addr {
 	if !server.IsValid() {
-		return v
+		return netip.Addr{}
 	}
 	var conn net.Conn
 	var err error
-	if over != nil {
-		conn, err = over.Dial("udp", server.String())
+	if n.over != nil {
+		conn, err = n.over.Dial("udp", server.String())
 	} else {
 		conn, err = (&net.Dialer{}).DialContext(context.Background(), "udp", server.String())
 	}
 	if err != nil {
-		return v
+		return netip.Addr{}
 	}
-	v.route = addrOf(conn.LocalAddr()).Addr()
-	_ = conn.Close() // nothing was sent
-	return v
+	defer conn.Close() // nothing was sent
+	return addrOf(conn.LocalAddr()).Addr()
 }
 
 func addrOf(a net.Addr) netip.AddrPort {
@@ -139,7 +149,7 @@ func (c *Client) watchNetwork(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
-		v := c.network.look(c.opts.Net)
+		v := c.network.look()
 		m := c.currentMedia()
 		if m != nil {
 			v.path, v.flows = m.received()

@@ -33,7 +33,7 @@ func TestAwayIsWaitedForButNotForEver(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				n := newNetwork()
+				n := newNetwork(nil)
 				n.note(true, false)
 				ctx, cancel := context.WithCancel(t.Context())
 				defer cancel()
@@ -50,7 +50,7 @@ func TestAwayIsWaitedForButNotForEver(t *testing.T) {
 
 func TestAChangeEndsWhatWasBegunBefore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		n := newNetwork()
+		n := newNetwork(nil)
 		ctx, cancel := n.until(t.Context())
 		defer cancel()
 		n.note(true, false)

@@ -77,7 +77,7 @@ func (c *Client) dial(ctx context.Context, door, token string, limit time.Durati
 	if err != nil {
 		return nil, err
 	}
-	c.network.reached(sock)
+	c.network.reached(sock.server)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.doors.use(door)

@@ -28,7 +28,6 @@ const (
 type socket struct {
 	conn   *websocket.Conn
 	server netip.AddrPort // where the server, or the proxy before it, was reached
-	from   netip.Addr     // and from which address of this machine
 	lost   chan struct{}  // closed when reading has ended
 
 	mu   sync.Mutex    // protects following
@@ -41,7 +40,7 @@ func dial(ctx context.Context, endpoint, token string, opts Options) (*socket, e
 	s := &socket{lost: make(chan struct{})}
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		GotConn: func(info httptrace.GotConnInfo) {
-			s.server, s.from = addrOf(info.Conn.RemoteAddr()), addrOf(info.Conn.LocalAddr()).Addr()
+			s.server = addrOf(info.Conn.RemoteAddr())
 		},
 	})
 	conn, resp, err := websocket.Dial(ctx, endpoint, &websocket.DialOptions{ //nolint:bodyclose // Dial closes it
