@@ -70,7 +70,9 @@ func (s settings) write(tb testing.TB) string {
 		if port != strconv.Itoa(httpPort) { // it shares its address with others
 			relay, secure = 0, 0
 		}
-		all["turn"] = map[string]any{"listen": fmt.Sprint(host, ":", relay), "tls_listen": fmt.Sprint(host, ":", secure)}
+		all["turn"] = map[string]any{
+			"listen": net.JoinHostPort(host, strconv.Itoa(relay)), "tls_listen": net.JoinHostPort(host, strconv.Itoa(secure)),
+		}
 	}
 	if s.tls != nil {
 		all["tls"] = s.tls

@@ -37,7 +37,7 @@ func newBystanders(t *testing.T, n *lab.Node) *bystanders {
 		count, _ := b.result()
 		return count > 10
 	})
-	if path, ok := b.listener.Path(); n.TLS != nil && (!ok || by(path) != "tls") {
+	if path, ok := b.listener.Path(); n.TLS != nil && (!ok || by(path) != "relay tls") {
 		t.Fatalf("the listener's media goes over %+v, want a relay over TLS", path)
 	}
 	b.reset()
