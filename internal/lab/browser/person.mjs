@@ -1,4 +1,6 @@
-import { mkdirSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { chromium } from 'playwright-core'
 import * as probe from './probe.mjs'
 import { url } from './rest.mjs'
@@ -21,19 +23,33 @@ const flags = fps => [
 /** Pictures of three simulcast layers that leave a small machine room for several browsers. */
 export const smallCapture = { width: 960, height: 540, frameRate: 15 }
 
+/**
+ * A new profile of somebody who has allowed pages to use camera and microphone, as people do. What is granted through the
+ * browser's debugger instead counts in all frames, whatever a page says of them.
+ */
+function newProfile() {
+  const profile = mkdtempSync(join(tmpdir(), 'lab-profile-'))
+  const allowed = { 'http://*,*': { setting: 1 }, 'https://*,*': { setting: 1 } }
+  const exceptions = { media_stream_camera: allowed, media_stream_mic: allowed }
+  mkdirSync(join(profile, 'Default'))
+  writeFileSync(join(profile, 'Default', 'Preferences'), JSON.stringify({ profile: { content_settings: { exceptions } } }))
+  return profile
+}
+
 /** Somebody with a browser of their own. */
 export class Person {
   /** Opens a browser. */
   static async come(name, { capture = smallCapture, viewport = { width: 1280, height: 800 } } = {}) {
-    const browser = await chromium.launch({
+    const profile = newProfile()
+    const context = await chromium.launchPersistentContext(profile, {
       executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
       args: flags(capture.frameRate),
+      viewport,
     })
-    const context = await browser.newContext({ viewport, permissions: ['camera', 'microphone'] })
-    const page = await context.newPage()
+    const page = context.pages()[0] ?? (await context.newPage())
     await page.addInitScript(probe.install, { capture })
     const person = new Person()
-    Object.assign(person, { name, browser, page, complaints: [] })
+    Object.assign(person, { name, profile, context, browser: context.browser(), page, complaints: [] })
     page.on('pageerror', error => person.complaints.push(String(error)))
     page.on('console', message => message.type() === 'error' && person.complaints.push(message.text()))
     return person
@@ -98,8 +114,9 @@ export class Person {
     await this.page.screenshot({ path: `${process.env.ARTIFACTS}/${name}.png` })
   }
 
-  go() {
-    return this.browser.close()
+  async go() {
+    await this.context.close()
+    rmSync(this.profile, { recursive: true, force: true })
   }
 }
 

@@ -3,7 +3,8 @@
 
 /** Runs before the page's own scripts: keeps its peer connections, counts SDP exchanges, notes signalling messages. */
 export function install({ capture }) {
-  const lab = { connections: [], exchanges: 0, messages: [], marks: {} }
+  // The page may make its connections in a frame of its own: they are kept with the page's.
+  const lab = window.parent.lab ?? { connections: [], exchanges: 0, messages: [], marks: {} }
   Object.defineProperty(window, 'lab', { value: lab })
   lab.now = () => performance.timeOrigin + performance.now() // one clock for all pages of the machine
 

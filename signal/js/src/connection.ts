@@ -1,6 +1,7 @@
 import { cameraLayers, forSlot, preferSimulcast, screenLayers } from './codec.ts'
 import { Emitter } from './emitter.ts'
 import { Outlet, type Source } from './outlet.ts'
+import { wildcardPeer } from './wildcard.ts'
 import type { TrackHint } from './wire.ts'
 
 /** The state of a connection's media path. */
@@ -43,7 +44,7 @@ export class Connection extends Emitter<ConnectionEvents> {
   constructor(options: ConnectionOptions) {
     super()
     // One transport's candidates are gathered as soon as the servers for it are known, not only once there is an offer.
-    this.#pc = new RTCPeerConnection({ bundlePolicy: 'max-bundle', iceCandidatePoolSize: 1 })
+    this.#pc = wildcardPeer({ bundlePolicy: 'max-bundle', iceCandidatePoolSize: 1 })
     this.#pc.onconnectionstatechange = () => this.emit('state', this.state)
     if (options.publish) {
       this.addOutlet('microphone', options.tracks.microphone ?? null)
