@@ -1,6 +1,7 @@
 import { cameraLayers, forSlot, preferSimulcast, screenLayers } from './codec.ts'
 import { Emitter } from './emitter.ts'
 import { Outlet, type Source } from './outlet.ts'
+import { rankCandidates } from './rank.ts'
 import { wildcardPeer } from './wildcard.ts'
 import type { TrackHint } from './wire.ts'
 
@@ -40,6 +41,8 @@ export class Connection extends Emitter<ConnectionEvents> {
   readonly #pc: RTCPeerConnection
   readonly #outlets = new Map<Source, Outlet>()
   readonly #inlets: Inlet[] = []
+  /** How often ICE was restarted. */
+  #generation = 0
 
   constructor(options: ConnectionOptions) {
     super()
@@ -125,6 +128,7 @@ export class Connection extends Emitter<ConnectionEvents> {
    * ignores those that a client names.
    */
   async offer(iceRestart = false): Promise<{ sdp: string; tracks: TrackHint[] }> {
+    if (iceRestart) this.#generation++
     await this.#pc.setLocalDescription(await this.#pc.createOffer({ iceRestart }))
     const tracks = this.outlets.flatMap(({ mid, source, refused }) =>
       mid === null || refused ? [] : [{ mid, source }],
@@ -134,7 +138,7 @@ export class Connection extends Emitter<ConnectionEvents> {
 
   /** Takes the answer to the last offer, with the mids of the m-lines that it turns down. */
   async accept(sdp: string, refused: readonly string[]): Promise<void> {
-    await this.#pc.setRemoteDescription({ type: 'answer', sdp })
+    await this.#pc.setRemoteDescription({ type: 'answer', sdp: rankCandidates(sdp, this.#generation) })
     for (const outlet of this.outlets) if (outlet.mid !== null && refused.includes(outlet.mid)) outlet.rest()
     await Promise.all(this.outlets.map(outlet => outlet.refresh()))
   }
