@@ -18,7 +18,7 @@ function onlyTLS() {
   window.RTCPeerConnection = class extends window.RTCPeerConnection {
     constructor(config) {
       super(strict(config))
-      window.relayed = this
+      window.parent.relayed = this // the page may make its connections in a frame of its own
     }
 
     setConfiguration(config) {

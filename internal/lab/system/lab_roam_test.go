@@ -186,11 +186,10 @@ func TestLabChangeOfNetwork(t *testing.T) {
 	}
 }
 
-// A browser changes networks. The page comes back by itself: it is the same participant over the same connection, and frames are
-// decoded again soon. Chromium on Linux bounds how soon: it learns of a new interface after 2 s, and leaves a path for one that
-// seems dearer only when nothing has come over it for 2.5 s and one more.
+// A browser changes networks. The page comes back by itself: it is the same participant over the same connection, and media flow
+// both ways as soon as with a Go client.
 func TestLabBrowserChangesNetwork(t *testing.T) {
-	const bound = 5 * time.Second
+	const bound = 2 * time.Second
 	gaps := []time.Duration{0, time.Second, 5 * time.Second}
 	w := lab.StartWorld(t, lab.Path{}, 1, "eu")
 	n := w.Nodes()[0]
@@ -203,7 +202,7 @@ func TestLabBrowserChangesNetwork(t *testing.T) {
 		VideoSlots: 2, AudioSlots: 2, OnPacket: stays.watch.packet,
 	})
 	go told.keep(stays.Client)
-	moves := len(gaps) * howMuch().moves / 2
+	moves := len(gaps) * howMuch().moves
 	dir, over := t.TempDir(), make(chan struct{})
 	go func() {
 		defer close(over)
@@ -241,7 +240,7 @@ func TestLabBrowserChangesNetwork(t *testing.T) {
 	told.news()
 	tracks := len(stays.Tracks())
 	figures := newTable(t, "without a network for", "others receive again after", "the browser gets sound", "picture", "shows frames")
-	var took []time.Duration
+	took := make(map[time.Duration][]time.Duration)
 	for i := range moves {
 		gap := gaps[i%len(gaps)]
 		say(fmt.Sprint("down-", i))
@@ -263,7 +262,7 @@ func TestLabBrowserChangesNetwork(t *testing.T) {
 			t.Fatal(err)
 		}
 		figures.add(gap, back, shown.Sound*time.Millisecond, shown.Picture*time.Millisecond, shown.Frames*time.Millisecond)
-		took = append(took, max(back, shown.Sound*time.Millisecond, shown.Picture*time.Millisecond))
+		took[gap] = append(took[gap], max(back, shown.Sound*time.Millisecond, shown.Picture*time.Millisecond))
 		time.Sleep(time.Second) // as long as one needs for a sentence
 	}
 	if seen, _ := told.news(); len(seen) > 0 || len(stays.Tracks()) != tracks {
@@ -271,9 +270,13 @@ func TestLabBrowserChangesNetwork(t *testing.T) {
 	}
 	say("end")
 	<-over
-	figures.add("p95 of all", percentile(took, 95), "bound", bound)
-	if p95 := percentile(took, 95); p95 > bound {
-		t.Errorf("media was back after %s", p95)
+	summary := newTable(t, "without a network for", "changes", "media back both ways, p50", "p95", "max", "bound", "")
+	for _, gap := range gaps {
+		p95 := percentile(took[gap], 95)
+		summary.add(gap, len(took[gap]), percentile(took[gap], 50), p95, slices.Max(took[gap]), bound, verdict(p95 <= bound))
+		if p95 > bound {
+			t.Errorf("after %s without a network media was back after %s", gap, p95)
+		}
 	}
 }
 
