@@ -11,7 +11,7 @@ let frame: HTMLIFrameElement | undefined
  * neither, it binds them to the wildcard address (mode 2): the machine's routes decide for each packet, as they do for the
  * page's other traffic, and the same sockets go on from the new address. Capturing and playing stay with the page.
  *
- * Other browsers bind to an address in either mode, so there the connection is the page's own.
+ * What other browsers make of such a frame is not known, so there the connection is the page's own.
  */
 export function wildcardPeer(config: RTCConfiguration): RTCPeerConnection {
   const Peer = realm()?.RTCPeerConnection ?? RTCPeerConnection
