@@ -15,6 +15,7 @@ import (
 	"github.com/pion/stun/v4"
 	"github.com/pion/webrtc/v4"
 
+	"github.com/parley-sfu/parley/internal/packet"
 	"github.com/parley-sfu/parley/internal/udp"
 )
 
@@ -84,7 +85,7 @@ func (c *crowd) read(group *udp.Group[*seated]) {
 			case len(p) < 20:
 			case p[0] < 4:
 				v.answer(p, ms[i].From)
-			case p[0] >= 128 && p[1] < 192 && c.measuring.Load():
+			case packet.IsRTPorRTCP(p) && !packet.IsRTCP(p) && c.measuring.Load():
 				c.mu.Lock()
 				c.late = append(c.late, int32(uint32(time.Since(c.began).Microseconds())-binary.BigEndian.Uint32(p[4:])))
 				c.mu.Unlock()

@@ -27,10 +27,11 @@ type pacedServer struct {
 type paceRequest struct{ Room, ID, SDP string } // without a room: how much has been used
 
 type paceReply struct {
-	SDP   string
-	CPU   time.Duration // of the whole process so far
-	Sent  uint64        // datagrams
-	Error string
+	SDP    string
+	CPU    time.Duration // of the whole process so far
+	Sleeps int64         // of its threads
+	Sent   uint64        // datagrams
+	Error  string
 }
 
 // pacedServers is what BenchmarkPaced compares: "name=binary#sockets,…"; no binary: this one.
@@ -71,7 +72,8 @@ func (n *Node) pacedReply(r paceRequest) (reply paceReply) {
 	if r.Room == "" {
 		var used syscall.Rusage
 		_ = syscall.Getrusage(syscall.RUSAGE_SELF, &used)
-		reply.CPU, reply.Sent = time.Duration(used.Utime.Nano()+used.Stime.Nano()), n.endpoint.Stats().Sent
+		reply.CPU, reply.Sleeps = time.Duration(used.Utime.Nano()+used.Stime.Nano()), used.Nvcsw
+		reply.Sent = n.endpoint.Stats().Sent
 		return reply
 	}
 	p, err := n.Join(PeerConfig{Room: r.Room, Participant: r.ID, CanPublish: true, Events: newEvents(), Log: slog.New(slog.DiscardHandler)})

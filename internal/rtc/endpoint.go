@@ -95,7 +95,7 @@ func open(cfg Config) (shards udp.Shards, tcp *net.TCPListener, err error) {
 	listen := netip.MustParseAddrPort(cfg.Listen)
 	const tries = 16
 	for range tries {
-		shards, err = udp.ListenShards(udp.Config{Listen: listen, ReceiveBuffer: cfg.ReceiveBuffer, SendBuffer: cfg.SendBuffer}, cfg.sockets())
+		shards, err = udp.ListenShards(udp.Config{Listen: listen, ReceiveBuffer: cfg.ReceiveBuffer, SendBuffer: cfg.SendBuffer, Gather: gatherFor}, cfg.sockets())
 		if err != nil {
 			return nil, nil, fmt.Errorf("listen for media on %s: %w", listen, err)
 		}

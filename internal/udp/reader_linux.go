@@ -57,10 +57,6 @@ func (s *socket) wait() (*waiter, error) {
 	return w, nil
 }
 
-// kernelCall is unix.Syscall6, or unix.RawSyscall6 for calls that return within microseconds. The former tells the scheduler,
-// which wakes the runtime's monitor thread where that sleeps; with few datagrams that costs more than the datagrams.
-type kernelCall func(trap, a1, a2, a3, a4, a5, a6 uintptr) (r1, r2 uintptr, errno unix.Errno)
-
 // receive takes what is there, which may be nothing.
 func (s *socket) receive(r *reader, ms []Message) (n, truncated int, err error) {
 	if !s.gate.enter() {
