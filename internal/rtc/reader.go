@@ -17,7 +17,7 @@ const readBatch = 64
 
 // gatherFor is how long packets wait for others where they come thick: a wake-up costs as much CPU as sending some fifty. It is
 // well within what a hop may add (p99 of 1 ms).
-const gatherFor = 400 * time.Microsecond
+const gatherFor = 300 * time.Microsecond
 
 // reader works off what one socket brought: it sorts by first byte (RFC 7983), decrypts media and hands it over in runs
 // of one remote, so that a handler can treat a frame's packets together.
