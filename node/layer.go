@@ -39,8 +39,8 @@ type published struct {
 
 // subscriber is who shows a layer: a slot, or a link to another node.
 type subscriber interface {
-	// forward takes a run of the layer's packets, on the goroutine that received them.
-	forward(l *layer, run []*packet.Packet, out *udp.Batch)
+	// forward takes a run of the layer's packets, on the goroutine that received them, and returns how many it sent on.
+	forward(l *layer, run []*packet.Packet, out *udp.Batch) (sent int)
 	// wants returns, as bits, the layers of a track that the subscriber needs or could use. Those of viewers are kept for
 	// a while after they are wanted no more; another node has done so itself.
 	wants(t *published) (bits uint8, viewer bool)
@@ -180,9 +180,11 @@ func (l *layer) forward(run []*packet.Packet, out *udp.Batch) {
 	if l.track.muted.Load() {
 		return
 	}
+	sent := 0
 	for _, s := range *l.subs.Load() {
-		s.forward(l, run, out)
+		sent += s.forward(l, run, out)
 	}
+	l.track.room.node.count.sent.Add(sent)
 }
 
 // remote reports whether the track comes from another node.

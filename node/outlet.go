@@ -111,21 +111,20 @@ func (o *outlet) renamed(p *cascade.Pull) bool {
 }
 
 // forward implements subscriber.
-func (o *outlet) forward(l *layer, run []*packet.Packet, out *udp.Batch) {
+func (o *outlet) forward(l *layer, run []*packet.Packet, out *udp.Batch) (sent int) {
 	t := o.link.Transport()
 	if uint8(o.sends.Load())&(1<<l.rank) == 0 || !t.Ready() {
-		return
+		return 0
 	}
 	s := o.streams[l.rank]
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	sent := 0
 	for _, p := range run {
 		if !s.late(p) && s.send(t, p, out) {
 			sent++
 		}
 	}
-	o.relay.node.count.sent.Add(sent)
+	return sent
 }
 
 // late reports whether a packet is not to be sent as it comes. mu is held.

@@ -84,20 +84,19 @@ func newSlot(p *Peer, s *sdp.Section, accepted []sdp.Codec) *slot {
 // knows reports whether the subscriber can decode a codec in this slot. A codec nobody knows yet counts as known.
 func (s *slot) knows(c codec) bool { return c == noCodec || s.formats[c].pt != 0 }
 
-// forward sends a run of packets of one layer if the slot shows the layer, or can begin to.
-func (s *slot) forward(l *layer, run []*packet.Packet, out *udp.Batch) {
+// forward implements subscriber: it sends a run of packets of one layer if the slot shows the layer, or can begin to.
+func (s *slot) forward(l *layer, run []*packet.Packet, out *udp.Batch) (sent int) {
 	if !s.peer.transport.Ready() {
-		return
+		return 0
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	sent := 0
 	for _, p := range run {
 		if s.forwardLocked(l, p, out) {
 			sent++
 		}
 	}
-	s.peer.node.count.sent.Add(sent)
+	return sent
 }
 
 // forwardLocked sends one packet, and reports whether it did.

@@ -36,6 +36,18 @@ type Header struct {
 
 // Parse reads the header of b, which is one whole RTP packet. After an error h is of no use.
 func (h *Header) Parse(b []byte) error {
+	if err := h.ParseSealed(b); err != nil {
+		return err
+	}
+	if b[0]&0x20 != 0 {
+		return h.stripPadding(b)
+	}
+	return nil
+}
+
+// ParseSealed is Parse for a packet whose payload is still encrypted: how much of it is padding is not known yet, and counts as
+// payload.
+func (h *Header) ParseSealed(b []byte) error {
 	if len(b) < fixedHeader {
 		return ErrShort
 	}
@@ -61,9 +73,6 @@ func (h *Header) Parse(b []byte) error {
 		return ErrShort
 	}
 	h.PayloadLen, h.PaddingLen = len(b)-h.HeaderLen, 0
-	if b[0]&0x20 != 0 {
-		return h.stripPadding(b)
-	}
 	return nil
 }
 

@@ -173,3 +173,15 @@ func equalHeaders(t *testing.T, b []byte, ours *Header, theirs *rtp.Packet) {
 		t.Fatalf("payload of %+v, pion has %v", ours, theirs.Payload)
 	}
 }
+
+// TestHeaderParseSealed: of a packet that is still encrypted the last byte is not the count of padding.
+func TestHeaderParseSealed(t *testing.T) {
+	b := append([]byte{0xA0, 96, 0, 1, 0, 0, 0, 2, 0, 0, 0, 3}, 1, 2, 0)
+	var h Header
+	if err := h.Parse(b); !errors.Is(err, ErrPadding) {
+		t.Errorf("padding of 0 bytes: %v", err)
+	}
+	if err := h.ParseSealed(b); err != nil || h.PayloadLen != 3 || h.PaddingLen != 0 {
+		t.Errorf("sealed: %v, %+v", err, h)
+	}
+}

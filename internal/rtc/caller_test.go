@@ -24,8 +24,14 @@ import (
 // startEndpoint runs an endpoint until the test ends.
 func startEndpoint(tb testing.TB, listen string) *Endpoint {
 	tb.Helper()
+	return startEndpointWith(tb, listen, func(*Config) {})
+}
+
+func startEndpointWith(tb testing.TB, listen string, change func(*Config)) *Endpoint {
+	tb.Helper()
 	cfg := Defaults()
 	cfg.Listen = listen
+	change(&cfg)
 	e, err := New(cfg, slog.New(slog.DiscardHandler))
 	if err != nil {
 		tb.Fatal(err)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"runtime"
 	"time"
 )
 
@@ -12,7 +13,8 @@ type Config struct {
 	Listen        string   `koanf:"listen"         yaml:"listen"`         // host:port for UDP and ICE-TCP; port 0 takes a free one
 	Advertise     []string `koanf:"advertise"      yaml:"advertise"`      // addresses, or address:port, that this node is reached at from outside; those of the listener are offered as well
 	TCP           bool     `koanf:"tcp"            yaml:"tcp"`            // accept ICE-TCP (RFC 6544) on the same port number
-	ReceiveBuffer int      `koanf:"receive_buffer" yaml:"receive_buffer"` // bytes of kernel buffer, best effort
+	Sockets       int      `koanf:"sockets"        yaml:"sockets"`        // for UDP, each with a goroutine that forwards what comes on it; 0: one for two CPUs, at most maxSockets
+	ReceiveBuffer int      `koanf:"receive_buffer" yaml:"receive_buffer"` // bytes of kernel buffer of each socket, best effort
 	SendBuffer    int      `koanf:"send_buffer"    yaml:"send_buffer"`    // likewise
 }
 
@@ -31,7 +33,22 @@ func (c Config) Validate() error {
 	if c.ReceiveBuffer < 0 || c.SendBuffer < 0 {
 		faults = append(faults, errors.New("receive_buffer, send_buffer: must not be negative"))
 	}
+	if c.Sockets < 0 || c.Sockets > maxSockets {
+		faults = append(faults, fmt.Errorf("sockets: must be from 0 to %d", maxSockets))
+	}
 	return errors.Join(faults...)
+}
+
+// maxSockets is enough for any network card.
+const maxSockets = 64
+
+// sockets is how many to open. More than one for two CPUs gain little, since the kernel's work, handshakes and signalling need
+// CPUs too, and cost a wake-up each where one would do.
+func (c Config) sockets() int {
+	if c.Sockets == 0 {
+		return min(max(runtime.GOMAXPROCS(0)/2, 1), maxSockets)
+	}
+	return c.Sockets
 }
 
 func (c Config) advertiseFaults() (faults []error) {

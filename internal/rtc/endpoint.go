@@ -21,7 +21,8 @@ import (
 
 // Endpoint owns the node's media sockets and the demultiplexing of what arrives on them. It is safe for concurrent use.
 type Endpoint struct {
-	conn        *udp.Conn
+	shards      udp.Shards
+	conn        *udp.Conn           // one of them, for what is not an answer to something read
 	listener    *udp.FramedListener // nil without ICE-TCP
 	mux         *mux
 	net         *standInNet
@@ -65,12 +66,12 @@ func New(cfg Config, log *slog.Logger) (*Endpoint, error) {
 	if err != nil {
 		return nil, fmt.Errorf("DTLS certificate: %w", err)
 	}
-	conn, tcp, err := open(cfg)
+	shards, tcp, err := open(cfg)
 	if err != nil {
 		return nil, err
 	}
 	e := &Endpoint{
-		conn: conn, log: log, certificate: certificate, fingerprint: fingerprintOf(certificate.Certificate[0]),
+		shards: shards, conn: shards[0], log: log, certificate: certificate, fingerprint: fingerprintOf(certificate.Certificate[0]),
 		began:   time.Now(),
 		quiet:   quietLogs{log},
 		byUfrag: map[string]*Transport{}, bySrc: map[source]binding{},
@@ -79,7 +80,7 @@ func New(cfg Config, log *slog.Logger) (*Endpoint, error) {
 		e.listener, err = udp.NewFramedListener(tcp, udp.FramedDefaults())
 	}
 	if err == nil {
-		e.addresses, err = newAddresses(conn.LocalAddr(), cfg.Advertise, net.InterfaceAddrs)
+		e.addresses, err = newAddresses(shards.LocalAddr(), cfg.Advertise, net.InterfaceAddrs)
 	}
 	if err != nil {
 		return nil, errors.Join(err, e.Close())
@@ -90,22 +91,22 @@ func New(cfg Config, log *slog.Logger) (*Endpoint, error) {
 
 // open opens the UDP port and, for ICE-TCP, the TCP port of the same number. A number that is free for UDP may be taken
 // for TCP: where any will do, another is tried.
-func open(cfg Config) (conn *udp.Conn, tcp *net.TCPListener, err error) {
+func open(cfg Config) (shards udp.Shards, tcp *net.TCPListener, err error) {
 	listen := netip.MustParseAddrPort(cfg.Listen)
 	const tries = 16
 	for range tries {
-		conn, err = udp.Listen(udp.Config{Listen: listen, ReceiveBuffer: cfg.ReceiveBuffer, SendBuffer: cfg.SendBuffer})
+		shards, err = udp.ListenShards(udp.Config{Listen: listen, ReceiveBuffer: cfg.ReceiveBuffer, SendBuffer: cfg.SendBuffer, Gather: gatherFor}, cfg.sockets())
 		if err != nil {
 			return nil, nil, fmt.Errorf("listen for media on %s: %w", listen, err)
 		}
 		if !cfg.TCP {
-			return conn, nil, nil
+			return shards, nil, nil
 		}
-		tcp, err = net.ListenTCP("tcp", net.TCPAddrFromAddrPort(conn.LocalAddr()))
+		tcp, err = net.ListenTCP("tcp", net.TCPAddrFromAddrPort(shards.LocalAddr()))
 		if err == nil {
-			return conn, tcp, nil
+			return shards, tcp, nil
 		}
-		err = errors.Join(fmt.Errorf("listen for ICE-TCP: %w", err), conn.Close())
+		err = errors.Join(fmt.Errorf("listen for ICE-TCP: %w", err), shards.Close())
 		if listen.Port() != 0 {
 			break
 		}
@@ -134,16 +135,18 @@ func (e *Endpoint) stand() {
 // Close closes the sockets of an endpoint that is not to run after all.
 func (e *Endpoint) Close() error {
 	if e.listener != nil {
-		return errors.Join(e.conn.Close(), e.listener.Close())
+		return errors.Join(e.shards.Close(), e.listener.Close())
 	}
-	return e.conn.Close()
+	return e.shards.Close()
 }
 
 // Run reads the sockets until ctx ends, then closes them.
 func (e *Endpoint) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
-	broke := make(chan error, 1)
-	wg.Go(func() { broke <- e.read() })
+	broke := make(chan error, len(e.shards))
+	for _, c := range e.shards {
+		wg.Go(func() { broke <- e.read(c) })
+	}
 	if e.listener != nil {
 		wg.Go(e.accept)
 	}
@@ -167,7 +170,7 @@ func (e *Endpoint) Run(ctx context.Context) error {
 }
 
 // Addr is the address of the media sockets, with the port they really have.
-func (e *Endpoint) Addr() netip.AddrPort { return e.conn.LocalAddr() }
+func (e *Endpoint) Addr() netip.AddrPort { return e.shards.LocalAddr() }
 
 // Fingerprint is that of the endpoint's certificate, for answers.
 func (e *Endpoint) Fingerprint() Fingerprint { return e.fingerprint }
@@ -175,10 +178,10 @@ func (e *Endpoint) Fingerprint() Fingerprint { return e.fingerprint }
 // Now is the endpoint's monotonic clock in nanoseconds: the one that packet.Packet.Arrival is of.
 func (e *Endpoint) Now() int64 { return time.Since(e.began).Nanoseconds() }
 
-// Stats counts what the UDP socket has done.
-func (e *Endpoint) Stats() udp.Stats { return e.conn.Stats() }
+// Stats counts what the UDP sockets have done together.
+func (e *Endpoint) Stats() udp.Stats { return e.shards.Stats() }
 
-// NewBatch returns an empty send batch on the media socket, for one goroutine at a time. It holds memory from its first
+// NewBatch returns an empty send batch on a media socket, for one goroutine at a time. It holds memory from its first
 // use on.
 func (e *Endpoint) NewBatch() *udp.Batch { return e.conn.NewBatch() }
 

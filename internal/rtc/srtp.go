@@ -10,6 +10,8 @@ import (
 
 	"github.com/pion/dtls/v3"
 	"github.com/pion/srtp/v3"
+
+	"github.com/parley-sfu/parley/internal/packet"
 )
 
 // exporterLabel is the DTLS exporter label of SRTP keys (RFC 5764 section 4.2).
@@ -47,14 +49,18 @@ func (s *Stream) index(seq uint16) uint32 {
 // crypto seals what this node sends and opens what the remote sends. Sealing with GCM takes no lock: only a stream's own
 // state changes. Everything else is behind a mutex.
 type crypto struct {
-	aead cipher.AEAD // nil when the profile is AES-CM
-	salt [12]byte
+	aead     cipher.AEAD // nil when the profile is AES-CM
+	salt     [12]byte
+	opener   cipher.AEAD // of the remote's packets; likewise
+	openSalt [12]byte
 
 	sendMu sync.Mutex
 	send   *srtp.Context // SRTCP, and SRTP where aead is nil
 
-	receiveMu sync.Mutex
+	receiveMu sync.Mutex // guards what follows
 	receive   *srtp.Context
+	received  map[uint32]*received // by SSRC
+	iv        [12]byte             // scratch
 }
 
 // newCrypto takes the keys from a finished handshake in which this end was the client or the server.
@@ -77,15 +83,18 @@ func newCrypto(state *dtls.State, profile dtls.SRTPProtectionProfile, client boo
 	if client {
 		ownKey, theirKey, ownSalt, theirSalt = theirKey, ownKey, theirSalt, ownSalt
 	}
-	c := &crypto{}
+	c := &crypto{received: map[uint32]*received{}}
 	if c.send, err = srtp.CreateContext(ownKey, ownSalt, p); err != nil {
 		return nil, err
 	}
-	if c.receive, err = srtp.CreateContext(theirKey, theirSalt, p, srtp.SRTPReplayProtection(1024), srtp.SRTCPReplayProtection(128)); err != nil {
+	if c.receive, err = srtp.CreateContext(theirKey, theirSalt, p, srtp.SRTPReplayProtection(replayWindow), srtp.SRTCPReplayProtection(128)); err != nil {
 		return nil, err
 	}
 	if p == srtp.ProtectionProfileAeadAes128Gcm {
 		c.aead, c.salt, err = gcm(ownKey, ownSalt)
+		if err == nil {
+			c.opener, c.openSalt, err = gcm(theirKey, theirSalt)
+		}
 	}
 	return c, err
 }
@@ -122,11 +131,7 @@ func (c *crypto) seal(s *Stream, buf []byte, headerLen, n int) int {
 	}
 	seq := binary.BigEndian.Uint16(buf[2:])
 	roc := s.index(seq)
-	// RFC 7714 section 8.1: two zero octets, SSRC, rollover counter, sequence number; all xor the salt.
-	s.iv[0], s.iv[1] = c.salt[0], c.salt[1]
-	binary.BigEndian.PutUint32(s.iv[2:], s.SSRC^binary.BigEndian.Uint32(c.salt[2:]))
-	binary.BigEndian.PutUint32(s.iv[6:], roc^binary.BigEndian.Uint32(c.salt[6:]))
-	binary.BigEndian.PutUint16(s.iv[10:], seq^binary.BigEndian.Uint16(c.salt[10:]))
+	nonce(&s.iv, &c.salt, s.SSRC, roc, seq)
 	sealed := c.aead.Seal(buf[headerLen:headerLen], s.iv[:], buf[headerLen:n], buf[:headerLen])
 	return headerLen + len(sealed)
 }
@@ -142,10 +147,45 @@ func (c *crypto) sealSlowly(buf []byte, n int) int {
 	return copy(buf[:len(sealed)], sealed)
 }
 
-// open decrypts an RTP packet into dst and returns its length.
-func (c *crypto) open(dst, b []byte) (int, error) {
+// open decrypts an RTP packet with header h into dst, which is no part of b and as long at least, and returns its length. It
+// fails for packets that are not authentic, and for those that have come before.
+func (c *crypto) open(dst, b []byte, h *packet.Header) (int, error) {
 	c.receiveMu.Lock()
 	defer c.receiveMu.Unlock()
+	if c.opener == nil {
+		return c.openSlowly(dst, b)
+	}
+	if len(b) < h.HeaderLen+sealOverhead {
+		return 0, errNotAuthentic
+	}
+	r := c.received[h.SSRC]
+	if r == nil {
+		r = &received{}
+	}
+	index := r.index(h.Sequence)
+	if !r.fresh(index) {
+		return 0, errReplayed
+	}
+	nonce(&c.iv, &c.openSalt, h.SSRC, uint32(index>>16), h.Sequence)
+	head := copy(dst, b[:h.HeaderLen])
+	opened, err := c.opener.Open(dst[head:head], c.iv[:], b[head:], b[:head])
+	if err != nil {
+		return 0, errNotAuthentic
+	}
+	if !r.started {
+		c.received[h.SSRC] = r
+	}
+	r.take(index)
+	return head + len(opened), nil
+}
+
+var (
+	errNotAuthentic = errors.New("an SRTP packet that is not authentic")
+	errReplayed     = errors.New("an SRTP packet that has come before")
+)
+
+// openSlowly is for remotes that know only AES128_CM_HMAC_SHA1_80. receiveMu is held.
+func (c *crypto) openSlowly(dst, b []byte) (int, error) {
 	out, err := c.receive.DecryptRTP(dst[:0], b, nil)
 	if err != nil {
 		return 0, err

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"time"
 )
 
 // maxRead is how many datagrams one Read returns at most: beyond it, larger batches gain nothing measurable.
@@ -16,6 +17,7 @@ type Config struct {
 	Listen        netip.AddrPort // required; port 0 takes a free one; unspecified IPv6 listens on IPv4 too
 	ReceiveBuffer int            // kernel receive buffer in bytes, best effort; 0 keeps the system's default
 	SendBuffer    int            // kernel send buffer likewise
+	Gather        time.Duration  // how long Read waits for more where datagrams come thick, less than a second; 0: never
 	ReusePort     bool           // let several sockets of this user share the port
 }
 
@@ -51,10 +53,10 @@ func Listen(cfg Config) (*Conn, error) {
 // LocalAddr is the address the socket is bound to, with the port it really has.
 func (c *Conn) LocalAddr() netip.AddrPort { return c.local }
 
-// Read waits for at least one datagram and returns the first n messages filled; it takes what has already arrived and
-// never waits for more. On Linux it blocks the calling thread, not only the goroutine, so few goroutines should call it,
-// best one for each Conn. It returns net.ErrClosed once the Conn is closed; any other error means that the socket is
-// broken.
+// Read waits for at least one datagram and returns the first n messages filled; it takes what has already arrived. It is best
+// called by one goroutine for each Conn; others wait for their turn. Only where datagrams come so thick that it is worth it, it
+// waits for more, until Gather after the Read before. It returns net.ErrClosed once the Conn is closed; any other error means that
+// the socket is broken.
 func (c *Conn) Read(ms []Message) (n int, err error) {
 	if len(ms) == 0 {
 		return 0, nil

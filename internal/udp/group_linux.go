@@ -36,18 +36,11 @@ const maxEvents = 64 // members served in one turn
 
 // NewGroup returns a group without members, which the caller closes.
 func NewGroup[T any]() (*Group[T], error) {
-	epoll, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+	file, raw, err := newEpoll()
 	if err != nil {
-		return nil, os.NewSyscallError("epoll_create1", err)
+		return nil, err
 	}
-	if err := unix.SetNonblock(epoll, true); err != nil { // or Go would not wait for it
-		return nil, errors.Join(os.NewSyscallError("fcntl", err), unix.Close(epoll))
-	}
-	g := &Group[T]{file: os.NewFile(uintptr(epoll), "epoll"), members: map[uint64]member[T]{}, numbers: map[*Conn]uint64{}}
-	if g.raw, err = g.file.SyscallConn(); err != nil {
-		return nil, errors.Join(err, g.file.Close())
-	}
-	return g, nil
+	return &Group[T]{file: file, raw: raw, members: map[uint64]member[T]{}, numbers: map[*Conn]uint64{}}, nil
 }
 
 // Add has the group read c, which nobody else may read from now on; tag comes with its datagrams. The Conn stays the caller's:
@@ -98,6 +91,7 @@ func (g *Group[T]) Remove(c *Conn) {
 func (g *Group[T]) Run(ms []Message, read func(tag T, ms []Message), turn func()) error {
 	events := make([]unix.EpollEvent, maxEvents)
 	ready := make([]member[T], 0, maxEvents)
+	in := newReader()
 	var n, errno uintptr
 	wait := func(epoll uintptr) bool {
 		var e unix.Errno
@@ -121,7 +115,7 @@ func (g *Group[T]) Run(ms []Message, read func(tag T, ms []Message), turn func()
 		}
 		ready = g.resolve(ready[:0], events[:n])
 		for i := range ready {
-			g.serve(&ready[i], ms, read)
+			g.serve(&ready[i], in, ms, read)
 		}
 		clear(ready)
 		turn()
@@ -129,8 +123,8 @@ func (g *Group[T]) Run(ms []Message, read func(tag T, ms []Message), turn func()
 }
 
 // serve reads a member once: who has more to say is ready again in the next round, so nobody waits for a flooded one.
-func (g *Group[T]) serve(m *member[T], ms []Message, read func(tag T, ms []Message)) {
-	n, truncated, err := m.conn.sock.poll(ms[:min(len(ms), maxRead)])
+func (g *Group[T]) serve(m *member[T], in *reader, ms []Message, read func(tag T, ms []Message)) {
+	n, truncated, err := m.conn.sock.receive(in, ms[:min(len(ms), maxRead)])
 	if err != nil {
 		g.Remove(m.conn) // closed, or broken for good
 		return

@@ -26,56 +26,51 @@ func newReader() *reader {
 	return r
 }
 
-// take returns a reader that nobody else uses; give returns it.
-func (s *socket) take() *reader {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	last := len(s.readers) - 1
-	if last < 0 {
-		return newReader()
-	}
-	r := s.readers[last]
-	s.readers = s.readers[:last]
-	return r
-}
-
-func (s *socket) give(r *reader) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.readers = append(s.readers, r)
-}
-
 // read waits for a datagram at least.
 func (s *socket) read(ms []Message) (n, truncated int, err error) {
-	return s.receive(ms, unix.Syscall6, unix.MSG_WAITFORONE)
+	w, err := s.wait()
+	if err != nil {
+		return 0, 0, err
+	}
+	return w.read(ms)
 }
 
-// poll takes what is there, which may be nothing.
-func (s *socket) poll(ms []Message) (n, truncated int, err error) {
-	return s.receive(ms, unix.RawSyscall6, unix.MSG_DONTWAIT)
+// wait returns what reads the socket, which most sockets of groups never need.
+func (s *socket) wait() (*waiter, error) {
+	if w := s.waiter.Load(); w != nil {
+		return w, nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if w := s.waiter.Load(); w != nil {
+		return w, nil
+	}
+	if !s.gate.enter() {
+		return nil, net.ErrClosed
+	}
+	defer s.gate.leave()
+	w, err := newWaiter(s)
+	if err != nil {
+		return nil, err
+	}
+	s.waiter.Store(w)
+	return w, nil
 }
 
-// kernelCall is unix.Syscall6, or unix.RawSyscall6 for calls that return within microseconds. The former tells the scheduler,
-// which wakes the runtime's monitor thread where that sleeps; with few datagrams that costs more than the datagrams.
-type kernelCall func(trap, a1, a2, a3, a4, a5, a6 uintptr) (r1, r2 uintptr, errno unix.Errno)
-
-func (s *socket) receive(ms []Message, call kernelCall, flags uintptr) (n, truncated int, err error) {
+// receive takes what is there, which may be nothing.
+func (s *socket) receive(r *reader, ms []Message) (n, truncated int, err error) {
 	if !s.gate.enter() {
 		return 0, 0, net.ErrClosed
 	}
 	defer s.gate.leave()
-	r := s.take()
-	defer s.give(r)
 	r.point(ms)
 	for {
-		got, _, errno := call(unix.SYS_RECVMMSG, uintptr(s.fd), uintptr(unsafe.Pointer(&r.headers)),
-			uintptr(len(ms)), flags, 0, 0)
+		got, _, errno := unix.RawSyscall6(unix.SYS_RECVMMSG, uintptr(s.fd), uintptr(unsafe.Pointer(&r.headers)),
+			uintptr(len(ms)), unix.MSG_DONTWAIT, 0, 0)
 		switch {
-		case s.gate.isShut():
-			return 0, 0, net.ErrClosed
 		case errno == 0:
 			return int(got), r.collect(ms[:got]), nil
-		case errno == unix.EAGAIN && flags&unix.MSG_DONTWAIT != 0:
+		case errno == unix.EAGAIN:
 			return 0, 0, nil
 		case !passing(errno):
 			return 0, 0, os.NewSyscallError("recvmmsg", errno)
@@ -86,7 +81,7 @@ func (s *socket) receive(ms []Message, call kernelCall, flags uintptr) (n, trunc
 // passing tells errors that say something about one datagram or moment from those that say the socket is broken.
 func passing(errno unix.Errno) bool {
 	switch errno {
-	case unix.EINTR, unix.EAGAIN, unix.ECONNREFUSED, unix.EHOSTUNREACH, unix.ENETUNREACH, unix.EPROTO, unix.EMSGSIZE:
+	case unix.EINTR, unix.ECONNREFUSED, unix.EHOSTUNREACH, unix.ENETUNREACH, unix.EPROTO, unix.EMSGSIZE:
 		return true
 	default:
 		return false

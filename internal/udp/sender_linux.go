@@ -38,7 +38,8 @@ func newSender(sock *socket) *sender {
 	return d
 }
 
-// send hands all runs to the kernel and adds to t what came of them.
+// send hands all runs to the kernel and adds to t what came of them. The scheduler is not told: that would wake the runtime's
+// monitor thread where it sleeps, which costs more than many datagrams, and no more than an arena is sent at a time.
 func (d *sender) send(arena []byte, runs []run, t *tally) error {
 	if !d.sock.gate.enter() {
 		for i := range runs {
@@ -47,12 +48,9 @@ func (d *sender) send(arena []byte, runs []run, t *tally) error {
 		return net.ErrClosed
 	}
 	defer d.sock.gate.leave()
-	call := kernelCall(unix.Syscall6)
-	if d.point(arena, runs) <= quickBytes {
-		call = unix.RawSyscall6
-	}
+	d.point(arena, runs)
 	for i := 0; i < len(runs); {
-		sent, _, errno := call(unix.SYS_SENDMMSG, uintptr(d.sock.fd), uintptr(unsafe.Pointer(&d.headers[i])),
+		sent, _, errno := unix.RawSyscall6(unix.SYS_SENDMMSG, uintptr(d.sock.fd), uintptr(unsafe.Pointer(&d.headers[i])),
 			uintptr(len(runs)-i), unix.MSG_DONTWAIT, 0, 0)
 		t.syscalls++
 		switch {
@@ -68,11 +66,8 @@ func (d *sender) send(arena []byte, runs []run, t *tally) error {
 	return nil
 }
 
-// quickBytes are sent within microseconds.
-const quickBytes = 16 << 10
-
-// point aims the headers at the runs, and returns how many bytes those are.
-func (d *sender) point(arena []byte, runs []run) (length int) {
+// point aims the headers at the runs.
+func (d *sender) point(arena []byte, runs []run) {
 	for i := range runs {
 		r, h := &runs[i], &d.headers[i].Hdr
 		h.Namelen = d.sock.name(&d.names[i], r.to)
@@ -83,9 +78,7 @@ func (d *sender) point(arena []byte, runs []run) (length int) {
 			d.controls[i].size = uint16(r.size)
 			h.SetControllen(unix.CmsgSpace(2))
 		}
-		length += r.length
 	}
-	return length
 }
 
 // refused deals with the run at i that the kernel would not take. EIO says that segmentation does not work on the way

@@ -2,27 +2,28 @@ package udp
 
 import (
 	"errors"
-	"fmt"
 	"net"
 	"net/netip"
 	"os"
 	"sync"
 	"sync/atomic"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
 
-// socket is a descriptor in blocking mode. Only reading ever blocks; every send carries MSG_DONTWAIT.
+// socket is a descriptor in blocking mode that no call ever blocks on: each carries MSG_DONTWAIT.
 type socket struct {
 	fd      int
 	v4      bool        // AF_INET: names are sockaddr_in, not sockaddr_in6
 	segment atomic.Bool // the kernel takes UDP_SEGMENT
+	gather  time.Duration
 	gate    gate
 	dropped atomic.Uint64 // what receiveDrops said last before closing
 
-	mu      sync.Mutex
-	readers []*reader // not in use
+	mu     sync.Mutex // held while the waiter is made, and while it is closed
+	waiter atomic.Pointer[waiter]
 }
 
 func openSocket(cfg Config) (*socket, netip.AddrPort, error) {
@@ -47,7 +48,7 @@ func bindSocket(cfg Config, at Addr) (*socket, netip.AddrPort, error) {
 	if err != nil {
 		return nil, netip.AddrPort{}, os.NewSyscallError("socket", err)
 	}
-	s := &socket{fd: fd, v4: at.kind == ipv4, gate: gate{empty: make(chan struct{})}}
+	s := &socket{fd: fd, v4: at.kind == ipv4, gather: cfg.Gather, gate: gate{empty: make(chan struct{})}}
 	local, err := s.bind(cfg, at)
 	if err != nil {
 		return nil, netip.AddrPort{}, errors.Join(err, unix.Close(fd))
@@ -88,6 +89,11 @@ func (s *socket) configure(cfg Config) error {
 	// Setting the segment size that is the default anyway tells whether the kernel (4.18 and later) knows of it.
 	s.segment.Store(unix.SetsockoptInt(s.fd, unix.IPPROTO_UDP, unix.UDP_SEGMENT, 0) == nil)
 	return nil
+}
+
+// share lets further sockets of this user have the port of one that is bound already.
+func (s *socket) share() bool {
+	return unix.SetsockoptInt(s.fd, unix.SOL_SOCKET, unix.SO_REUSEPORT, 1) == nil
 }
 
 // growBuffer is best effort: beyond the system's limit only a privileged process gets what it asks for.
@@ -172,14 +178,16 @@ func (s *socket) receiveDrops() uint64 {
 	return uint64(info[drops])
 }
 
-// close wakes blocked readers by shutting down reception, which costs readers nothing until then: Linux answers ENOTCONN
-// for a socket without a peer, but marks it and wakes whoever sleeps on it all the same.
+// close wakes who reads.
 func (s *socket) close() error {
 	s.dropped.Store(s.receiveDrops())
 	s.gate.shut()
-	if err := unix.Shutdown(s.fd, unix.SHUT_RD); err != nil && !errors.Is(err, unix.ENOTCONN) {
-		return fmt.Errorf("shutdown: %w", err)
+	var err error
+	s.mu.Lock()
+	if w := s.waiter.Load(); w != nil {
+		err = w.close()
 	}
+	s.mu.Unlock()
 	<-s.gate.empty
-	return unix.Close(s.fd)
+	return errors.Join(err, unix.Close(s.fd))
 }

@@ -52,6 +52,9 @@ func reusePort(_, _ string, raw syscall.RawConn) error {
 	return set
 }
 
+// share is not to be had: where SO_REUSEPORT exists it need not spread remotes.
+func (s *socket) share() bool { return false }
+
 func (s *socket) read(ms []Message) (n, truncated int, err error) {
 	got, from, err := s.udp.ReadFromUDPAddrPort(ms[0].Buf)
 	if err != nil {

@@ -17,6 +17,20 @@ type Stats struct {
 	ReceiveDrops  uint64 // arrived, but the kernel's receive buffer was full; 0 where the system does not tell
 }
 
+func (s *Stats) add(o Stats) {
+	s.Sent += o.Sent
+	s.SentBytes += o.SentBytes
+	s.SendErrors += o.SendErrors
+	s.SendDrops += o.SendDrops
+	s.Syscalls += o.Syscalls
+	s.Segmented += o.Segmented
+	s.Unsegmented += o.Unsegmented
+	s.Received += o.Received
+	s.ReceivedBytes += o.ReceivedBytes
+	s.Truncated += o.Truncated
+	s.ReceiveDrops += o.ReceiveDrops
+}
+
 // tally is what one call adds to the send counters.
 type tally struct{ sent, bytes, errors, drops, syscalls, segmented, unsegmented int }
 

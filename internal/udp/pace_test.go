@@ -1,0 +1,87 @@
+package udp
+
+import (
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+)
+
+// stream plays a socket on which a datagram comes every so often, and returns how many reads it took and the longest that a
+// datagram waited.
+func stream(p *pace, every, during time.Duration) (reads int, longest time.Duration) {
+	next, now := int64(0), int64(0)
+	for now < int64(during) {
+		now += p.pause(now)
+		now = max(now, next) // asleep until one has come
+		longest = max(longest, time.Duration(now-next))
+		n := 0
+		for ; next <= now && n < maxRead; next += int64(every) {
+			n++
+		}
+		p.read(n, maxRead)
+		reads++
+		now += 10_000 // of work
+	}
+	return reads, longest
+}
+
+func TestPace(t *testing.T) {
+	const apart = 400 * time.Microsecond
+	for _, tc := range []struct {
+		name        string
+		every       time.Duration
+		least, most float64 // datagrams a read
+		longest     time.Duration
+	}{
+		{"audio", 20 * time.Millisecond, 1, 1, 0},
+		{"one a millisecond", time.Millisecond, 1, 1, 0},
+		{"too thin to gather two", 250 * time.Microsecond, 1, 1, 0},
+		{"thick", 100 * time.Microsecond, 3.5, 5, apart},
+		{"thicker", 20 * time.Microsecond, 15, 25, apart},
+		{"more than a read takes", 2 * time.Microsecond, 40, maxRead, 3 * apart},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			p := pace{apart: int64(apart)}
+			stream(&p, tc.every, 50*time.Millisecond)
+			p = pace{apart: int64(apart), thick: p.thick}
+			reads, longest := stream(&p, tc.every, time.Second)
+			got := float64(time.Second/tc.every) / float64(reads)
+			if got < tc.least*0.97 || got > tc.most*1.01 || longest > tc.longest {
+				t.Errorf("%.2f datagrams a read, want %.2f to %.2f; longest wait %s, want at most %s", got, tc.least, tc.most, longest, tc.longest)
+			}
+		})
+	}
+}
+
+func TestPaceForgetsAfterSilence(t *testing.T) {
+	p := pace{apart: int64(400 * time.Microsecond)}
+	stream(&p, 50*time.Microsecond, time.Second)
+	now := int64(2 * time.Second)
+	for range 10 {
+		if d := p.pause(now); d != 0 {
+			t.Fatalf("waits %s after a second of silence", time.Duration(d))
+		}
+		p.read(1, maxRead)
+		now += int64(100 * time.Microsecond)
+	}
+}
+
+// TestPaceIsBounded: whatever comes when, no pause is longer than what is between two reads, and none follows a full read.
+func TestPaceIsBounded(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		p := pace{apart: rapid.Int64Range(0, int64(time.Millisecond)).Draw(t, "apart")}
+		now, full := int64(0), false
+		for range rapid.IntRange(1, 300).Draw(t, "reads") {
+			now += rapid.OneOf(rapid.Int64Range(0, 1000), rapid.Int64Range(0, 2*paceWindow)).Draw(t, "later")
+			d := p.pause(now)
+			if d < 0 || d > p.apart || full && d != 0 {
+				t.Fatalf("a pause of %d, reads %d apart, full %v", d, p.apart, full)
+			}
+			now += d
+			n := rapid.IntRange(1, maxRead).Draw(t, "n")
+			p.read(n, maxRead)
+			full = n == maxRead
+		}
+	})
+}

@@ -1,0 +1,132 @@
+package udp
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"sync"
+	"syscall"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// waiter reads one socket for Conn.Read and waits through Go's netpoller. That knows only an epoll instance, which watches the
+// socket for datagrams, and only while somebody waits: told of the socket itself, the netpoller would be woken by every datagram
+// that is sent, and by those that come while the reader is at work.
+//
+// The instance is never asked: that it wakes the netpoller is all it is for.
+type waiter struct {
+	sock *socket
+	file *os.File // the instance
+	raw  syscall.RawConn
+
+	mu        sync.Mutex // one reads at a time; guards what follows
+	watching  bool       // the instance watches
+	event     unix.EpollEvent
+	pace      pace
+	timer     *timer    // nil without a pace
+	began     time.Time // what the pace counts from
+	in        *reader
+	ms        []Message // what the call under way fills
+	n         int
+	truncated int
+	failed    error
+	try       func(epoll uintptr) bool // made once: it would escape in each call
+}
+
+func newWaiter(s *socket) (*waiter, error) {
+	file, raw, err := newEpoll()
+	if err != nil {
+		return nil, err
+	}
+	w := &waiter{sock: s, file: file, raw: raw, in: newReader(), began: time.Now(), pace: pace{apart: int64(s.gather)}}
+	w.try = w.attempt
+	if w.pace.apart > 0 {
+		if w.timer, err = newTimer(); err != nil {
+			return nil, errors.Join(err, file.Close())
+		}
+	}
+	var set error
+	err = raw.Control(func(epoll uintptr) { set = unix.EpollCtl(int(epoll), unix.EPOLL_CTL_ADD, s.fd, &unix.EpollEvent{}) })
+	if err = errors.Join(err, os.NewSyscallError("epoll_ctl", set)); err != nil {
+		return nil, errors.Join(err, w.close())
+	}
+	return w, nil
+}
+
+// attempt reports whether there is something to return: datagrams, or a failure.
+func (w *waiter) attempt(epoll uintptr) bool {
+	if w.watching {
+		w.watch(epoll, 0)
+	}
+	w.n, w.truncated, w.failed = w.sock.receive(w.in, w.ms)
+	if w.n == 0 && w.failed == nil {
+		w.watch(epoll, unix.EPOLLIN) // wakes the waiting at once if something has come meanwhile
+	}
+	return w.n != 0 || w.failed != nil
+}
+
+func (w *waiter) watch(epoll uintptr, events uint32) {
+	if !w.sock.gate.enter() {
+		w.failed = net.ErrClosed
+		return
+	}
+	defer w.sock.gate.leave()
+	w.event.Events = events
+	_, _, errno := unix.RawSyscall6(unix.SYS_EPOLL_CTL, epoll, unix.EPOLL_CTL_MOD, uintptr(w.sock.fd),
+		uintptr(unsafe.Pointer(&w.event)), 0, 0)
+	if errno != 0 {
+		w.failed = os.NewSyscallError("epoll_ctl", errno)
+	}
+	w.watching = events != 0
+}
+
+// newEpoll makes an epoll instance that Go's own waits for.
+func newEpoll() (*os.File, syscall.RawConn, error) {
+	epoll, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+	if err != nil {
+		return nil, nil, os.NewSyscallError("epoll_create1", err)
+	}
+	if err := unix.SetNonblock(epoll, true); err != nil { // or Go would not wait for it
+		return nil, nil, errors.Join(os.NewSyscallError("fcntl", err), unix.Close(epoll))
+	}
+	file := os.NewFile(uintptr(epoll), "epoll")
+	raw, err := file.SyscallConn()
+	if err != nil {
+		return nil, nil, errors.Join(err, file.Close())
+	}
+	return file, raw, nil
+}
+
+// read waits for a datagram at least.
+func (w *waiter) read(ms []Message) (n, truncated int, err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.timer != nil {
+		if pause := w.pace.pause(time.Since(w.began).Nanoseconds()); pause > 0 {
+			w.timer.sleep(pause)
+		}
+	}
+	w.ms = ms
+	err = w.raw.Read(w.try)
+	w.ms = nil
+	switch {
+	case w.sock.gate.isShut():
+		return 0, 0, net.ErrClosed
+	case err != nil:
+		return 0, 0, fmt.Errorf("wait: %w", err)
+	}
+	w.pace.read(w.n, len(ms))
+	return w.n, w.truncated, w.failed
+}
+
+// close ends reading.
+func (w *waiter) close() error {
+	if w.timer == nil {
+		return w.file.Close()
+	}
+	return errors.Join(w.file.Close(), w.timer.close())
+}
