@@ -1,0 +1,149 @@
+package system_test
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/parley-sfu/parley/internal/lab"
+	"github.com/parley-sfu/parley/signal/client"
+)
+
+// What a participant may cost its node. The tests of this file bring real clients into real nodes and take the difference between two
+// numbers of them.
+const (
+	mostRoutines = 6
+	mostMemory   = 300 << 10             // resident bytes
+	mostJoin     = 3 * time.Millisecond  // of CPU, with the slots of a page of four
+	mostJoinGrid = 8 * time.Millisecond  // with those of a page of 25
+	mostAudio    = 50 * time.Millisecond // from the join call to the first packet, p50
+)
+
+// usage is what a node says of itself.
+type usage struct {
+	routines, resident, live, cpu float64
+}
+
+// usageOf reads it. Live is what the last collection of garbage left over.
+func usageOf(tb testing.TB, n *lab.Node) usage {
+	tb.Helper()
+	m := n.Metrics(tb)
+	if m["go_goroutines"] == 0 {
+		tb.Fatal("the node does not tell what it uses")
+	}
+	return usage{m["go_goroutines"], m["process_resident_memory_bytes"], m["go_memstats_next_gc_bytes"] / 2, m["process_cpu_seconds_total"]}
+}
+
+// crowd brings so many viewers in, and waits until each of them sees and hears.
+func crowd(tb testing.TB, n *lab.Node, meeting string, size int, opts client.Options) []*client.Client {
+	tb.Helper()
+	all := make([]*client.Client, 0, size)
+	for range size {
+		all = append(all, join(tb, n, meeting, client.JoinOptions{DisplayName: "Viewer", Role: "viewer"}, opts))
+	}
+	for _, c := range all {
+		lab.Until(tb, 20*time.Second, "sound and picture", func() bool {
+			return c.Timings().FirstAudio > 0 && c.Timings().FirstVideo > 0
+		})
+	}
+	return all
+}
+
+// TestFootprintOfAViewer: memory and goroutines of a viewer of one camera.
+func TestFootprintOfAViewer(t *testing.T) {
+	const few, many = 50, 200
+	n := lab.StartNode(t)
+	meeting := n.NewMeeting(t, "Viewers", map[string]any{"max_participants": many + 1})
+	join(t, n, meeting.ID, client.JoinOptions{HostKey: meeting.HostKey, DisplayName: "Speaker"}, client.Options{
+		Publish: []*client.Publication{camera(t), client.NewMicrophone(clip(t, "tone.ogg").Loop(), nil)},
+	})
+	figures := newTable(t, "viewers", "goroutines", "resident kB", "live heap kB", "")
+	opts := client.Options{Codecs: []string{"video/VP8"}}
+	row := func(name string, u usage, word string) {
+		figures.add(name, fmt.Sprintf("%.1f", u.routines), fmt.Sprintf("%.0f", u.resident/1024), fmt.Sprintf("%.0f", u.live/1024), word)
+	}
+	took := func(size int) usage {
+		crowd(t, n, meeting.ID, size, opts)
+		<-time.After(3 * time.Second) // what was begun for the joins ends
+		return usageOf(t, n)
+	}
+	before := took(few)
+	row(fmt.Sprint(few), before, "")
+	after := took(many - few)
+	row(fmt.Sprint(many), after, "")
+	each := usage{
+		routines: (after.routines - before.routines) / (many - few),
+		resident: (after.resident - before.resident) / (many - few),
+		live:     (after.live - before.live) / (many - few),
+	}
+	good := each.routines <= mostRoutines && each.resident <= mostMemory
+	row("each more", each, verdict(good))
+	if !good {
+		t.Errorf("a viewer takes %.1f goroutines and %.0f kB; at most %d and %d are meant", each.routines, each.resident/1024, mostRoutines, mostMemory>>10)
+	}
+	n.Stop(t)
+}
+
+// TestFootprintOfAJoin: what joining costs the node's CPU, by the number of slots, and how long it takes to the first packet.
+func TestFootprintOfAJoin(t *testing.T) {
+	const joins, rounds = 60, 3
+	n := lab.StartNode(t)
+	figures := newTable(t, "slots", "round", "CPU of a join", "first audio p50", "p95", "")
+	for _, of := range []struct {
+		slots int
+		most  time.Duration
+	}{{4, mostJoin}, {25, mostJoinGrid}} {
+		var costs []time.Duration
+		for round := range rounds {
+			cost, audio := costOfJoins(t, n, joins, of.slots)
+			costs = append(costs, cost)
+			figures.add(of.slots, round+1, cost, percentile(audio, 50), percentile(audio, 95), "")
+			if p50 := percentile(audio, 50); of.slots == 4 && p50 > mostAudio {
+				t.Errorf("the first packet of audio comes after %s", p50)
+			}
+		}
+		slices.Sort(costs)
+		median := costs[rounds/2]
+		figures.add(of.slots, "median", median, "", "", verdict(median <= of.most))
+		if median > of.most {
+			t.Errorf("a join with %d slots costs %s of CPU, at most %s is meant", of.slots, median, of.most)
+		}
+	}
+	n.Stop(t)
+}
+
+// costOfJoins measures joins one after the other into a meeting where one person speaks. What the node does all the time, and for
+// those who have joined, is not counted.
+func costOfJoins(tb testing.TB, n *lab.Node, joins, slots int) (cost time.Duration, audio []time.Duration) {
+	tb.Helper()
+	meeting := n.NewMeeting(tb, "Joins", map[string]any{"max_participants": joins + 1})
+	speaker := join(tb, n, meeting.ID, client.JoinOptions{HostKey: meeting.HostKey, DisplayName: "Speaker"}, client.Options{
+		Publish: []*client.Publication{client.NewMicrophone(clip(tb, "tone.ogg").Loop(), nil)}, VideoSlots: client.NoSlots,
+	})
+	idle := rate(tb, n)
+	began, before := time.Now(), usageOf(tb, n).cpu
+	all := make([]*client.Client, 0, joins)
+	for range joins {
+		all = append(all, join(tb, n, meeting.ID, client.JoinOptions{DisplayName: "Viewer"}, client.Options{VideoSlots: slots}))
+	}
+	for _, c := range all {
+		lab.Until(tb, 20*time.Second, "sound", func() bool { return c.Timings().FirstAudio > 0 })
+	}
+	used, took := usageOf(tb, n).cpu-before, time.Since(began)
+	busy := rate(tb, n)
+	for _, c := range append(all, speaker) {
+		audio = append(audio, c.Timings().FirstAudio)
+		_ = c.Close()
+	}
+	rest := (idle + busy) / 2 * took.Seconds()
+	return time.Duration((used - rest) / float64(joins) * float64(time.Second)), audio[:joins]
+}
+
+// rate is the share of a core that the node uses now.
+func rate(tb testing.TB, n *lab.Node) float64 {
+	tb.Helper()
+	began, before := time.Now(), usageOf(tb, n).cpu
+	<-time.After(2 * time.Second)
+	return (usageOf(tb, n).cpu - before) / time.Since(began).Seconds()
+}
