@@ -7,10 +7,11 @@ import (
 
 // cycle calls a function again and again, each time so long after the last call has returned. Nobody waits in between.
 type cycle struct {
-	every time.Duration
-	call  func()
+	every   time.Duration
+	call    func()
+	running sync.WaitGroup // of one call at most; added to under mu, and never once over
 
-	mu    sync.Mutex // held while the function runs, so that stop waits for it
+	mu    sync.Mutex
 	timer *time.Timer
 	over  bool
 }
@@ -26,18 +27,26 @@ func startCycle(every time.Duration, call func()) *cycle {
 
 func (c *cycle) turn() {
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	if c.over {
+		c.mu.Unlock()
 		return
 	}
+	c.running.Add(1)
+	c.mu.Unlock()
+	defer c.running.Done()
 	c.call()
-	c.timer.Reset(c.every)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.over {
+		c.timer.Reset(c.every)
+	}
 }
 
 // stop ends the cycle. No call runs any more when it returns.
 func (c *cycle) stop() {
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	c.over = true
 	c.timer.Stop()
+	c.mu.Unlock()
+	c.running.Wait()
 }
