@@ -31,7 +31,7 @@ type slot struct {
 	ext      packet.Extensions
 	showing
 	shown    [4]*layer // by generation of the rewriter, for retransmissions
-	resent   [256]resent
+	resent   []resent  // by sequence number modulo 256; made for the first retransmission
 	credit   int // retransmissions that may be made, in halves of a packet
 	packets  uint32
 	octets   uint32
@@ -59,6 +59,9 @@ type resent struct {
 	seq uint16
 	at  int64
 }
+
+// resentMemory is how many retransmissions a slot remembers.
+const resentMemory = 256
 
 // resendInterval is the least time in nanoseconds between two retransmissions of one packet to one viewer.
 const resendInterval = 15e6
@@ -184,7 +187,10 @@ func (s *slot) extensions(l *layer, p *packet.Packet) *packet.Extensions {
 func (s *slot) resend(seq uint16, now int64, out *udp.Batch) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	last := &s.resent[seq%uint16(len(s.resent))]
+	if s.resent == nil {
+		s.resent = make([]resent, resentMemory)
+	}
+	last := &s.resent[seq%resentMemory]
 	if s.credit < 2 || last.seq == seq && last.at != 0 && now-last.at < resendInterval {
 		return false
 	}

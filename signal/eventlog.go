@@ -11,17 +11,16 @@ type event struct {
 type eventLog struct {
 	seq  uint64  // of the newest event
 	base uint64  // number of the event that was put at kept[0] first
-	kept []event // a ring
+	keep int     // how many events at most
+	kept []event // a ring once it is full
 }
 
-func newEventLog(keep int) *eventLog {
-	return &eventLog{base: 1, kept: make([]event, 0, keep)}
-}
+func newEventLog(keep int) *eventLog { return &eventLog{base: 1, keep: keep} }
 
 // add numbers an event.
 func (l *eventLog) add(e event) uint64 {
 	l.seq++
-	if len(l.kept) < cap(l.kept) {
+	if len(l.kept) < l.keep {
 		l.kept = append(l.kept, e)
 	} else {
 		l.kept[l.index(l.seq)] = e
@@ -32,8 +31,7 @@ func (l *eventLog) add(e event) uint64 {
 // restart numbers a snapshot. It stands for everything before it, which is forgotten.
 func (l *eventLog) restart() uint64 {
 	l.seq++
-	clear(l.kept)
-	l.kept, l.base = l.kept[:0], l.seq+1
+	l.kept, l.base = nil, l.seq+1
 	return l.seq
 }
 
@@ -50,4 +48,4 @@ func (l *eventLog) after(last uint64) ([]event, bool) {
 	return events, true
 }
 
-func (l *eventLog) index(n uint64) int { return int((n - l.base) % uint64(cap(l.kept))) }
+func (l *eventLog) index(n uint64) int { return int((n - l.base) % uint64(l.keep)) }

@@ -185,10 +185,7 @@ func (r *room) admittedLocked(m *member) {
 // wakeLocked makes the session look again at the hello that it holds.
 func (m *member) wakeLocked() {
 	if m.session != nil {
-		select {
-		case m.session.wake <- struct{}{}:
-		default:
-		}
+		m.session.look()
 	}
 }
 

@@ -30,7 +30,6 @@ func (o outbound) encode() ([]byte, error) {
 // something waits.
 type queue struct {
 	maxMessages, maxBytes int
-	wake                  chan struct{} // holds a token when something was pushed
 
 	mu     sync.Mutex
 	items  []outbound
@@ -39,7 +38,7 @@ type queue struct {
 }
 
 func newQueue(maxMessages, maxBytes int) *queue {
-	return &queue{maxMessages: maxMessages, maxBytes: maxBytes, wake: make(chan struct{}, 1)}
+	return &queue{maxMessages: maxMessages, maxBytes: maxBytes}
 }
 
 // push appends, and is false when there is no room. One message always has room, and a closed queue swallows all.
@@ -55,10 +54,6 @@ func (q *queue) push(o outbound) bool {
 	}
 	q.items = append(q.items, o)
 	q.bytes += size
-	select {
-	case q.wake <- struct{}{}:
-	default:
-	}
 	return true
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/time/rate"
 
+	"github.com/parley-sfu/parley/internal/mailbox"
 	"github.com/parley-sfu/parley/node/grant"
 	"github.com/parley-sfu/parley/signal/wire"
 )
@@ -23,8 +24,8 @@ const (
 // errGone means that the participant left while its message was handled: there is nobody to answer.
 var errGone = errors.New("the participant is gone")
 
-// session serves one socket on behalf of its member: one goroutine handles its messages, in order. A member that
-// reconnects gets a new session, which starts when the older one handles nothing any more.
+// session serves one socket on behalf of its member: it handles messages one at a time, in order, beside the goroutine that reads
+// them. A member that reconnects gets a new session, which starts when the older one handles nothing any more.
 type session struct {
 	svc     *Service
 	room    *room
@@ -38,14 +39,19 @@ type session struct {
 	offers  *rate.Limiter
 	log     *slog.Logger
 
-	wake  chan struct{}      // a token when the lobby lets the member in
-	quit  context.CancelFunc // ends the handling of messages
-	still chan struct{}      // closed when no message is handled any more; the socket may take longer to end
+	desk    mailbox.Mailbox    // where messages are handled
+	pending chan struct{}      // a token for each message that was read and not handled yet
+	look    func()             // has it look again at the hello that it holds; never blocks
+	quit    context.CancelFunc // ends the handling of messages
+	still   chan struct{}      // closed when no message is handled any more; the socket may take longer to end
 
-	// The following belong to the goroutine of serve.
+	// The following belong to what runs at the desk.
 	greeted bool       // has had a snapshot: a further hello is an offer
 	held    *heldHello // in the lobby
 }
+
+// maxPending is how many messages of a client may be read and not handled yet.
+const maxPending = 8
 
 // heldHello is the hello of somebody in the lobby.
 type heldHello struct {
@@ -66,52 +72,52 @@ func (q *request) answer(typ string, body any) {
 	q.session.socket.send(outbound{wire.Envelope{Type: typ, ReplyTo: q.id}, body})
 }
 
-// serve handles messages until the socket ends. It says whether the participant may come back and resume. Handling ends
-// before, when a newer session takes over: what it waits for must not be a socket that nobody answers on.
+// serve reads messages and has them handled until the socket ends. It says whether the participant may come back and resume.
+// Handling ends before, when a newer session takes over: what it waits for must not be a socket that nobody answers on.
 func (s *session) serve(ctx, handling context.Context) (mayReturn bool) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	ended := make(chan error, 1)
-	go func() {
-		err := s.socket.run(ctx)
-		s.quit() // frees a handler that waits for the SFU
-		ended <- err
-	}()
-	fresh := time.NewTicker(s.svc.cfg.ICEServersEvery)
-	defer fresh.Stop()
 	stilled := sync.OnceFunc(func() { close(s.still) })
-	defer stilled()
-	quit := handling.Done()
+	stop := context.AfterFunc(handling, func() { s.desk.Post(stilled) })
+	defer stop()
 	silent := time.AfterFunc(s.svc.cfg.HelloTimeout, func() {
 		s.socket.end(wire.CloseBadRequest, "nothing was said")
 	})
 	defer silent.Stop()
-	for {
-		select {
-		case data, more := <-s.socket.inbox:
-			if !more {
-				err := <-ended
-				s.log.Debug("session ended", "error", err, "close_code", s.socket.closeCode())
-				if s.socket.closeCode() == wire.CloseTooBig {
-					s.log.Warn("oversized message on the socket: it was closed", "limit_bytes", s.svc.cfg.MaxMessageBytes)
-				}
-				return s.mayReturn(err)
-			}
-			s.handle(handling, data)
-			if s.greeted || s.held != nil {
-				silent.Stop()
-			}
-		case <-s.wake:
-			s.admitted(handling)
-		case <-fresh.C:
+	fresh := startCycle(s.svc.cfg.ICEServersEvery, func() {
+		s.desk.Post(func() {
 			if s.greeted {
 				s.tellICEServers()
 			}
-		case <-quit:
-			quit = nil
-			stilled()
-		}
+		})
+	})
+	defer fresh.stop()
+	err := s.socket.run(ctx, func(data []byte) { s.take(handling, data, silent) })
+	s.quit() // frees a handler that waits for the SFU
+	handled := make(chan struct{})
+	s.desk.Post(func() { stilled(); close(handled) })
+	<-handled
+	s.log.Debug("session ended", "error", err, "close_code", s.socket.closeCode())
+	if s.socket.closeCode() == wire.CloseTooBig {
+		s.log.Warn("oversized message on the socket: it was closed", "limit_bytes", s.svc.cfg.MaxMessageBytes)
 	}
+	return s.mayReturn(err)
+}
+
+// take has a message handled after those before it. It waits when too many are.
+func (s *session) take(handling context.Context, data []byte, silent *time.Timer) {
+	select {
+	case s.pending <- struct{}{}:
+	case <-s.socket.over:
+		return
+	}
+	s.desk.Post(func() {
+		defer func() { <-s.pending }()
+		s.handle(handling, data)
+		if s.greeted || s.held != nil {
+			silent.Stop()
+		}
+	})
 }
 
 // mayReturn is false after a goodbye and after a close code that forbids resuming.

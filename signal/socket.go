@@ -16,7 +16,6 @@ import (
 )
 
 const (
-	inboxMessages = 8                // read, but not yet handled
 	frameTimeout  = 10 * time.Second // to finish a message that was begun, either way
 	lingerTimeout = time.Second      // for the other end to answer a close frame
 	slowTimeout   = 5 * time.Second  // for a slow reader to take what a close frame waits behind
@@ -25,7 +24,8 @@ const (
 // errClosed says that the other end closed the socket on purpose.
 var errClosed = errors.New("closed by the client")
 
-// socket is one WebSocket with a bounded outbound queue. One goroutine each reads, writes and pings; run owns them.
+// socket is one WebSocket with a bounded outbound queue. Whoever calls run reads; who writes and pings is there only while there
+// is something to write or to be waited for.
 //
 // send and end may be called from anywhere and never block. Messages that were sent before end are written before the
 // close frame, except when the queue ran over.
@@ -35,53 +35,71 @@ type socket struct {
 	cfg     Config
 	limiter *rate.Limiter
 	metrics *metrics
-
-	inbox chan []byte
-	queue *queue
+	queue   *queue
 
 	endOnce sync.Once
 	ending  chan struct{} // closed by end
 	code    int           // of the close frame; set before ending is closed
 	reason  string
+
+	over    chan struct{}  // closed when nothing can be read or written any more
+	writers sync.WaitGroup // one at most; added to under mu, and never once cause is set
+
+	mu      sync.Mutex
+	runs    bool
+	writing bool  // a writer is there, or was the last
+	cause   error // of the end; nil while it lasts
 }
 
 func newSocket(conn *websocket.Conn, raw net.Conn, limiter *rate.Limiter, cfg Config, m *metrics) *socket {
 	conn.SetReadLimit(-1) // read has a limit of its own, which can say what was wrong
 	return &socket{
 		conn: conn, raw: raw, cfg: cfg, limiter: limiter, metrics: m,
-		inbox:  make(chan []byte, inboxMessages),
 		queue:  newQueue(cfg.QueueMessages, cfg.QueueBytes),
 		ending: make(chan struct{}),
+		over:   make(chan struct{}),
 	}
 }
 
-// run reads, writes and pings until the socket ends. It returns errClosed when the client closed it, a *fatal when the
-// client broke the rules, and otherwise what went wrong. The inbox is closed when nothing more comes.
-func (k *socket) run(ctx context.Context) error {
-	own, stop := context.WithCancelCause(ctx)
-	defer stop(nil)
-	var wg sync.WaitGroup
-	left := false // the client said goodbye: what else fails then fails because of it
-	wg.Go(func() {
-		defer close(k.inbox)
-		err := k.read(own)
-		left = errors.Is(err, errClosed)
-		if broken, ok := errors.AsType[*fatal](err); ok {
-			k.complain(broken)
-			<-own.Done() // the writer says so and closes
-		}
-		stop(err)
-	})
-	wg.Go(func() { stop(k.write(own)) })
-	wg.Go(func() { stop(k.ping(own)) })
-	<-own.Done()
-	_ = k.conn.CloseNow() // closed is closed
-	wg.Wait()
+// run reads until the socket ends, and hands every message to take. It returns errClosed when the client closed it, a *fatal when
+// the client broke the rules, and otherwise what went wrong. Nobody writes or pings any more then.
+func (k *socket) run(ctx context.Context, take func([]byte)) error {
+	stop := context.AfterFunc(ctx, func() { k.fail(context.Cause(ctx)) })
+	defer stop()
+	k.mu.Lock()
+	k.runs = true
+	k.mu.Unlock()
+	k.attend()
+	pings := startCycle(k.cfg.PingEvery, k.ping)
+	err := k.read(ctx, take)
+	if broken, ok := errors.AsType[*fatal](err); ok {
+		k.complain(broken)
+		<-k.over // the writer says so and closes
+	}
+	k.fail(err)
+	pings.stop()
+	k.writers.Wait()
 	k.queue.close()
-	if left {
+	if errors.Is(err, errClosed) { // what else failed then failed because of it
 		return errClosed
 	}
-	return context.Cause(own)
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.cause
+}
+
+// fail notes why the socket ends, and frees whoever reads or writes. The first reason counts.
+func (k *socket) fail(err error) {
+	k.mu.Lock()
+	first := k.cause == nil
+	if first {
+		k.cause = err
+		close(k.over)
+	}
+	k.mu.Unlock()
+	if first {
+		_ = k.conn.CloseNow() // closed is closed
+	}
 }
 
 // complain tells the client what it did wrong, and closes.
@@ -95,6 +113,18 @@ func (k *socket) complain(broken *fatal) {
 func (k *socket) send(out outbound) {
 	if !k.queue.push(out) {
 		k.overrun()
+		return
+	}
+	k.attend()
+}
+
+// attend has a writer look at the queue and at whether it is to close.
+func (k *socket) attend() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.runs && !k.writing && k.cause == nil {
+		k.writing = true
+		k.writers.Go(k.write)
 	}
 }
 
@@ -115,6 +145,9 @@ func (k *socket) end(code int, reason string) (first bool) {
 		close(k.ending)
 		first = true
 	})
+	if first {
+		k.attend()
+	}
 	return first
 }
 
@@ -128,7 +161,7 @@ func (k *socket) closeCode() int {
 	}
 }
 
-func (k *socket) read(ctx context.Context) error {
+func (k *socket) read(ctx context.Context, take func([]byte)) error {
 	for {
 		data, err := k.readOne(ctx)
 		if err != nil {
@@ -137,11 +170,7 @@ func (k *socket) read(ctx context.Context) error {
 		if !k.limiter.Allow() {
 			return &fatal{wire.CloseRate, limited("Too many messages.")}
 		}
-		select {
-		case k.inbox <- data:
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		}
+		take(data)
 	}
 }
 
@@ -179,23 +208,33 @@ func readError(err error) error {
 	return fmt.Errorf("read: %w", err)
 }
 
-func (k *socket) write(ctx context.Context) error {
+// write writes what is queued, and closes when that was asked for. It returns when there is nothing to do.
+func (k *socket) write() {
 	for {
-		if err := k.flush(ctx); err != nil {
-			return err
+		err := k.flush()
+		if err == nil && k.closeCode() != 0 {
+			err = k.close()
 		}
-		select {
-		case <-k.queue.wake:
-		case <-k.ending:
-			return k.close(ctx)
-		case <-ctx.Done():
-			return context.Cause(ctx)
+		if err != nil {
+			k.fail(err)
+			return
+		}
+		if k.rest() {
+			return
 		}
 	}
 }
 
+// rest lets the writer go, unless something has come meanwhile.
+func (k *socket) rest() bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.writing = k.queue.waiting() > 0 || k.closeCode() != 0
+	return !k.writing
+}
+
 // flush writes what is queued.
-func (k *socket) flush(ctx context.Context) error {
+func (k *socket) flush() error {
 	for {
 		out, ok := k.queue.pop()
 		if !ok {
@@ -205,14 +244,15 @@ func (k *socket) flush(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if err := k.writeOne(ctx, data); err != nil {
+		if err := k.writeOne(data); err != nil {
 			return err
 		}
 	}
 }
 
-func (k *socket) writeOne(ctx context.Context, data []byte) error {
-	ctx, cancel := context.WithTimeout(ctx, frameTimeout)
+// writeOne writes a message. fail frees it.
+func (k *socket) writeOne(data []byte) error {
+	ctx, cancel := context.WithTimeout(context.Background(), frameTimeout)
 	defer cancel()
 	if err := k.conn.Write(ctx, websocket.MessageText, data); err != nil {
 		return fmt.Errorf("write: %w", err)
@@ -221,8 +261,8 @@ func (k *socket) writeOne(ctx context.Context, data []byte) error {
 }
 
 // close writes what is queued and the close frame, and waits a moment for the answer.
-func (k *socket) close(ctx context.Context) error {
-	if err := k.flush(ctx); err != nil {
+func (k *socket) close() error {
+	if err := k.flush(); err != nil {
 		return err
 	}
 	// The handshake reads away what the client still sends. The deadline keeps that short, whatever it sends.
@@ -233,20 +273,11 @@ func (k *socket) close(ctx context.Context) error {
 	return fmt.Errorf("closed with %d: %s", k.code, k.reason)
 }
 
-func (k *socket) ping(ctx context.Context) error {
-	tick := time.NewTicker(k.cfg.PingEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		}
-		pong, cancel := context.WithTimeout(ctx, k.cfg.PingTimeout)
-		err := k.conn.Ping(pong)
-		cancel()
-		if err != nil {
-			return fmt.Errorf("ping: %w", err)
-		}
+// ping asks the client for a sign of life.
+func (k *socket) ping() {
+	ctx, cancel := context.WithTimeout(context.Background(), k.cfg.PingTimeout)
+	defer cancel()
+	if err := k.conn.Ping(ctx); err != nil {
+		k.fail(fmt.Errorf("ping: %w", err))
 	}
 }

@@ -116,12 +116,13 @@ func (s *Service) converse(ctx context.Context, claims grant.Claims, resumed boo
 		offers: rate.NewLimiter(rate.Limit(s.cfg.OffersPerSec), max(1, int(s.cfg.OffersPerSec))),
 		log: s.log.With("meeting_id", claims.MeetingID, "participant_id", claims.ParticipantID,
 			"request_id", claims.RequestID),
-		wake:  make(chan struct{}, 1),
-		still: make(chan struct{}),
+		pending: make(chan struct{}, maxPending),
+		still:   make(chan struct{}),
 	}
 	handling, quit := context.WithCancel(ctx)
 	defer quit()
 	session.quit = quit
+	session.look = func() { session.desk.Post(func() { session.admitted(handling) }) }
 	if !s.begin(session) {
 		socket.end(wire.CloseGoingAway, "the node stops")
 	} else {

@@ -75,14 +75,12 @@ func (c Config) advertiseFaults() (faults []error) {
 
 // What a transport allows itself to wait and to hold.
 const (
-	iceDisconnected  = 5 * time.Second  // silence after which the owner is told
-	iceFailed        = 25 * time.Second // more silence: consent has expired (RFC 7675), sending stops
+	iceDisconnected  = 5 * time.Second // silence after which the owner is told
 	iceKeepalive     = 2 * time.Second
-	relaxedKeepalive = 14 * time.Second // to other servers; the agent itself allows no more than 2 s
+	relaxedKeepalive = 14 * time.Second // to other servers
 	handshakeTimeout = 15 * time.Second
 	flightInterval   = 100 * time.Millisecond // before a handshake's flight is sent again
 	handshakeQueue   = 16                     // DTLS datagrams that wait for the handshake to read them
-	checkQueue       = 32                     // STUN messages that wait for the agent to read them
 	maxDatagram      = 1500
 	sealOverhead     = 16 // the most that SRTP adds: a GCM tag
 )

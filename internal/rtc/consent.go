@@ -1,11 +1,6 @@
 package rtc
 
-import (
-	"time"
-
-	"github.com/pion/ice/v4"
-	"github.com/pion/stun/v4"
-)
+import "time"
 
 const (
 	consentFor = 30 * time.Second // RFC 7675 section 5.1: without an answer for this long, nothing more is sent
@@ -13,7 +8,7 @@ const (
 )
 
 // Where a transport sends is decided here. An address must have answered one of this end's own checks, and then either the
-// agents have agreed on it, or the remote's own media, which nobody else can make, has come from it.
+// end in control has nominated it, or the remote's own media, which nobody else can make, has come from it.
 
 // goesTo reports whether media goes to s.
 func (t *Transport) goesTo(s source) bool {
@@ -28,7 +23,9 @@ func (t *Transport) move(s source) {
 		return
 	}
 	t.wanted.Store(nil)
+	t.agreed.Store(&s)
 	t.consent.Store(t.e.Now())
+	t.alive.Store(t.e.Now())
 	before := t.remote.Swap(&d)
 	t.lost.Store(false)
 	t.once.Do(func() { close(t.chosen) })
@@ -45,36 +42,26 @@ func (t *Transport) connected() {
 	}
 }
 
-// selected takes the address that the agents have agreed on first. Later ones are the controlled end's own choice: its agent
-// may still come back to one that was nominated before.
-func (t *Transport) selected(remote ice.Candidate) {
-	s, ok := sourceOf(remote)
-	if !ok {
-		return
-	}
-	t.agreed.Store(&s)
-	if !t.client && t.remote.Load() != nil {
-		return
-	}
-	t.wanted.Store(&s)
-	if t.e.mux.proved(t.e.nameOf(t), s, proofFor) {
-		t.e.bind(t, s, true)
-		t.move(s)
+// heard takes note of a signed check.
+func (t *Transport) heard(s source) {
+	if t.goesTo(s) {
+		t.alive.Store(t.e.Now())
 	}
 }
 
-// proved takes note that an address has answered a check.
-func (t *Transport) proved(s source) {
+// proved takes note that an address has answered a check, and of how long that took.
+func (t *Transport) proved(s source, took time.Duration) {
 	if t.goesTo(s) {
-		t.consent.Store(t.e.Now())
+		now := t.e.Now()
+		t.consent.Store(now)
+		t.alive.Store(now)
+		t.rtt.Store(int64(took))
 		t.connected()
 		return
 	}
-	next := t.wanted.Load()
-	if t.lost.Load() {
-		next = t.agreed.Load()
-	}
-	if next != nil && *next == s {
+	wanted, last := t.wanted.Load(), t.agreed.Load()
+	if wanted != nil && *wanted == s || t.lost.Load() && last != nil && *last == s {
+		t.rtt.Store(int64(took))
 		t.move(s)
 	}
 }
@@ -87,39 +74,34 @@ func (t *Transport) follow(s source) {
 	}
 }
 
-// nominated hears of every signed check. Where the controlling end has chosen again, media goes as soon as that has answered a
-// check, whatever its priority: a client that has lost its UDP goes on over TCP. It tells the agent whether to select the
-// pair that the check came over, so that it keeps to where media goes.
-func (t *Transport) nominated(m *stun.Message, _, remote ice.Candidate, _ *ice.CandidatePair) bool {
-	s, ok := sourceOf(remote)
-	if !ok || t.remote.Load() == nil {
-		return false // the agents have yet to agree
-	}
-	ufrag := localFragment(usernameOf(m))
-	if m.Contains(stun.AttrUseCandidate) && !t.goesTo(s) {
-		t.wanted.Store(&s)
-		if t.e.mux.proved(ufrag, s, proofFor) {
-			t.move(s)
-		}
-	}
-	agreed := t.agreed.Load()
-	return (agreed == nil || *agreed != s) && t.goesTo(s) && t.e.mux.proved(ufrag, s, consentFor)
-}
-
-func usernameOf(m *stun.Message) []byte {
-	name, err := m.Get(stun.AttrUsername)
-	if err != nil {
-		return nil
-	}
-	return name
-}
-
-// expire stops sending when the remote's consent has run out. Between servers the link's own heartbeats decide.
-func (t *Transport) expire(now int64) {
-	if t.converse != nil || t.remote.Load() == nil || now-t.consent.Load() < consentFor.Nanoseconds() {
+// nominated hears of every check by which the end in control chooses an address. Media goes there as soon as it has answered a
+// check, whatever it was before: a client that has lost its UDP goes on over TCP. After silence only a new answer counts.
+func (t *Transport) nominated(a *agent, s source) {
+	if t.goesTo(s) {
 		return
 	}
-	t.lost.Store(true)
+	t.wanted.Store(&s)
+	if !t.lost.Load() && t.e.mux.proved(a, s, proofFor) {
+		t.move(s)
+	}
+}
+
+// watch looks whether the remote has fallen silent. The links between servers have heartbeats of their own.
+func (t *Transport) watch(now int64) {
+	if t.converse != nil {
+		return
+	}
+	if t.remote.Load() != nil && now-t.alive.Load() >= iceDisconnected.Nanoseconds() && !t.renewed.Swap(true) {
+		t.handler.Disconnected(ErrSilent)
+	}
+	t.expire(now)
+}
+
+// expire stops sending when the remote's consent has run out.
+func (t *Transport) expire(now int64) {
+	if now-t.consent.Load() < consentFor.Nanoseconds() || t.lost.Swap(true) {
+		return
+	}
 	t.renewed.Store(true)
 	t.remote.Store(nil)
 	t.handler.Disconnected(ErrSilent)

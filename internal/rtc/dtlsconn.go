@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -15,12 +16,14 @@ type handshakeConn struct {
 	t     *Transport
 	gate  gate
 	queue chan handshakeDatagram
+	bids  atomic.Bool // says goodbye: after a rest that is all that is sent
 
 	mu       sync.Mutex
 	deadline time.Time
 	changed  chan struct{} // closed and replaced when the deadline changes
 	closed   chan struct{}
 	over     bool               // closed is closed
+	shut     bool               // by DTLS itself: the remote has ended it
 	held     *handshakeDatagram // to be read again, by the next handshake
 }
 
@@ -39,9 +42,16 @@ func (c *handshakeConn) deliver(b []byte, from source) {
 	if len(b) < recordHeader || len(b) > maxDatagram || len(c.queue) == cap(c.queue) || c.t.keys.Load() != nil && !hasEncrypted(b) {
 		return
 	}
+	settled := c.t.settled.Load()
+	if settled && b[0] != recordAlert {
+		return // all that is left to be said is that the remote closes
+	}
 	select {
 	case c.queue <- handshakeDatagram{append([]byte(nil), b...), from}:
 	default:
+	}
+	if settled {
+		c.t.wake()
 	}
 }
 
@@ -119,16 +129,26 @@ func (c *handshakeConn) next() (handshakeDatagram, error) {
 
 // WriteTo sends to the transport's present remote, whatever address DTLS has in mind: the path is ICE's business.
 func (c *handshakeConn) WriteTo(b []byte, _ net.Addr) (int, error) {
-	if !c.gate.answers() || c.gate.superseded() {
+	if c.t.settled.Load() && !c.bids.Load() || !c.gate.answers() || c.gate.superseded() {
 		return len(b), nil
 	}
 	return c.t.write(b)
 }
 
-// Close implements net.PacketConn.
+// Close implements net.PacketConn. DTLS calls it when the remote has closed, too.
 func (c *handshakeConn) Close() error {
 	c.end()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.shut = true
 	return nil
+}
+
+// left reports whether DTLS has closed the conn.
+func (c *handshakeConn) left() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.shut
 }
 
 // end ends reading.
@@ -143,12 +163,17 @@ func (c *handshakeConn) end() {
 
 // begin readies it for another handshake, when the one before has ended.
 func (c *handshakeConn) begin() {
+	c.reopen()
+	c.gate.begin()
+}
+
+// reopen has it read again after its end.
+func (c *handshakeConn) reopen() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.over {
-		c.over, c.closed, c.deadline = false, make(chan struct{}), time.Time{}
+		c.over, c.shut, c.closed, c.deadline = false, false, make(chan struct{}), time.Time{}
 	}
-	c.gate.begin()
 }
 
 func (c *handshakeConn) remoteAddr() net.Addr {
@@ -159,7 +184,7 @@ func (c *handshakeConn) remoteAddr() net.Addr {
 }
 
 // LocalAddr implements net.PacketConn.
-func (c *handshakeConn) LocalAddr() net.Addr { return c.t.e.mux.local[0] }
+func (c *handshakeConn) LocalAddr() net.Addr { return net.UDPAddrFromAddrPort(c.t.e.Addr()) }
 
 // SetDeadline implements net.PacketConn; writes do not block.
 func (c *handshakeConn) SetDeadline(t time.Time) error { return c.SetReadDeadline(t) }

@@ -13,7 +13,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/pion/ice/v4"
 	"github.com/pion/logging"
 
 	"github.com/parley-sfu/parley/internal/udp"
@@ -25,8 +24,6 @@ type Endpoint struct {
 	conn        *udp.Conn           // one of them, for what is not an answer to something read
 	listener    *udp.FramedListener // nil without ICE-TCP
 	mux         *mux
-	net         *standInNet
-	networks    []ice.NetworkType
 	addresses   *addresses
 	certificate tls.Certificate
 	fingerprint Fingerprint
@@ -85,7 +82,7 @@ func New(cfg Config, log *slog.Logger) (*Endpoint, error) {
 	if err != nil {
 		return nil, errors.Join(err, e.Close())
 	}
-	e.stand()
+	e.mux = newMux(e.sendCheck)
 	return e, nil
 }
 
@@ -114,24 +111,6 @@ func open(cfg Config) (shards udp.Shards, tcp *net.TCPListener, err error) {
 	return nil, nil, err
 }
 
-// stand sets up what stands for the sockets in ICE.
-func (e *Endpoint) stand() {
-	at := e.conn.LocalAddr().Addr()
-	four, six := at.Is4() || at.IsUnspecified(), at.Is6()
-	e.net = newStandInNet(four, six)
-	var own []net.Addr
-	if four {
-		e.networks = append(e.networks, ice.NetworkTypeUDP4, ice.NetworkTypeTCP4)
-		own = append(own, &net.UDPAddr{IP: standIns()[0], Port: standInPort})
-	}
-	if six {
-		e.networks = append(e.networks, ice.NetworkTypeUDP6, ice.NetworkTypeTCP6)
-		own = append(own, &net.UDPAddr{IP: standIns()[1], Port: standInPort})
-	}
-	e.mux = newMux(own, e.sendCheck)
-	e.mux.heard, e.mux.proof = e.heard, e.proof
-}
-
 // Close closes the sockets of an endpoint that is not to run after all.
 func (e *Endpoint) Close() error {
 	if e.listener != nil {
@@ -151,7 +130,7 @@ func (e *Endpoint) Run(ctx context.Context) error {
 		wg.Go(e.accept)
 	}
 	own, stop := context.WithCancel(ctx)
-	wg.Go(func() { e.watchConsent(own) })
+	wg.Go(func() { e.watch(own) })
 	var err error
 	select {
 	case <-ctx.Done():
@@ -257,34 +236,6 @@ func (e *Endpoint) lookup(s source) binding {
 	return e.bySrc[s]
 }
 
-// named returns the transport whose present user name fragment this is, or nil.
-func (e *Endpoint) named(ufrag string) *Transport {
-	e.mu.RLock()
-	defer e.mu.RUnlock()
-	return e.byUfrag[ufrag]
-}
-
-func (e *Endpoint) nameOf(t *Transport) string {
-	e.mu.RLock()
-	defer e.mu.RUnlock()
-	return t.ufrag
-}
-
-// heard is told by the mux of a check signed with a transport's password.
-func (e *Endpoint) heard(a *checked, from source) {
-	if t := e.named(a.ufrag); t != nil {
-		e.bind(t, from, false)
-	}
-}
-
-// proof is told by the mux that an address has answered a check of a transport's agent.
-func (e *Endpoint) proof(a *checked, from source) {
-	if t := e.named(a.ufrag); t != nil {
-		e.bind(t, from, true)
-		t.proved(from)
-	}
-}
-
 // sendCheck sends an agent's message.
 func (e *Endpoint) sendCheck(b []byte, to source) error {
 	if !to.tcp {
@@ -297,21 +248,25 @@ func (e *Endpoint) sendCheck(b []byte, to source) error {
 	return nil
 }
 
-// watchConsent stops every second what is sent to those who have not answered for too long.
-func (e *Endpoint) watchConsent(ctx context.Context) {
-	tick := time.NewTicker(time.Second)
+// watch has the agents' checks sent, and looks every second who has not answered for too long.
+func (e *Endpoint) watch(ctx context.Context) {
+	tick := time.NewTicker(checkTick)
 	defer tick.Stop()
-	for {
+	for ticks := 1; ; ticks++ {
 		select {
-		case <-tick.C:
+		case now := <-tick.C:
+			e.mux.tick(now)
 		case <-ctx.Done():
 			return
+		}
+		if ticks%int(time.Second/checkTick) != 0 {
+			continue
 		}
 		e.mu.RLock()
 		all := slices.Collect(maps.Values(e.byUfrag))
 		e.mu.RUnlock()
 		for _, t := range all {
-			t.expire(e.Now())
+			t.watch(e.Now())
 		}
 	}
 }
@@ -324,13 +279,4 @@ func (e *Endpoint) reach(s source) (destination, bool) {
 		return d, d.tcp != nil
 	}
 	return d, true
-}
-
-// sourceOf is where an agent's remote candidate sends from.
-func sourceOf(c ice.Candidate) (source, bool) {
-	addr, err := netip.ParseAddr(c.Address())
-	if err != nil {
-		return source{}, false
-	}
-	return source{udp.AddrFrom(netip.AddrPortFrom(addr.Unmap(), uint16(c.Port()))), c.NetworkType().IsTCP()}, true
 }

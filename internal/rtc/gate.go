@@ -40,6 +40,7 @@ const (
 	recordHeader    = 13
 	handshakeHeader = 12
 	recordCCS       = 20
+	recordAlert     = 21
 	recordHandshake = 22
 	recordLast      = 23
 	helloRandom     = handshakeHeader + 2 // after the version

@@ -1,216 +1,187 @@
 package rtc
 
 import (
-	"net"
+	"crypto/rand"
 	"net/netip"
 	"sync"
 	"time"
-
-	"github.com/parley-sfu/parley/internal/udp"
 )
 
-// mux stands between the sockets and the ICE agents, over UDP and TCP alike. It implements ice.UDPMux; tcpMux is its other
-// side.
+// mux stands between the sockets and the ICE agents, over UDP and TCP alike.
 //
-// Requests find their agent by the user name fragment they carry, and are passed on only if they are signed with the agent's
-// password; responses find it by the transaction that the agent began, and must come from where its request went. Addresses
-// play no other part, so a client whose NAT reuses a port reaches its new agent, and a forged source address changes nothing for anybody.
+// Requests find their agent by the user name fragment they carry, and count only if they are signed with the agent's
+// password; responses find it by the transaction that the agent began, must come from where its request went, and be signed with
+// the remote's. Addresses play no other part, so a client whose NAT reuses a port reaches its new agent, and a forged source
+// address changes nothing for anybody.
 //
-// Whatever an agent is told or believes, nothing leaves for an address that has not sent a signed check, and little for one
-// that has not answered.
+// Nothing leaves for an address that has not sent a signed check, and little for one that has not answered.
 type mux struct {
-	local []net.Addr                      // stands for the socket, once a family
-	send  func(b []byte, to source) error // one message
-	heard func(a *checked, from source)   // a signed check has come
-	proof func(a *checked, from source)   // a check that went there has been answered from there
+	send func(b []byte, to source) error // one message
 
 	mu           sync.Mutex
-	agents       map[string]*checked
+	agents       map[string]*agent // by their user name fragment
 	transactions map[transaction]pending
 	swept        time.Time
 }
 
-// checked is what the mux knows of one agent between two ICE restarts.
-type checked struct {
-	ufrag    string
-	password password
-
-	// Guarded by the mux's mutex.
-	conns   [2][2]*checkConn // by family and transport
-	paths   paths
-	relaxed bool      // checks are to be rare
-	last    time.Time // when one was last sent
-}
-
+// pending is a check that has not been answered.
 type pending struct {
-	conn *checkConn
-	to   source
-	at   time.Time
+	agent *agent
+	signs *password // the answer
+	to    source
+	at    time.Time
 }
 
-// A response that has not come within this time is not waited for; agents repeat their checks far more often.
-const transactionTTL = 10 * time.Second
+const (
+	// A response that has not come within this time is not waited for; agents repeat their checks far more often.
+	transactionTTL = 10 * time.Second
 
-func newMux(local []net.Addr, send func([]byte, source) error) *mux {
-	return &mux{
-		local: local, send: send, heard: func(*checked, source) {}, proof: func(*checked, source) {},
-		agents: map[string]*checked{}, transactions: map[transaction]pending{},
-	}
+	// Checks that are due are looked for this often.
+	checkTick = 100 * time.Millisecond
+
+	// A check that comes is answered by one in return, unless its address has answered one within this time.
+	freshProof = iceKeepalive
+)
+
+func newMux(send func([]byte, source) error) *mux {
+	return &mux{send: send, agents: map[string]*agent{}, transactions: map[transaction]pending{}}
 }
 
-// GetConn returns the agent's side of the mux for one address family over UDP.
-func (m *mux) GetConn(ufrag string, addr net.Addr) (net.PacketConn, error) {
-	ua, ok := addr.(*net.UDPAddr)
-	if !ok {
-		return nil, net.InvalidAddrError("not a UDP address")
-	}
-	return m.conn(ufrag, ua.IP.To4() == nil, false, addr), nil
-}
-
-func (m *mux) conn(ufrag string, six, tcp bool, local net.Addr) *checkConn {
+// replace puts a new agent in the place of an old one. Either may be nil.
+func (m *mux) replace(old, now *agent) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	a := m.agents[ufrag]
-	if a == nil {
-		a = &checked{ufrag: ufrag, paths: newPaths()}
-		m.agents[ufrag] = a
+	if old != nil {
+		delete(m.agents, old.ufrag)
 	}
-	c := &a.conns[index(six)][index(tcp)]
-	if *c == nil {
-		*c = &checkConn{mux: m, agent: a, tcp: tcp, local: local, queue: make(chan check, checkQueue), closed: make(chan struct{})}
+	if now != nil {
+		m.agents[now.ufrag] = now
 	}
-	return *c
 }
 
-func index(b bool) int {
-	if b {
-		return 1
-	}
-	return 0
-}
-
-// RemoveConnByUfrag forgets an agent's side.
-func (m *mux) RemoveConnByUfrag(ufrag string) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	delete(m.agents, ufrag)
-}
-
-// GetListenAddresses returns one address for each family that the socket serves: agents need no more, since all share it.
-func (m *mux) GetListenAddresses() []net.Addr { return m.local }
-
-// Close leaves the sockets to their owner.
-func (m *mux) Close() error { return nil }
-
-func (m *mux) agent(ufrag string) *checked {
+func (m *mux) agent(ufrag string) *agent {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.agents[ufrag]
 }
 
-// admit lets an agent's remote in: who signs with this password.
-func (m *mux) admit(ufrag, password string) {
-	if a := m.agent(ufrag); a != nil {
-		a.password.set(password)
-	}
+// learn has an agent send checks from now on, as the remote's credentials and its own role say.
+func (m *mux) learn(a *agent, remote Remote, controls bool) {
+	theirs := &password{}
+	theirs.set(remote.Password)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	a.user, a.theirs, a.controls = remote.Ufrag+":"+a.ufrag, theirs, controls
 }
 
 // dial has an agent send checks to an address that has sent none.
-func (m *mux) dial(ufrag string, to source) {
+func (m *mux) dial(a *agent, to source) {
 	m.mu.Lock()
-	defer m.mu.Unlock()
-	if a := m.agents[ufrag]; a != nil {
-		a.paths.dial(to)
-	}
+	a.paths.dial(to)
+	m.mu.Unlock()
+	m.check(a, to, time.Now())
 }
 
 // relax has an agent's checks go out no more often than every relaxedKeepalive.
-func (m *mux) relax(ufrag string) {
+func (m *mux) relax(a *agent) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if a := m.agents[ufrag]; a != nil {
-		a.relaxed = true
-	}
+	a.relaxed = true
 }
 
 // proved reports whether an address has answered a check of an agent within the last while.
-func (m *mux) proved(ufrag string, s source, while time.Duration) bool {
+func (m *mux) proved(a *agent, s source, while time.Duration) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	a := m.agents[ufrag]
-	return a != nil && a.paths.proved(s, time.Now().Add(-while))
+	return a.paths.proved(s, time.Now().Add(-while))
 }
 
-// deliver copies a STUN message into the queue of the agent it is for, and drops it when there is none or it is behind. It
-// reports whether the sender has shown that it belongs to a transport: by a signed request, or by answering one.
+// deliver works off a STUN message. It reports whether the sender has shown that it belongs to a transport: by a signed request,
+// or by answering one.
 func (m *mux) deliver(b []byte, from source) (authentic bool) {
 	msg, ok := parseSTUN(b)
+	switch {
+	case !ok || !msg.binding:
+		return false
+	case msg.request:
+		return m.asked(b, &msg, from)
+	}
+	return m.answered(b, &msg, from)
+}
+
+// asked answers a check (RFC 8445 section 7.3), and sends one in return where that is due.
+func (m *mux) asked(b []byte, msg *stunMessage, from source) bool {
+	a := m.agent(msg.ufrag)
+	if a == nil || !a.password.signed(b, msg) {
+		return false
+	}
+	now := time.Now()
+	m.mu.Lock()
+	ok, controls := a.paths.heard(from, now), a.controls
+	m.mu.Unlock()
 	if !ok {
 		return false
 	}
-	var c *checkConn
-	if msg.request {
-		c = m.signed(b, &msg, from)
-	} else {
-		c = m.awaited(&msg, from)
+	t := a.t
+	t.e.bind(t, from, false)
+	if msg.role && msg.controls == controls {
+		_ = m.send(a.password.seal(appendConflict(nil, msg.id)), from) // lost, as on a network
+		return true
 	}
-	if c == nil {
-		return false
+	_ = m.send(a.password.seal(appendSuccess(nil, msg.id, from.addr.AddrPort())), from) // likewise
+	t.heard(from)
+	if msg.nominates && !controls {
+		t.nominated(a, from)
 	}
-	select {
-	case c.queue <- check{append([]byte(nil), b...), from.addr.AddrPort()}:
-	default:
+	if !m.proved(a, from, freshProof) {
+		m.check(a, from, now)
 	}
 	return true
 }
 
-// signed finds whom a request is for.
-func (m *mux) signed(b []byte, msg *stunMessage, from source) *checkConn {
-	a := m.agent(msg.ufrag)
-	if a == nil || !a.password.signed(b, msg) {
-		return nil
-	}
-	m.mu.Lock()
-	c := a.conns[index(from.addr.Is6())][index(from.tcp)]
-	ok := c != nil && a.paths.heard(from, time.Now())
-	m.mu.Unlock()
-	if !ok {
-		return nil
-	}
-	m.heard(a, from)
-	return c
-}
-
-// awaited finds whose request a response answers.
-func (m *mux) awaited(msg *stunMessage, from source) *checkConn {
+// answered takes a response to the check of an agent.
+func (m *mux) answered(b []byte, msg *stunMessage, from source) bool {
 	m.mu.Lock()
 	p, ok := m.transactions[msg.id]
-	if !ok || p.to != from { // RFC 8445 section 7.2.5.2.1
-		m.mu.Unlock()
-		return nil
-	}
-	delete(m.transactions, msg.id)
-	proof := msg.success && p.conn.agent.paths.answered(from, time.Now())
 	m.mu.Unlock()
-	if proof {
-		m.proof(p.conn.agent, from)
-	}
-	return p.conn
-}
-
-// begin remembers that the agent behind c waits for a response. It returns false for a check that is not to be sent.
-func (m *mux) begin(id transaction, c *checkConn, to source) bool {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	now := time.Now()
-	a := c.agent
-	if a.relaxed && now.Sub(a.last) < relaxedKeepalive || !a.paths.ask(to) {
+	if !ok || p.to != from || !p.signs.signed(b, msg) { // RFC 8445 section 7.2.5.2.1
 		return false
 	}
-	a.last = now
-	m.transactions[id] = pending{c, to, now}
+	now := time.Now()
+	m.mu.Lock()
+	_, ok = m.transactions[msg.id] // unless it has been answered just now
+	delete(m.transactions, msg.id)
+	proof := ok && msg.success && m.agents[p.agent.ufrag] == p.agent && p.agent.paths.answered(from, now)
+	m.mu.Unlock()
+	if proof {
+		t := p.agent.t
+		t.e.bind(t, from, true)
+		t.proved(from, now.Sub(p.at))
+	}
+	return true
+}
+
+// check sends a check to an address, if one may go there now.
+func (m *mux) check(a *agent, to source, now time.Time) {
+	var id transaction
+	_, _ = rand.Read(id[:]) // never fails
+	m.mu.Lock()
+	p := a.paths.all[to]
+	if p == nil || a.theirs == nil || now.Sub(p.asked) < a.gap(p) || !a.paths.ask(to, now) {
+		m.mu.Unlock()
+		return
+	}
+	user, theirs, controls := a.user, a.theirs, a.controls
+	m.transactions[id] = pending{a, theirs, to, now}
+	m.sweepLocked(now)
+	m.mu.Unlock()
+	_ = m.send(theirs.seal(appendCheck(nil, id, user, controls)), to) // lost, as on a network
+}
+
+// sweepLocked forgets the transactions that are not waited for any longer.
+func (m *mux) sweepLocked(now time.Time) {
 	if now.Sub(m.swept) < transactionTTL {
-		return true
+		return
 	}
 	m.swept = now
 	for id, p := range m.transactions {
@@ -218,104 +189,43 @@ func (m *mux) begin(id transaction, c *checkConn, to source) bool {
 			delete(m.transactions, id)
 		}
 	}
-	return true
 }
 
-// answer reports whether an agent may respond to an address.
-func (m *mux) answer(a *checked, to source) bool {
+// tick sends the checks that are due.
+func (m *mux) tick(now time.Time) {
+	type errand struct {
+		a  *agent
+		to source
+	}
+	var due []errand
 	m.mu.Lock()
-	defer m.mu.Unlock()
-	return a.paths.known(to)
-}
-
-// tcpMux is the mux as agents see it for TCP. It implements ice.TCPMux.
-type tcpMux struct{ *mux }
-
-// GetConnByUfrag returns the agent's side of the mux for one address family over TCP.
-func (m tcpMux) GetConnByUfrag(ufrag string, six bool, local net.IP) (net.PacketConn, error) {
-	return m.conn(ufrag, six, true, &net.TCPAddr{IP: local, Port: standInPort}), nil
-}
-
-// check is one STUN message on its way to an agent.
-type check struct {
-	b    []byte
-	from netip.AddrPort
-}
-
-// checkConn is an agent's net.PacketConn; it also has the allocation-free calls that pion/ice looks for.
-type checkConn struct {
-	mux    *mux
-	agent  *checked
-	tcp    bool
-	local  net.Addr
-	queue  chan check
-	once   sync.Once
-	closed chan struct{}
-}
-
-// ReadFromAddrPort blocks until a message comes or the conn is closed.
-func (c *checkConn) ReadFromAddrPort(b []byte) (int, netip.AddrPort, error) {
-	select {
-	case p := <-c.queue:
-		return copy(b, p.b), p.from, nil
-	case <-c.closed:
-		return 0, netip.AddrPort{}, net.ErrClosed
+	for _, a := range m.agents {
+		for s, p := range a.paths.all {
+			if a.due(s, p, now) {
+				due = append(due, errand{a, s})
+			}
+		}
+	}
+	m.mu.Unlock()
+	for _, e := range due {
+		m.check(e.a, e.to, now)
 	}
 }
 
-// WriteToAddrPort sends one of the agent's messages, if it may go there.
-func (c *checkConn) WriteToAddrPort(b []byte, to netip.AddrPort) (int, error) {
-	s := source{udp.AddrFrom(to), c.tcp}
-	msg, ok := parseSTUN(b)
-	switch {
-	case !ok:
-		return len(b), nil // an agent has nothing else to say
-	case msg.request && !c.mux.begin(msg.id, c, s), !msg.request && !c.mux.answer(c.agent, s):
-		return len(b), nil // lost, as on a network
+// candidatePriority is what a peer-reflexive candidate of this end has (RFC 8445 section 5.1.2).
+const candidatePriority = 110<<24 | 65535<<8 | 255
+
+// mappedAddress is what a success response says of where the request came from.
+func mappedAddress(id transaction, from netip.AddrPort) []byte {
+	ip, family := from.Addr().Unmap().AsSlice(), byte(1)
+	if len(ip) == 16 {
+		family = 2
 	}
-	if err := c.mux.send(b, s); err != nil {
-		return 0, err
+	port := from.Port() ^ stunCookie>>16
+	value := []byte{0, family, byte(port >> 8), byte(port)}
+	mask := append([]byte{0x21, 0x12, 0xa4, 0x42}, id[:]...)
+	for i, b := range ip {
+		value = append(value, b^mask[i])
 	}
-	return len(b), nil
+	return value
 }
-
-// ReadFrom implements net.PacketConn.
-func (c *checkConn) ReadFrom(b []byte) (int, net.Addr, error) {
-	n, from, err := c.ReadFromAddrPort(b)
-	if c.tcp {
-		return n, net.TCPAddrFromAddrPort(from), err
-	}
-	return n, net.UDPAddrFromAddrPort(from), err
-}
-
-// WriteTo implements net.PacketConn.
-func (c *checkConn) WriteTo(b []byte, to net.Addr) (int, error) {
-	var ap netip.AddrPort
-	switch a := to.(type) {
-	case *net.UDPAddr:
-		ap = a.AddrPort()
-	case *net.TCPAddr:
-		ap = a.AddrPort()
-	default:
-		return 0, net.InvalidAddrError("neither a UDP nor a TCP address")
-	}
-	return c.WriteToAddrPort(b, netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port()))
-}
-
-// Close ends reading; the sockets stay open.
-func (c *checkConn) Close() error {
-	c.once.Do(func() { close(c.closed) })
-	return nil
-}
-
-// LocalAddr implements net.PacketConn.
-func (c *checkConn) LocalAddr() net.Addr { return c.local }
-
-// SetDeadline does nothing: the agent closes a conn that it no longer wants to read.
-func (c *checkConn) SetDeadline(time.Time) error { return nil }
-
-// SetReadDeadline does nothing.
-func (c *checkConn) SetReadDeadline(time.Time) error { return nil }
-
-// SetWriteDeadline does nothing: writes do not block.
-func (c *checkConn) SetWriteDeadline(time.Time) error { return nil }

@@ -20,7 +20,8 @@ type paths struct {
 // path is one address.
 type path struct {
 	heard      time.Time // when a signed check last came from there
-	answered   time.Time // when it last answered a check; zero: never
+	asked      time.Time // when a check last went there; zero: never
+	answered   time.Time // when it last answered one; zero: never
 	unanswered int       // checks sent since
 	dialled    bool      // this end has gone there by itself
 }
@@ -67,11 +68,12 @@ func (p *paths) drop() {
 }
 
 // ask counts a check that is to be sent, and reports whether it may.
-func (p *paths) ask(s source) bool {
+func (p *paths) ask(s source, now time.Time) bool {
 	c := p.all[s]
 	if c == nil || c.answered.IsZero() && c.unanswered >= maxUnanswered && !c.dialled {
 		return false
 	}
+	c.asked = now
 	c.unanswered++
 	return true
 }
@@ -85,8 +87,6 @@ func (p *paths) answered(s source, now time.Time) bool {
 	c.answered, c.unanswered = now, 0
 	return true
 }
-
-func (p *paths) known(s source) bool { return p.all[s] != nil }
 
 func (p *paths) proved(s source, since time.Time) bool {
 	c := p.all[s]

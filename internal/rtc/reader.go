@@ -94,6 +94,7 @@ func (r *reader) media(t *Transport, b []byte) bool {
 	if packet.IsRTCP(b) {
 		opened, err := keys.openRTCP(b)
 		if err == nil {
+			t.settle()
 			r.hand()
 			t.handler.RTCP(opened, r.out)
 		}
@@ -103,6 +104,7 @@ func (r *reader) media(t *Transport, b []byte) bool {
 	if p == nil {
 		return false
 	}
+	t.settle()
 	if r.t != t {
 		r.hand()
 		r.t = t

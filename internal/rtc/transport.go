@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/pion/dtls/v3"
-	"github.com/pion/ice/v4"
 
 	"github.com/parley-sfu/parley/internal/packet"
 	"github.com/parley-sfu/parley/internal/udp"
@@ -49,11 +48,12 @@ var (
 	ErrClosed = errors.New("the remote has closed the connection")
 )
 
+var errOver = errors.New("transport: closed")
+
 // Transport is one remote: an ICE agent, a DTLS handshake and the SRTP keys that came of it. It is safe for concurrent
-// use; its owner calls Close.
+// use; its owner calls Close. A client's has no goroutine while nothing but media comes.
 type Transport struct {
 	e       *Endpoint
-	agent   *ice.Agent
 	handler Handler
 	log     *slog.Logger
 	dtls    *handshakeConn
@@ -63,10 +63,13 @@ type Transport struct {
 	once    sync.Once
 
 	consent atomic.Int64           // when remote last answered a check, by Endpoint.Now
-	agreed  atomic.Pointer[source] // what the agent has selected; nil: nothing
+	alive   atomic.Int64           // when a check or an answer last came from it, likewise
+	rtt     atomic.Int64           // nanoseconds that the last answer took; 0: none came
+	agreed  atomic.Pointer[source] // where media goes, or went last; nil: nowhere yet
 	lost    atomic.Bool            // remote was given up for want of consent
 	renewed atomic.Bool            // the handler does not know yet that media can flow: at first, after silence, a restart or a change of address
-	wanted  atomic.Pointer[source] // what the remote has nominated since, which has yet to answer
+	wanted  atomic.Pointer[source] // what has been nominated since, which has yet to answer
+	settled atomic.Bool            // a client's media has come: it needs nothing more of the handshake
 
 	client   bool                             // goes to the remote, rather than being gone to; set before the transport starts
 	converse func(conn net.Conn, client bool) // nil of a client's transport
@@ -79,14 +82,16 @@ type Transport struct {
 	bindings  []source // addresses that lead here, oldest first
 	forgotten bool
 
-	mu        sync.Mutex
-	expect    Remote
-	started   bool
-	closed    bool
-	early     [][]byte // media that came before the handshake was over
-	gathering chan struct{}
-	cancel    context.CancelFunc
-	done      chan struct{}
+	work sync.WaitGroup // of run and listen; added to under mu, and never once closed
+
+	mu      sync.Mutex
+	agent   *agent
+	expect  Remote
+	started bool
+	closed  bool
+	early   [][]byte // media that came before the handshake was over
+	cancel  context.CancelFunc
+	resting *dtls.State // of a handshake that nobody reads for; nil: somebody does, or nobody ever will
 }
 
 // destination is where a transport sends: an address, or a TCP connection.
@@ -98,137 +103,82 @@ type destination struct {
 // maxEarly bounds what is kept of a remote that sends media before the handshake is over on this end.
 const maxEarly = 32
 
-// NewTransport makes a transport for one remote and gathers this end's candidates. It connects to nothing until Start.
+// NewTransport makes a transport for one remote. It connects to nothing until Start.
 //
 // With converse the remote is another server, not a client. Converse speaks with it over DTLS itself once the handshake is over,
 // until it returns or the transport closes conn. Its owner must find silence by other means: ICE checks only rarely
 // whether such a remote is still there, and never takes it for gone.
 func (e *Endpoint) NewTransport(h Handler, converse func(conn net.Conn, client bool), log *slog.Logger) (*Transport, error) {
-	disconnected, failed := iceDisconnected, iceFailed
-	if converse != nil {
-		disconnected, failed = 0, 0
-	}
-	opts := []ice.AgentOption{
-		ice.WithUDPMux(e.mux),
-		ice.WithNet(e.net),
-		ice.WithNetworkTypes(e.networks),
-		ice.WithCandidateTypes([]ice.CandidateType{ice.CandidateTypeHost}),
-		ice.WithMulticastDNSMode(ice.MulticastDNSModeDisabled),
-		ice.WithIncludeLoopback(),
-		ice.WithDisableActiveTCP(),
-		ice.WithDisconnectedTimeout(disconnected),
-		ice.WithFailedTimeout(failed),
-		ice.WithKeepaliveInterval(iceKeepalive),
-		ice.WithLoggerFactory(e.quiet),
-	}
-	if e.listener != nil {
-		opts = append(opts, ice.WithTCPMux(tcpMux{e.mux}))
-	}
-	t := &Transport{e: e, handler: h, converse: converse, log: log, chosen: make(chan struct{}), done: make(chan struct{})}
+	t := &Transport{e: e, handler: h, converse: converse, log: log, chosen: make(chan struct{})}
 	t.renewed.Store(true)
+	t.consent.Store(e.Now())
 	t.dtls = newHandshakeConn(t)
-	agent, err := ice.NewAgentWithOptions(append(opts, ice.WithBindingRequestHandler(t.nominated))...)
-	if err != nil {
-		return nil, fmt.Errorf("ICE agent: %w", err)
-	}
-	t.agent = agent
-	if err := t.watch(); err != nil {
-		return nil, errors.Join(err, agent.Close())
-	}
-	if err := t.gather(); err != nil {
-		return nil, errors.Join(err, agent.Close())
-	}
-	return t, nil
+	return t, t.renew()
 }
 
-func (t *Transport) watch() error {
-	return errors.Join(
-		t.agent.OnCandidate(func(c ice.Candidate) {
-			if c == nil {
-				t.mu.Lock()
-				defer t.mu.Unlock()
-				close(t.gathering)
-			}
-		}),
-		t.agent.OnSelectedCandidatePairChange(func(_, remote ice.Candidate) { t.selected(remote) }),
-		t.agent.OnConnectionStateChange(t.stateChanged),
-	)
-}
-
-// gather collects this end's candidates: they are known, so it takes no time to speak of.
-func (t *Transport) gather() error {
-	gathering := make(chan struct{})
+// renew gives this end new ICE credentials.
+func (t *Transport) renew() error {
+	now := newAgent(t)
 	t.mu.Lock()
-	t.gathering = gathering
+	if t.closed {
+		t.mu.Unlock()
+		return errOver
+	}
+	t.e.mux.replace(t.agent, now)
+	t.agent = now
 	t.mu.Unlock()
-	if err := t.agent.GatherCandidates(); err != nil {
-		return fmt.Errorf("gather candidates: %w", err)
-	}
-	select {
-	case <-gathering:
-	case <-time.After(handshakeTimeout):
-		return errors.New("gather candidates: timed out")
-	}
-	ufrag, password, err := t.agent.GetLocalUserCredentials()
-	if err != nil {
-		return err
-	}
-	t.e.name(t, ufrag)
-	t.e.mux.admit(ufrag, password)
+	t.e.name(t, now.ufrag)
 	return nil
+}
+
+// present is the agent since the last restart.
+func (t *Transport) present() *agent {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.agent
 }
 
 // Local returns this end's ICE credentials.
 func (t *Transport) Local() (ufrag, password string, err error) {
-	return t.agent.GetLocalUserCredentials()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.closed {
+		return "", "", errOver
+	}
+	return t.agent.ufrag, t.agent.secret, nil
 }
 
 // Start lets the remote connect. Candidates that it names are not asked for: its own checks show where it is.
-func (t *Transport) Start(remote Remote) error {
-	return t.start(remote, func() error {
-		_, err := t.agent.StartAccept(remote.Ufrag, remote.Password)
-		return err
-	})
-}
+func (t *Transport) Start(remote Remote) error { return t.start(remote, nil) }
 
 // Connect goes to a remote that has called Start and listens at addr: this end controls ICE and is the client of DTLS.
 func (t *Transport) Connect(remote Remote, addr netip.AddrPort) error {
-	candidate, err := ice.NewCandidateHost(&ice.CandidateHostConfig{
-		Network: "udp", Address: addr.Addr().String(), Port: int(addr.Port()), Component: ice.ComponentRTP,
-	})
-	if err != nil {
-		return fmt.Errorf("connect to %s: %w", addr, err)
+	to := source{addr: udp.AddrFrom(addr)}
+	if !to.addr.IsValid() {
+		return fmt.Errorf("connect to %s: no address", addr)
 	}
-	t.client = true
-	return t.start(remote, func() error {
-		ufrag, _, err := t.agent.GetLocalUserCredentials()
-		if err != nil {
-			return err
-		}
-		t.e.mux.dial(ufrag, source{addr: udp.AddrFrom(addr)})
-		if _, err := t.agent.StartDial(remote.Ufrag, remote.Password); err != nil {
-			return err
-		}
-		return t.agent.AddRemoteCandidate(candidate)
-	})
+	return t.start(remote, &to)
 }
 
-func (t *Transport) start(remote Remote, begin func() error) error {
+// start begins to answer the remote, or goes to it.
+func (t *Transport) start(remote Remote, to *source) error {
 	t.mu.Lock()
 	if t.started || t.closed {
 		t.mu.Unlock()
 		return errors.New("transport: started before")
 	}
-	t.started, t.expect = true, remote
+	t.started, t.expect, t.client = true, remote, to != nil
 	ctx, cancel := context.WithCancel(context.Background())
 	t.cancel = cancel
+	a := t.agent
+	t.work.Go(func() { t.run(ctx) })
 	t.mu.Unlock()
-	if err := begin(); err != nil {
-		cancel()
-		close(t.done)
-		return fmt.Errorf("start ICE: %w", err)
+	t.consent.Store(t.e.Now())
+	t.wanted.Store(to)
+	t.e.mux.learn(a, remote, to != nil)
+	if to != nil {
+		t.e.mux.dial(a, *to)
 	}
-	go t.run(ctx)
 	return nil
 }
 
@@ -236,21 +186,15 @@ func (t *Transport) start(remote Remote, begin func() error) error {
 // until a new one has proved itself. Local has new credentials afterwards.
 func (t *Transport) Restart(remote Remote) error {
 	t.renewed.Store(true)
-	if err := t.agent.Restart("", ""); err != nil {
+	if err := t.renew(); err != nil {
 		return fmt.Errorf("restart ICE: %w", err)
 	}
-	if err := t.gather(); err != nil {
-		return err
-	}
-	if err := t.agent.SetRemoteCredentials(remote.Ufrag, remote.Password); err != nil {
-		return fmt.Errorf("restart ICE: %w", err)
-	}
+	t.e.mux.learn(t.present(), remote, t.client)
 	return nil
 }
 
-// run owns the handshake and then waits for the remote to close.
+// run owns the handshake, and then waits for the remote to close, or to show that DTLS can rest.
 func (t *Transport) run(ctx context.Context) {
-	defer close(t.done)
 	defer t.dtls.end()
 	select {
 	case <-t.chosen:
@@ -268,12 +212,17 @@ func (t *Transport) run(ctx context.Context) {
 	defer stop()
 	t.connected()
 	if t.converse != nil {
-		t.relax()
+		t.e.mux.relax(t.present()) // checks only measure the round trip from now on
 		t.converse(conn, t.client)
 	} else {
 		discard(conn)
 	}
-	if ctx.Err() == nil {
+	switch {
+	case ctx.Err() != nil:
+	case t.settled.Load() && !t.dtls.left():
+		t.rest(conn)
+		return
+	default:
 		t.handler.Disconnected(ErrClosed)
 	}
 	if err := conn.Close(); err != nil {
@@ -281,14 +230,7 @@ func (t *Transport) run(ctx context.Context) {
 	}
 }
 
-// relax has connectivity checks become rare: they only measure the round trip from now on.
-func (t *Transport) relax() {
-	if ufrag, _, err := t.agent.GetLocalUserCredentials(); err == nil {
-		t.e.mux.relax(ufrag)
-	}
-}
-
-// discard reads until the remote closes: it has nothing to say here.
+// discard reads until the remote closes, or reading is ended: it has nothing to say here.
 func discard(conn net.Conn) {
 	buf := make([]byte, maxDatagram)
 	for {
@@ -343,17 +285,23 @@ func (t *Transport) shake(ctx context.Context, want Fingerprint) (*dtls.Conn, er
 	return conn, nil
 }
 
-// endOfDTLS makes this end of the handshake.
-func (t *Transport) endOfDTLS(want Fingerprint) (*dtls.Conn, error) {
-	both := []dtls.Option{
+// options are those of every DTLS connection.
+func (t *Transport) options() []dtls.Option {
+	return []dtls.Option{
 		dtls.WithCertificates(t.e.certificate),
 		dtls.WithSRTPProtectionProfiles(dtls.SRTP_AEAD_AES_128_GCM, dtls.SRTP_AES128_CM_HMAC_SHA1_80),
 		dtls.WithExtendedMasterSecret(dtls.RequireExtendedMasterSecret),
 		dtls.WithInsecureSkipVerify(true), // there is no authority: the fingerprint decides
-		dtls.WithVerifyPeerCertificate(func(chain [][]byte, _ [][]*x509.Certificate) error { return want.verify(chain) }),
 		dtls.WithFlightInterval(flightInterval),
 		dtls.WithLoggerFactory(t.e.quiet),
 	}
+}
+
+// endOfDTLS makes this end of the handshake.
+func (t *Transport) endOfDTLS(want Fingerprint) (*dtls.Conn, error) {
+	both := append(t.options(), dtls.WithVerifyPeerCertificate(func(chain [][]byte, _ [][]*x509.Certificate) error {
+		return want.verify(chain)
+	}))
 	if t.client {
 		options := make([]dtls.ClientOption, 0, len(both))
 		for _, o := range both {
@@ -399,33 +347,11 @@ func (t *Transport) hold(b []byte) *crypto {
 	return nil
 }
 
-func (t *Transport) stateChanged(s ice.ConnectionState) {
-	switch s {
-	case ice.ConnectionStateConnected:
-		t.connected()
-	case ice.ConnectionStateDisconnected:
-		t.renewed.Store(true)
-		t.handler.Disconnected(ErrSilent)
-	case ice.ConnectionStateFailed:
-		t.renewed.Store(true)
-		t.remote.Store(nil)
-		t.handler.Disconnected(ErrSilent)
-	case ice.ConnectionStateUnknown, ice.ConnectionStateNew, ice.ConnectionStateChecking,
-		ice.ConnectionStateCompleted, ice.ConnectionStateClosed:
-	}
-}
-
 // Ready reports whether packets can be sent now.
 func (t *Transport) Ready() bool { return t.keys.Load() != nil && t.remote.Load() != nil }
 
 // RoundTrip is the time to the remote and back as connectivity checks last measured it; 0 when they have not.
-func (t *Transport) RoundTrip() time.Duration {
-	stats, ok := t.agent.GetSelectedCandidatePairStats()
-	if !ok {
-		return 0
-	}
-	return time.Duration(stats.CurrentRoundTripTime * float64(time.Second))
-}
+func (t *Transport) RoundTrip() time.Duration { return time.Duration(t.rtt.Load()) }
 
 // Over names the way media takes now: "udp", "tcp", or "" before there is one.
 func (t *Transport) Over() string {
@@ -511,14 +437,16 @@ func (t *Transport) Close() error {
 		return nil
 	}
 	t.closed = true
-	cancel, started := t.cancel, t.started
+	cancel, last := t.cancel, t.agent
 	t.mu.Unlock()
-	if started {
+	if cancel != nil {
 		cancel()
-		<-t.done
 	}
+	t.dtls.end()
+	t.work.Wait()
+	t.farewell()
 	t.remote.Store(nil)
-	err := t.agent.Close()
+	t.e.mux.replace(last, nil)
 	t.e.forget(t)
-	return err
+	return nil
 }

@@ -39,6 +39,8 @@ func (a Answer) String() string {
 		}
 	}
 	fmt.Fprintf(&b, "a=group:BUNDLE %s\r\na=msid-semantic: WMS *\r\n", strings.Join(mids, " "))
+	const usual = 1 << 10 // bytes of a section
+	b.Grow(usual * len(a.Sections))
 	first := true
 	for _, s := range a.Sections {
 		if s.Direction == "" {

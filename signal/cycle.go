@@ -1,0 +1,52 @@
+package signal
+
+import (
+	"sync"
+	"time"
+)
+
+// cycle calls a function again and again, each time so long after the last call has returned. Nobody waits in between.
+type cycle struct {
+	every   time.Duration
+	call    func()
+	running sync.WaitGroup // of one call at most; added to under mu, and never once over
+
+	mu    sync.Mutex
+	timer *time.Timer
+	over  bool
+}
+
+// startCycle begins a cycle, which goes on until it is stopped. The function must not stop it.
+func startCycle(every time.Duration, call func()) *cycle {
+	c := &cycle{every: every, call: call}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.timer = time.AfterFunc(every, c.turn)
+	return c
+}
+
+func (c *cycle) turn() {
+	c.mu.Lock()
+	if c.over {
+		c.mu.Unlock()
+		return
+	}
+	c.running.Add(1)
+	c.mu.Unlock()
+	defer c.running.Done()
+	c.call()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.over {
+		c.timer.Reset(c.every)
+	}
+}
+
+// stop ends the cycle. No call runs any more when it returns.
+func (c *cycle) stop() {
+	c.mu.Lock()
+	c.over = true
+	c.timer.Stop()
+	c.mu.Unlock()
+	c.running.Wait()
+}
