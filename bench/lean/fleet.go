@@ -1,0 +1,196 @@
+package lean
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"math"
+	"net/http"
+	"runtime"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/parley-sfu/parley/internal/udp"
+)
+
+// Config says how a fleet works.
+type Config struct {
+	Verify     float64      // share of the viewers that are verified, from 0 to 1
+	Seed       uint64       // chooses them
+	Reference  *Reference   // what they compare frames with; nil: they compare none
+	Readers    int          // goroutines that read media; 0 is one for two CPUs
+	HTTPClient *http.Client // for the WebSockets' handshakes; nil is http.DefaultClient
+}
+
+// Validate reports all faults at once.
+func (c Config) Validate() error {
+	var faults []error
+	if c.Verify < 0 || c.Verify > 1 || math.IsNaN(c.Verify) {
+		faults = append(faults, errors.New("verify: must be from 0 to 1"))
+	}
+	if c.Readers < 0 {
+		faults = append(faults, errors.New("readers: must not be negative"))
+	}
+	return errors.Join(faults...)
+}
+
+// Fleet is any number of viewers, and what reads their sockets. It is safe for concurrent use.
+type Fleet struct {
+	cfg         Config
+	certificate tls.Certificate
+	fingerprint fingerprint
+	readers     []*reader
+	next        atomic.Uint32 // reader
+	buffers     sync.Pool     // of *bytes.Buffer, for messages
+
+	reroute func([]udp.Addr) []udp.Addr // for tests: where to go in place of the node's candidates
+}
+
+// New prepares a fleet. It starts nothing: Run does.
+func New(cfg Config) (*Fleet, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, fmt.Errorf("lean receivers: %w", err)
+	}
+	if cfg.Readers == 0 {
+		cfg.Readers = (runtime.NumCPU() + 1) / 2
+	}
+	certificate, err := newCertificate()
+	if err != nil {
+		return nil, fmt.Errorf("lean receivers: certificate: %w", err)
+	}
+	f := &Fleet{cfg: cfg, certificate: certificate, fingerprint: fingerprintOf(certificate.Certificate[0])}
+	for range cfg.Readers {
+		f.readers = append(f.readers, newReader())
+	}
+	return f, nil
+}
+
+// Run reads media until ctx ends. Viewers join meanwhile, and are closed by their owner before or after.
+func (f *Fleet) Run(ctx context.Context) error {
+	var wg sync.WaitGroup
+	for _, r := range f.readers {
+		wg.Go(func() { r.run(ctx) })
+	}
+	wg.Wait()
+	return nil
+}
+
+// verifies says whether the viewer of a number is verified: the share of them is, evenly spread, and the seed says where
+// they begin.
+func (f *Fleet) verifies(number int) bool {
+	begin := float64(f.cfg.Seed%1009) / 1009
+	turn := func(n int) float64 { return math.Floor(float64(n)*f.cfg.Verify + begin) }
+	return turn(number+1) > turn(number)
+}
+
+const (
+	hurried = time.Millisecond      // between turns for viewers that are joining: each is waited for
+	calm    = 5 * time.Millisecond  // for the others, at least
+	calmest = 20 * time.Millisecond // at most
+)
+
+// reader is one goroutine that reads the sockets of its viewers in turns.
+type reader struct {
+	joining *udp.Sweep[*Viewer]
+	settled *udp.Sweep[*Viewer]
+	wake    chan struct{} // there is somebody again
+
+	mu      sync.Mutex
+	viewers atomic.Pointer[[]*Viewer] // never changed in place; mu is held to replace it
+}
+
+func newReader() *reader {
+	r := &reader{joining: udp.NewSweep[*Viewer](), settled: udp.NewSweep[*Viewer](), wake: make(chan struct{}, 1)}
+	r.viewers.Store(&[]*Viewer{})
+	return r
+}
+
+// add begins to read for a viewer that joins.
+func (r *reader) add(v *Viewer) error {
+	if err := r.joining.Add(v.conn, v); err != nil {
+		return err
+	}
+	r.replace(func(all []*Viewer) []*Viewer { return append(all, v) })
+	select {
+	case r.wake <- struct{}{}:
+	default:
+	}
+	return nil
+}
+
+func (r *reader) replace(change func([]*Viewer) []*Viewer) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	all := change(slices.Clone(*r.viewers.Load()))
+	r.viewers.Store(&all)
+}
+
+// settle reads from now on at leisure.
+func (r *reader) settle(v *Viewer) error {
+	r.joining.Remove(v.conn)
+	return r.settled.Add(v.conn, v)
+}
+
+func (r *reader) remove(v *Viewer) {
+	if v.conn == nil {
+		return
+	}
+	r.joining.Remove(v.conn)
+	r.settled.Remove(v.conn)
+	r.replace(func(all []*Viewer) []*Viewer { return slices.DeleteFunc(all, func(o *Viewer) bool { return o == v }) })
+}
+
+// run takes turns until ctx ends. Nobody is woken by a packet: what comes lies in the kernel for a turn, whose timestamps
+// keep the latency true.
+func (r *reader) run(ctx context.Context) {
+	receive := func(v *Viewer, ps []udp.Piece) { v.receive(ps) }
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	pace, turn := calm, time.Now()
+	for {
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			return
+		}
+		viewers := *r.viewers.Load()
+		if len(viewers) == 0 {
+			select {
+			case <-r.wake:
+			case <-ctx.Done():
+				return
+			}
+		}
+		now := time.Now()
+		r.joining.Turn(receive)
+		if !now.Before(turn) {
+			pace = paced(pace, r.settled.Turn(receive), r.settled.Len())
+			turn = now.Add(pace)
+		}
+		for _, v := range viewers {
+			if v.due.Load() <= now.UnixNano() {
+				v.tend(now)
+			}
+		}
+		wait := time.Until(turn)
+		if r.joining.Len() > 0 {
+			wait = min(wait, hurried)
+		}
+		timer.Reset(wait)
+	}
+}
+
+// paced chooses the time to the next turn: fewer turns where most sockets have nothing to say, more where all have.
+func paced(pace time.Duration, busy, all int) time.Duration {
+	switch {
+	case busy*2 < all:
+		return min(2*pace, calmest)
+	case busy*10 > all*9:
+		return max(pace/2, calm)
+	default:
+		return pace
+	}
+}

@@ -1,0 +1,274 @@
+package lean
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/parley-sfu/parley/internal/lab"
+	"github.com/parley-sfu/parley/internal/udp"
+	"github.com/parley-sfu/parley/signal/client"
+	"github.com/parley-sfu/parley/signal/wire"
+)
+
+const patience = 20 * time.Second
+
+// town is a node as a process of its own, a meeting there, and a fleet in this process.
+type town struct {
+	t       *testing.T
+	node    *lab.Node
+	meeting string
+	fleet   *Fleet
+}
+
+func newTown(t *testing.T, cfg Config) *town {
+	t.Helper()
+	node := lab.StartNode(t)
+	fleet, err := New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- fleet.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+	return &town{t, node, node.NewMeeting(t, "lean", nil).ID, fleet}
+}
+
+func (w *town) ticket(name, role string) client.Ticket {
+	w.t.Helper()
+	ticket, err := client.JoinMeeting(w.t.Context(), w.node.URL, w.meeting, client.JoinOptions{DisplayName: name, Role: role})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return ticket
+}
+
+// publish brings in a whole client with a camera in three layers and a microphone.
+func (w *town) publish() *client.Client {
+	w.t.Helper()
+	stamped := client.PublicationOptions{Stamp: true, Level: client.ConstantLevel(20)}
+	var layers []client.Layer
+	for _, rid := range []string{"q", "h", "f"} {
+		layers = append(layers, client.Layer{RID: rid, From: clip(w.t, rid+".ivf").Loop()})
+	}
+	c, err := client.Connect(w.t.Context(), w.ticket("publisher", "attendee"), client.Options{
+		AudioSlots: client.NoSlots, VideoSlots: client.NoSlots, Publish: []*client.Publication{
+			client.NewPublication(client.SourceCamera, stamped, layers...),
+			client.NewPublication(client.SourceMicrophone, stamped, client.Layer{From: clip(w.t, "voice.ogg").Loop()}),
+		},
+	})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.t.Cleanup(func() { c.Close() })
+	return c
+}
+
+func (w *town) watch(opts Options) *Viewer {
+	w.t.Helper()
+	ctx, cancel := context.WithTimeout(w.t.Context(), patience)
+	defer cancel()
+	opts.AudioSlots, opts.VideoSlots = 3, 1
+	v, err := w.fleet.Join(ctx, w.ticket(fmt.Sprint("viewer ", opts.Number), "viewer"), opts)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.t.Cleanup(func() {
+		if err := v.Close(); err != nil {
+			w.t.Error(err)
+		}
+	})
+	return v
+}
+
+func clip(tb testing.TB, name string) *client.Clip {
+	tb.Helper()
+	c, err := client.LoadClip(filepath.Join("..", "clips", name))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return c
+}
+
+func reference(tb testing.TB) *Reference {
+	tb.Helper()
+	return NewReference(clip(tb, "q.ivf"), clip(tb, "h.ivf"), clip(tb, "f.ivf"), clip(tb, "voice.ogg"))
+}
+
+func eventually(t *testing.T, what string, is func() bool) {
+	t.Helper()
+	lab.Until(t, patience, what, is)
+}
+
+// sum adds up what slots of a kind have received.
+func sum(v *Viewer, kind string) (all client.SlotStats) {
+	for _, s := range v.SlotStats() {
+		if s.Slot.Kind == kind {
+			all.Packets += s.Packets
+			all.Frames += s.Frames
+			all.Missed += s.Missed
+			all.Repaired += s.Repaired
+			all.Lost += s.Lost
+			all.Freezes += s.Freezes
+			all.NACKs += s.NACKs
+		}
+	}
+	return all
+}
+
+// TestReceives: viewers join, get sound and picture, and what the verified ones get is what was published.
+func TestReceives(t *testing.T) {
+	w := newTown(t, Config{Verify: 0.5, Reference: reference(t)})
+	w.publish()
+	var latencies sync.Map
+	var viewers []*Viewer
+	for i := range 10 {
+		viewers = append(viewers, w.watch(Options{Number: i, OnLatency: func(video bool, late time.Duration) { latencies.Store(video, late) }}))
+	}
+	verified := 0
+	for i, v := range viewers {
+		if err := v.Subscribe(t.Context(), wire.SlotRequest{MID: "3", MaxWidth: 1280, MaxHeight: 720}); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, fmt.Sprintf("two seconds of media at viewer %d", i), func() bool {
+			return sum(v, "video").Frames > 60 && sum(v, "audio").Packets > 100
+		})
+		if lost := sum(v, "video").Lost + sum(v, "audio").Lost; lost > 0 {
+			t.Errorf("viewer %d: %d packets lost", i, lost)
+		}
+		timings := v.Timings()
+		for step, took := range map[string]time.Duration{
+			"join": timings.Join, "socket": timings.WebSocket, "answer": timings.OfferAnswer, "ICE": timings.ICE,
+			"DTLS": timings.DTLS, "first audio": timings.FirstAudio, "first video": timings.FirstVideo,
+		} {
+			if took <= 0 || took > 5*time.Second {
+				t.Errorf("viewer %d: %s took %s", i, step, took)
+			}
+		}
+		verdict, ok := v.Verdict()
+		if !ok {
+			continue
+		}
+		verified++
+		if verdict.Frames < 160 || verdict.Faults() > 0 {
+			t.Errorf("viewer %d: %+v", i, verdict)
+		}
+	}
+	if verified != 5 {
+		t.Errorf("%d of 10 are verified, want 5", verified)
+	}
+	for _, video := range []bool{true, false} {
+		if late, ok := latencies.Load(video); !ok || late.(time.Duration) <= 0 || late.(time.Duration) > time.Second {
+			t.Errorf("latency (video %t) = %v", video, late)
+		}
+	}
+	t.Logf("%+v; %d goroutines", viewers[0].Timings(), runtime.NumGoroutine())
+}
+
+// TestFindsLoss drops packets between the node and a viewer, which finds exactly these.
+func TestFindsLoss(t *testing.T) {
+	for name, tc := range map[string]struct {
+		verify  float64
+		repairs bool // retransmissions pass
+	}{
+		"header only, repaired":   {0, true},
+		"header only, unrepaired": {0, false},
+		"verified, repaired":      {1, true},
+		"verified, unrepaired":    {1, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newTown(t, Config{Verify: tc.verify, Reference: reference(t)})
+			w.publish()
+			var r *relay
+			w.fleet.reroute = func(to []udp.Addr) []udp.Addr {
+				r = newRelay(t, to[0].AddrPort(), func(payloadType uint8, seq uint16) bool {
+					return payloadType == vp8Repair && !tc.repairs || payloadType != vp8Repair && seq%20 == 7
+				})
+				return []udp.Addr{r.addr()}
+			}
+			v := w.watch(Options{})
+			eventually(t, "media", func() bool { return sum(v, "video").Frames > 10 && sum(v, "audio").Packets > 10 })
+			r.dropping.Store(true)
+			eventually(t, "loss", func() bool { return r.picture.Load() >= 10 && r.sound.Load() >= 5 })
+			r.dropping.Store(false)
+			settled := func() bool {
+				video, audio := sum(v, "video"), sum(v, "audio")
+				return video.Repaired+video.Lost == r.picture.Load() && audio.Lost == r.sound.Load()
+			}
+			eventually(t, "all of it counted", settled)
+			before := sum(v, "video").Frames
+			eventually(t, "the picture to go on", func() bool { return sum(v, "video").Frames > before+30 })
+			video, audio := sum(v, "video"), sum(v, "audio")
+			if video.Missed != r.picture.Load() || audio.Missed != r.sound.Load() || !settled() {
+				t.Errorf("missed %d pictures' and %d sounds' packets, dropped %d and %d", video.Missed, audio.Missed, r.picture.Load(), r.sound.Load())
+			}
+			if want := r.picture.Load(); tc.repairs && (video.Lost != 0 || video.Repaired != want) || !tc.repairs && video.Lost != want {
+				t.Errorf("repaired %d, lost %d of %d", video.Repaired, video.Lost, want)
+			}
+			if verdict, ok := v.Verdict(); ok && verdict.Faults() > 0 {
+				t.Errorf("verdict %+v", verdict)
+			}
+			t.Logf("video %+v, audio %+v", video, audio)
+		})
+	}
+}
+
+// TestEvents: a hand is seen, a meeting that ends is told, and who leaves is gone.
+func TestEvents(t *testing.T) {
+	w := newTown(t, Config{})
+	publisher := w.publish()
+	seen, ended := make(chan string, 8), make(chan error, 8)
+	v := w.watch(Options{
+		OnHand: func(who string, up bool) { seen <- fmt.Sprint(who, up) }, OnLost: func(err error) { ended <- err },
+	})
+	var told atomic.Bool
+	other := w.watch(Options{Number: 1, OnLost: func(error) { told.Store(true) }})
+	up := true
+	if err := publisher.Presence(t.Context(), wire.PresenceUpdate{HandRaised: &up}); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := <-seen, fmt.Sprint(publisher.Self().ID, true); got != want {
+		t.Errorf("saw the hand of %s, want %s", got, want)
+	}
+	if err := other.Presence(t.Context(), wire.PresenceUpdate{HandRaised: &up}); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := <-seen, fmt.Sprint(other.ParticipantID(), true); got != want {
+		t.Errorf("saw the hand of %s, want %s", got, want)
+	}
+	if err := other.Close(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the one who left to be gone", func() bool {
+		for _, p := range publisher.Participants() {
+			if p.ID == other.ParticipantID() {
+				return false
+			}
+		}
+		return true
+	})
+	if told.Load() {
+		t.Error("who leaves is told that it was cut off")
+	}
+	w.node.Call(t, "POST", "/v1/meetings/"+w.meeting+"/end", nil, nil)
+	if err := <-ended; !errors.Is(err, ErrEnded) {
+		t.Errorf("told %v, want that the meeting has ended", err)
+	}
+	_, err := w.fleet.Join(t.Context(), v.ticket, Options{AudioSlots: 1})
+	if err == nil || !strings.Contains(err.Error(), "lean viewer") {
+		t.Errorf("joined a meeting that has ended: %v", err)
+	}
+}
