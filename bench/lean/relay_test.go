@@ -17,9 +17,13 @@ type relay struct {
 	viewer      atomic.Pointer[netip.AddrPort]
 	drop        func(payloadType uint8, seq uint16) bool
 	dropping    atomic.Bool
+	spared      atomic.Bool // what is no retransmission passes again
 	wg          sync.WaitGroup
 
 	sound, picture, repair atomic.Uint64 // dropped
+	late                   atomic.Uint64 // packets of pictures that came to the relay out of their order
+	highest                uint16        // of pictures that were passed on; down's own
+	started                bool
 }
 
 func newRelay(t *testing.T, node netip.AddrPort, drop func(payloadType uint8, seq uint16) bool) *relay {
@@ -64,6 +68,7 @@ func (r *relay) down() {
 			return
 		}
 		if to := r.viewer.Load(); to != nil && !r.drops(b[:n]) {
+			r.order(b[:n])
 			_, _ = r.front.WriteToUDPAddrPort(b[:n], *to)
 		}
 	}
@@ -75,7 +80,7 @@ func (r *relay) drops(b []byte) bool {
 	}
 	payloadType, h := b[1]&0x7f, header{}
 	h, _ = parseHeader(b)
-	if !r.drop(payloadType, h.seq) {
+	if !r.drop(payloadType, h.seq) || r.spared.Load() && payloadType != vp8Repair {
 		return false
 	}
 	switch payloadType {
@@ -87,4 +92,17 @@ func (r *relay) drops(b []byte) bool {
 		r.repair.Add(1)
 	}
 	return true
+}
+
+// order notices what comes late: the node lost it on the way from the publisher, and got it again.
+func (r *relay) order(b []byte) {
+	if kindOf(b) != kindRTP || b[1]&0x7f != vp8 {
+		return
+	}
+	switch h, _ := parseHeader(b); {
+	case !r.started || h.seq-r.highest < 1<<15:
+		r.started, r.highest = true, h.seq
+	default:
+		r.late.Add(1)
+	}
 }

@@ -89,7 +89,7 @@ type lateness struct {
 }
 
 const (
-	maxEarly  = 32 // packets kept that came before the handshake was over at this end
+	maxEarly  = 512 // packets kept that came before the handshake was over at this end: a keyframe of each camera
 	tendAgain = 10 * time.Millisecond
 )
 
