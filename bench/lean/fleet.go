@@ -5,8 +5,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"math"
-	"net/http"
 	"runtime"
 	"slices"
 	"sync"
@@ -18,23 +16,15 @@ import (
 
 // Config says how a fleet works.
 type Config struct {
-	Verify     float64      // share of the viewers that are verified, from 0 to 1
-	Seed       uint64       // chooses them
-	Reference  *Reference   // what they compare frames with; nil: they compare none
-	Readers    int          // goroutines that read media; 0 is one for two CPUs
-	HTTPClient *http.Client // for the WebSockets' handshakes; nil is http.DefaultClient
+	Readers int // goroutines that read media; 0 is one for two CPUs
 }
 
-// Validate reports all faults at once.
+// Validate reports what is wrong.
 func (c Config) Validate() error {
-	var faults []error
-	if c.Verify < 0 || c.Verify > 1 || math.IsNaN(c.Verify) {
-		faults = append(faults, errors.New("verify: must be from 0 to 1"))
-	}
 	if c.Readers < 0 {
-		faults = append(faults, errors.New("readers: must not be negative"))
+		return errors.New("readers: must not be negative")
 	}
-	return errors.Join(faults...)
+	return nil
 }
 
 // Fleet is any number of viewers, and what reads their sockets. It is safe for concurrent use.
@@ -76,14 +66,6 @@ func (f *Fleet) Run(ctx context.Context) error {
 	}
 	wg.Wait()
 	return nil
-}
-
-// verifies says whether the viewer of a number is verified: the share of them is, evenly spread, and the seed says where
-// they begin.
-func (f *Fleet) verifies(number int) bool {
-	begin := float64(f.cfg.Seed%1009) / 1009
-	turn := func(n int) float64 { return math.Floor(float64(n)*f.cfg.Verify + begin) }
-	return turn(number+1) > turn(number)
 }
 
 const (

@@ -4,13 +4,14 @@ import "encoding/binary"
 
 // header is what a viewer reads of an RTP packet (RFC 3550, section 5.1), all of it in the clear under SRTP.
 type header struct {
-	marker  bool
-	padded  bool // has padding, whose size is encrypted
-	seq     uint16
-	time    uint32
-	ssrc    uint32
-	size    int // bytes in front of the payload
-	payload int // bytes of it, padding included, the tag of SRTP not
+	marker      bool
+	payloadType uint8
+	padded      bool // has padding, whose size is encrypted
+	seq         uint16
+	time        uint32
+	ssrc        uint32
+	size        int // bytes in front of the payload
+	payload     int // bytes of it, padding included, the tag of SRTP not
 }
 
 const (
@@ -23,6 +24,7 @@ func parseHeader(b []byte) (h header, ok bool) {
 	if len(b) < fixedHeader+gcmTag || b[0]>>6 != 2 {
 		return h, false
 	}
+	h.payloadType = b[1] & 0x7f
 	h.marker, h.padded = b[1]&0x80 != 0, b[0]&0x20 != 0
 	h.seq, h.time, h.ssrc = binary.BigEndian.Uint16(b[2:]), binary.BigEndian.Uint32(b[4:]), binary.BigEndian.Uint32(b[8:])
 	h.size = fixedHeader + 4*int(b[0]&0x0f)

@@ -1,7 +1,6 @@
 package lean
 
 import (
-	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/binary"
@@ -23,6 +22,9 @@ const receiveBuffer = 1 << 20
 // Join brings a viewer into the room of a ticket, and returns it once media can flow. The context bounds joining alone. The
 // fleet must be running.
 func (f *Fleet) Join(ctx context.Context, ticket client.Ticket, opts Options) (*Viewer, error) {
+	if err := validate(opts); err != nil {
+		return nil, fmt.Errorf("lean viewer: %w", err)
+	}
 	v := f.newViewer(ticket, opts)
 	if err := v.join(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("lean viewer: %w", err), v.Close())
@@ -30,8 +32,22 @@ func (f *Fleet) Join(ctx context.Context, ticket client.Ticket, opts Options) (*
 	return v, nil
 }
 
+func validate(o Options) error {
+	if o.AudioSlots < 0 || o.VideoSlots < 0 || o.AudioSlots+o.VideoSlots == 0 {
+		return fmt.Errorf("it would receive %d sounds and %d pictures", o.AudioSlots, o.VideoSlots)
+	}
+	for _, mime := range o.Codecs {
+		if _, ok := payloadOf(mime); !ok {
+			return fmt.Errorf("codec %q is not supported", mime)
+		}
+	}
+	return nil
+}
+
 func (f *Fleet) newViewer(ticket client.Ticket, opts Options) *Viewer {
-	opts.Codec = cmp.Or(opts.Codec, mimeVP8)
+	if opts.Codecs == nil {
+		opts.Codecs = []string{mimeVP8}
+	}
 	v := &Viewer{
 		fleet: f, ticket: ticket, opts: opts, began: time.Now(),
 		ready: make(chan struct{}), entered: make(chan struct{}), refused: make(chan error, 1),
@@ -39,21 +55,14 @@ func (f *Fleet) newViewer(ticket client.Ticket, opts Options) *Viewer {
 	}
 	v.reader = f.readers[f.next.Add(1)%uint32(len(f.readers))]
 	v.timings.Join = ticket.Took
-	if f.verifies(opts.Number) {
-		v.verified = &verdict{reference: f.cfg.Reference}
-	}
 	for i := range v.slots {
 		s := &v.slots[i]
-		s.mid, s.mime, s.video = strconv.Itoa(i), mimeOpus, i >= opts.AudioSlots
+		s.mid, s.video = strconv.Itoa(i), i >= opts.AudioSlots
 		kind := "audio"
 		if s.video {
-			s.mime, kind = opts.Codec, "video"
+			kind = "video"
 		}
 		s.carries = wire.Slot{MID: s.mid, Kind: kind, State: "empty"}
-		if v.verified != nil {
-			s.check = newChecker(v.verified, s.mime)
-			s.picture.check = s.check
-		}
 	}
 	v.path = path{ufrag: rand.Text()[:8], password: rand.Text() + rand.Text()}
 	_, _ = rand.Read(v.path.tieBreaker[:]) // never fails
@@ -69,7 +78,7 @@ func random32() uint32 {
 // join goes through all steps, and measures them.
 func (v *Viewer) join(ctx context.Context) (err error) {
 	started := time.Now()
-	if v.signal, err = dial(ctx, v.ticket, v.fleet.cfg.HTTPClient, &v.fleet.buffers); err != nil {
+	if v.signal, err = dial(ctx, v.ticket, v.opts.HTTPClient, &v.fleet.buffers); err != nil {
 		return err
 	}
 	v.took(&v.timings.WebSocket, started)
@@ -105,7 +114,7 @@ func (v *Viewer) took(step *time.Duration, since time.Time) {
 func (v *Viewer) hello(ctx context.Context) (*answer, error) {
 	hello := wire.Hello{
 		ParticipantID: v.ticket.ParticipantID, DisplayName: v.opts.DisplayName,
-		SDPOffer: offer(v.path.ufrag, v.path.password, v.fleet.fingerprint, v.opts.AudioSlots, v.opts.VideoSlots, v.opts.Codec),
+		SDPOffer: offer(v.path.ufrag, v.path.password, v.fleet.fingerprint, v.opts.AudioSlots, v.opts.VideoSlots, v.opts.Codecs),
 	}
 	var said wire.Answer
 	if err := v.signal.call(ctx, wire.TypeHello, hello, wire.TypeAnswer, &said); err != nil {

@@ -96,10 +96,17 @@ func (k *keys) nonce(h *header, roc uint32) {
 	binary.BigEndian.PutUint16(k.iv[10:], h.seq^binary.BigEndian.Uint16(k.rtpSalt[10:]))
 }
 
-// open decrypts and authenticates the RTP packet b in place and returns its payload, padding included.
-func (k *keys) open(h *header, roc uint32, b []byte) ([]byte, error) {
+// read decrypts the RTP packet b in place and returns its payload without padding, or that it is not authentic.
+func (k *keys) read(h *header, roc uint32, b []byte) (payload []byte, forged bool) {
 	k.nonce(h, roc)
-	return k.rtp.Open(b[h.size:h.size], k.iv[:12], b[h.size:], b[:h.size])
+	payload, err := k.rtp.Open(b[h.size:h.size], k.iv[:12], b[h.size:], b[:h.size])
+	if err != nil {
+		return nil, true
+	}
+	if h.padded && len(payload) > 0 {
+		payload = payload[:max(0, len(payload)-int(payload[len(payload)-1]))]
+	}
+	return payload, false
 }
 
 // peek returns the first bytes of a payload without authenticating it, which takes the whole packet: GCM encrypts in

@@ -25,7 +25,6 @@ type picture struct {
 	newest  uint16        // in ring
 	key     uint16        // where the newest keyframe behind the hole starts
 	hasKey  bool
-	check   *checker // nil where nobody verifies
 
 	frames, keyframes uint64
 	freezes           client.FreezeMeter
@@ -77,9 +76,6 @@ func (p *picture) step(n note, now time.Time) {
 		p.show(now) // the frame before came without a marker
 	}
 	p.scan++
-	if p.check != nil {
-		p.check.take(n)
-	}
 	if n.flags&padding != 0 {
 		return
 	}
@@ -99,9 +95,6 @@ func (p *picture) show(now time.Time) {
 	}
 	p.open, p.isKey = false, false
 	p.freezes.Shown(now)
-	if p.check != nil {
-		p.check.show()
-	}
 }
 
 // keep remembers a packet that is not due yet.
@@ -127,9 +120,6 @@ func (p *picture) resume(now time.Time) {
 	}
 	if p.frames == before && p.hasKey && (!p.started || p.key-p.scan < 1<<15) && p.whole(p.key) {
 		p.started, p.scan, p.open = true, p.key, false
-		if p.check != nil {
-			p.check.skip()
-		}
 		p.advance(now)
 	}
 	if p.hasKey && p.started && p.key-p.scan >= 1<<15 {

@@ -8,21 +8,22 @@ import (
 	"github.com/pion/rtcp"
 
 	"github.com/parley-sfu/parley/internal/udp"
+	"github.com/parley-sfu/parley/signal/client"
 )
 
 // receive works off what has come for the viewer. The fleet's reader calls it.
 func (v *Viewer) receive(ps []udp.Piece) {
 	v.mu.Lock()
 	v.receiveLocked(ps)
-	late := v.late
-	v.late = nil
+	packets := v.packets
+	v.packets = nil
 	v.mu.Unlock()
-	v.tell(late)
+	v.tell(packets)
 }
 
-func (v *Viewer) tell(late []lateness) {
-	for _, l := range late {
-		v.opts.OnLatency(l.video, l.d)
+func (v *Viewer) tell(packets []client.Packet) {
+	for i := range packets {
+		v.opts.OnPacket(packets[i])
 	}
 }
 
@@ -75,29 +76,32 @@ func (v *Viewer) rtpLocked(b []byte, at time.Time) {
 		}
 		return
 	}
-	s := &v.slots[to.slot]
+	s, verify := &v.slots[to.slot], v.opts.OnPacket != nil
 	var f found
 	if to.repair {
-		f = s.rtx(&h, b, v.keys, at)
+		f = s.rtx(&h, b, v.keys, verify, at)
 	} else {
-		f = s.rtp(&h, b, v.keys, at)
+		f = s.rtp(&h, b, v.keys, verify, at)
 	}
 	v.lacks = v.lacks || s.loss.Missing() > 0 || s.picture.waits()
+	if f.forged {
+		v.forged++
+	}
 	if !f.fresh {
 		return
 	}
-	v.note(s.video, f, at)
-	if s.check != nil && !f.repaired && !s.check.sentAt.IsZero() && v.opts.OnLatency != nil {
-		v.late = append(v.late, lateness{s.video, at.Sub(s.check.sentAt)})
+	v.noteLocked(s.video, f.shown, at)
+	if verify && len(f.payload) > 0 {
+		v.packets = append(v.packets, s.packet(&h, &f, at))
 	}
 }
 
-// note measures the first sound and the first picture.
-func (v *Viewer) note(video bool, f found, at time.Time) {
+// noteLocked measures the first sound and the first picture.
+func (v *Viewer) noteLocked(video bool, shown int, at time.Time) {
 	switch {
 	case !video && v.timings.FirstAudio == 0:
 		v.timings.FirstAudio = v.timings.Join + max(1, at.Sub(v.began.Round(0)))
-	case video && f.shown > 0 && v.timings.FirstVideo == 0:
+	case video && shown > 0 && v.timings.FirstVideo == 0:
 		v.timings.FirstVideo = v.timings.Join + max(1, at.Sub(v.began.Round(0)))
 	}
 }
@@ -120,10 +124,10 @@ func (v *Viewer) unlock(k *keys) {
 	v.early = nil
 	v.reportAt = time.Now().Add(reportEvery)
 	v.due.Store(v.reportAt.UnixNano())
-	late := v.late
-	v.late = nil
+	packets := v.packets
+	v.packets = nil
 	v.mu.Unlock()
-	v.tell(late)
+	v.tell(packets)
 }
 
 func (v *Viewer) openLocked(now time.Time) {

@@ -80,7 +80,7 @@ func (r *relay) drops(b []byte) bool {
 	}
 	payloadType, h := b[1]&0x7f, header{}
 	h, _ = parseHeader(b)
-	if !r.drop(payloadType, h.seq) || r.spared.Load() && payloadType != vp8Repair {
+	if !r.drop(payloadType, h.seq) || r.spared.Load() && payloadType != vp8|repairs {
 		return false
 	}
 	switch payloadType {
@@ -88,7 +88,7 @@ func (r *relay) drops(b []byte) bool {
 		r.sound.Add(1)
 	case vp8:
 		r.picture.Add(1)
-	case vp8Repair:
+	case vp8 | repairs:
 		r.repair.Add(1)
 	}
 	return true

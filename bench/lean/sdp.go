@@ -13,36 +13,11 @@ import (
 // ErrNoUDP refuses a node that offers no host candidate over UDP: lean viewers go no other way.
 var ErrNoUDP = errors.New("the node offers no host candidate over UDP, and lean viewers go no other way")
 
-// The payload types of an offer, as signal/client has them.
+// The payload types of an offer. Those of retransmissions (RFC 4588) are the odd ones above the even ones of what they repair.
 const (
-	opus, vp8, vp8Repair, h264, h264Repair = 111, 96, 97, 102, 103
+	opus, vp8, h264 = 110, 96, 102
+	repairs         = 1
 )
-
-// offer writes one with receiving m-lines only: first those for sound, mids counted from 0. Its header extensions are those
-// that a whole client asks for and a node sends, so that packets have the same size.
-func offer(ufrag, password string, certificate fingerprint, audio, video int, mime string) string {
-	var b strings.Builder
-	b.WriteString("v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\na=group:BUNDLE")
-	for mid := range audio + video {
-		fmt.Fprintf(&b, " %d", mid)
-	}
-	fmt.Fprintf(&b, "\r\na=fingerprint:%s\r\n", certificate)
-	for mid := range audio + video {
-		sound := mid < audio
-		media, format := "video", codecLines(mime)
-		if sound {
-			media, format = "audio", codecLines(mimeOpus)
-		}
-		fmt.Fprintf(&b, "m=%s 9 UDP/TLS/RTP/SAVPF %s\r\nc=IN IP4 0.0.0.0\r\na=mid:%d\r\na=ice-ufrag:%s\r\na=ice-pwd:%s\r\n",
-			media, format.types, mid, ufrag, password)
-		b.WriteString("a=setup:actpass\r\na=rtcp-mux\r\na=rtcp-rsize\r\na=recvonly\r\na=extmap:1 urn:ietf:params:rtp-hdrext:sdes:mid\r\n")
-		if sound {
-			b.WriteString("a=extmap:2 urn:ietf:params:rtp-hdrext:ssrc-audio-level\r\n")
-		}
-		b.WriteString(format.lines)
-	}
-	return b.String()
-}
 
 const (
 	mimeOpus = "audio/opus"
@@ -50,21 +25,81 @@ const (
 	mimeH264 = "video/H264"
 )
 
-type format struct{ types, lines string }
-
-func codecLines(mime string) format {
-	const feedback = "a=rtcp-fb:%[1]d nack\r\na=rtcp-fb:%[1]d nack pli\r\na=rtcp-fb:%[1]d ccm fir\r\na=rtpmap:%[2]d rtx/90000\r\na=fmtp:%[2]d apt=%[1]d\r\n"
-	switch {
-	case strings.EqualFold(mime, mimeOpus):
-		return format{strconv.Itoa(opus), "a=rtpmap:111 opus/48000/2\r\na=fmtp:111 minptime=10;useinbandfec=1\r\n"}
-	case strings.EqualFold(mime, mimeH264):
-		return format{
-			fmt.Sprint(h264, h264Repair), "a=rtpmap:102 H264/90000\r\n" +
-				"a=fmtp:102 level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f\r\n" + fmt.Sprintf(feedback, h264, h264Repair),
-		}
+// mimeOf names the codec of a payload type, also where it is that of retransmissions.
+func mimeOf(payloadType uint8) string {
+	switch payloadType &^ repairs {
+	case vp8:
+		return mimeVP8
+	case h264:
+		return mimeH264
 	default:
-		return format{fmt.Sprint(vp8, vp8Repair), "a=rtpmap:96 VP8/90000\r\n" + fmt.Sprintf(feedback, vp8, vp8Repair)}
+		return mimeOpus
 	}
+}
+
+func payloadOf(mime string) (payloadType uint8, ok bool) {
+	for _, known := range []uint8{vp8, h264} {
+		if strings.EqualFold(mime, mimeOf(known)) {
+			return known, true
+		}
+	}
+	return 0, false
+}
+
+// offer writes one with receiving m-lines only: first those for sound, mids counted from 0. Its header extensions are those
+// that a whole client asks for and a node sends, so that packets have the same size.
+func offer(ufrag, password string, certificate fingerprint, audio, video int, codecs []string) string {
+	var b strings.Builder
+	b.WriteString("v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\na=group:BUNDLE")
+	for mid := range audio + video {
+		fmt.Fprintf(&b, " %d", mid)
+	}
+	fmt.Fprintf(&b, "\r\na=fingerprint:%s\r\n", certificate)
+	for mid := range audio + video {
+		kind, formats := "audio", []uint8{opus}
+		if mid >= audio {
+			kind, formats = "video", payloadTypes(codecs)
+		}
+		fmt.Fprintf(&b, "m=%s 9 UDP/TLS/RTP/SAVPF", kind)
+		for _, f := range formats {
+			fmt.Fprintf(&b, " %d", f)
+		}
+		fmt.Fprintf(&b, "\r\nc=IN IP4 0.0.0.0\r\na=mid:%d\r\na=ice-ufrag:%s\r\na=ice-pwd:%s\r\n", mid, ufrag, password)
+		b.WriteString("a=setup:actpass\r\na=rtcp-mux\r\na=rtcp-rsize\r\na=recvonly\r\na=extmap:1 urn:ietf:params:rtp-hdrext:sdes:mid\r\n")
+		if mid < audio {
+			b.WriteString("a=extmap:2 urn:ietf:params:rtp-hdrext:ssrc-audio-level\r\n")
+		}
+		for _, f := range formats {
+			writeFormat(&b, f)
+		}
+	}
+	return b.String()
+}
+
+// payloadTypes are those of pictures' codecs, each with that of its retransmissions.
+func payloadTypes(codecs []string) (all []uint8) {
+	for _, mime := range codecs {
+		if f, ok := payloadOf(mime); ok {
+			all = append(all, f, f|repairs)
+		}
+	}
+	return all
+}
+
+func writeFormat(b *strings.Builder, f uint8) {
+	switch f {
+	case opus:
+		fmt.Fprintf(b, "a=rtpmap:%[1]d opus/48000/2\r\na=fmtp:%[1]d minptime=10;useinbandfec=1\r\n", f)
+		return
+	case vp8:
+		fmt.Fprintf(b, "a=rtpmap:%d VP8/90000\r\n", f)
+	case h264:
+		fmt.Fprintf(b, "a=rtpmap:%[1]d H264/90000\r\na=fmtp:%[1]d level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f\r\n", f)
+	default:
+		fmt.Fprintf(b, "a=rtpmap:%[1]d rtx/90000\r\na=fmtp:%[1]d apt=%[2]d\r\n", f, f&^repairs)
+		return
+	}
+	fmt.Fprintf(b, "a=rtcp-fb:%[1]d nack\r\na=rtcp-fb:%[1]d nack pli\r\na=rtcp-fb:%[1]d ccm fir\r\n", f)
 }
 
 // answer is what a viewer needs of the node's answer.

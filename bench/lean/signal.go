@@ -190,7 +190,7 @@ func typeOf(raw []byte) (kind string, ok bool) {
 func concerns(kind string) bool {
 	switch kind {
 	case wire.TypeAnswer, wire.TypeOK, wire.TypeError, wire.TypeSnapshot, wire.TypeSlots, wire.TypePresenceChanged,
-		wire.TypeEnded, wire.TypeMigrate, wire.TypeWaiting:
+		wire.TypeChat, wire.TypeEnded, wire.TypeMigrate, wire.TypeWaiting:
 		return true
 	default:
 		return false

@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"time"
 
+	"github.com/pion/rtp"
+
 	"github.com/parley-sfu/parley/signal/client"
 	"github.com/parley-sfu/parley/signal/wire"
 )
@@ -11,7 +13,6 @@ import (
 // slot is one receiving m-line.
 type slot struct {
 	mid    string
-	mime   string
 	video  bool
 	media  stream
 	repair stream // of retransmissions (RFC 4588); SSRC 0: there are none
@@ -26,72 +27,67 @@ type slot struct {
 	loss        client.LossLog
 	picture     picture
 	reception   reception
-	check       *checker // nil unless the viewer is verified
 }
 
 // found is what a packet turned out to be.
 type found struct {
 	fresh    bool
+	forged   bool
 	repaired bool
-	shown    int // frames that it made whole
+	seq      uint16
+	payload  []byte // of a verified viewer's, whole; else what was looked at
+	shown    int    // frames that it made whole
 }
 
-// rtp counts a packet of the slot's media stream. Without keys nothing is looked into.
-func (s *slot) rtp(h *header, b []byte, k *keys, now time.Time) found {
+// rtp counts a packet of the slot's media stream, which a verified viewer decrypts in place.
+func (s *slot) rtp(h *header, b []byte, k *keys, verify bool, now time.Time) found {
 	roc := s.media.index(h.seq)
-	s.reception.arrived(h, s.rate(), now)
-	var payload []byte
-	if s.check != nil {
-		if payload = s.check.open(k, h, roc, b); payload == nil {
-			return found{}
+	f := found{seq: h.seq}
+	if verify {
+		if f.payload, f.forged = k.read(h, roc, b); f.forged {
+			return f
 		}
 	}
-	if !s.loss.Arrived(h.seq, now) {
-		return found{}
-	}
-	n := note{time: h.time, seq: h.seq}
-	if h.marker {
-		n.flags |= marked
-	}
-	if h.padded && s.check == nil || s.check != nil && len(payload) == 0 {
-		n.flags |= padding
+	s.reception.arrived(h, s.rate(), now)
+	if f.fresh = s.loss.Arrived(h.seq, now); !f.fresh {
+		return f
 	}
 	s.count(h.payload, now)
 	if !s.video {
-		if s.check != nil {
-			s.check.sound(n, payload)
-		}
-		return found{fresh: true}
+		return f
 	}
-	if s.check == nil && s.picture.blind(h.seq) {
-		payload = k.peek(h, roc, b)
+	if !verify && s.picture.blind(h.seq) {
+		f.payload = k.peek(h, roc, b)
 	}
-	return found{fresh: true, shown: s.see(n, payload, now)}
+	empty := h.padded // nobody pads media but to probe
+	if verify {
+		empty = len(f.payload) == 0
+	}
+	f.shown = s.see(h, f.seq, f.payload, empty, now)
+	return f
 }
 
 // rtx counts a retransmission, whose payload begins with the number of the packet that it repairs.
-func (s *slot) rtx(h *header, b []byte, k *keys, now time.Time) found {
+func (s *slot) rtx(h *header, b []byte, k *keys, verify bool, now time.Time) found {
 	const number = 2
 	roc := s.repair.index(h.seq)
-	var payload []byte
-	if s.check != nil {
-		payload = s.check.open(k, h, roc, b)
-	} else if !h.padded {
-		payload = k.peek(h, roc, b)
+	f := found{repaired: true}
+	switch {
+	case verify:
+		f.payload, f.forged = k.read(h, roc, b)
+	case !h.padded:
+		f.payload = k.peek(h, roc, b)
 	}
-	if len(payload) < number {
-		return found{}
+	if len(f.payload) < number {
+		return f // padding that probes
 	}
-	seq := binary.BigEndian.Uint16(payload)
-	if !s.loss.Arrived(seq, now) {
-		return found{}
-	}
-	n := note{time: h.time, seq: seq}
-	if h.marker {
-		n.flags |= marked
+	f.seq, f.payload = binary.BigEndian.Uint16(f.payload), f.payload[number:]
+	if f.fresh = s.loss.Arrived(f.seq, now); !f.fresh {
+		return f
 	}
 	s.count(h.payload-number, now)
-	return found{fresh: true, repaired: true, shown: s.see(n, payload[number:], now)}
+	f.shown = s.see(h, f.seq, f.payload, len(f.payload) == 0, now)
+	return f
 }
 
 func (s *slot) count(bytes int, now time.Time) {
@@ -100,18 +96,22 @@ func (s *slot) count(bytes int, now time.Time) {
 	s.last = now.UnixNano()
 }
 
-// see follows the picture. Payload may be cut, or nil where its packet comes in its turn.
-func (s *slot) see(n note, payload []byte, now time.Time) (shown int) {
-	if payload != nil && n.flags&padding == 0 {
-		if starts, width, height := client.StartsKeyframe(s.mime, payload); starts {
+// see follows the picture. The payload is nil where the packet comes in its turn and need not be looked into.
+func (s *slot) see(h *header, seq uint16, payload []byte, empty bool, now time.Time) (shown int) {
+	n := note{time: h.time, seq: seq}
+	if h.marker {
+		n.flags |= marked
+	}
+	if empty {
+		n.flags |= padding
+	}
+	if len(payload) > 0 && !empty {
+		if starts, width, height := client.StartsKeyframe(mimeOf(h.payloadType), payload); starts {
 			n.flags |= keyframe
 			if width > 0 {
 				s.width, s.height = width, height
 			}
 		}
-	}
-	if s.check != nil {
-		s.check.keep(n, payload)
 	}
 	return s.picture.arrived(n, now)
 }
@@ -142,4 +142,22 @@ func (s *slot) stats(now time.Time) client.SlotStats {
 		stats.LastArrival = time.Unix(0, s.last)
 	}
 	return stats
+}
+
+// packet is what a verified viewer hands on: a retransmission as the packet that it repairs.
+func (s *slot) packet(h *header, f *found, at time.Time) client.Packet {
+	p := client.Packet{
+		Slot: s.carries, MimeType: mimeOf(h.payloadType), Arrived: at, Repaired: f.repaired, Connection: 1,
+		RTP: &rtp.Packet{
+			Header: rtp.Header{
+				Version: 2, Marker: h.marker, PayloadType: h.payloadType &^ repairs, SequenceNumber: f.seq, Timestamp: h.time, SSRC: s.media.ssrc,
+			},
+			Payload: f.payload,
+		},
+	}
+	p.SentAt, _ = client.ParseStamp(f.payload)
+	if s.video {
+		p.Keyframe, _, _ = client.StartsKeyframe(p.MimeType, f.payload)
+	}
+	return p
 }

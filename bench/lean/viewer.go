@@ -5,8 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -20,17 +20,19 @@ import (
 
 // Options say what one viewer receives and what is told of it. The callbacks must not block; they may be nil.
 type Options struct {
-	Number      int    // of the viewer, from 0: with the fleet's seed it decides who is verified
-	AudioSlots  int    // m-lines to receive sound into
-	VideoSlots  int    // m-lines to receive pictures into
-	Codec       string // MIME type of pictures; empty is video/VP8
+	AudioSlots  int      // m-lines to receive sound into
+	VideoSlots  int      // m-lines to receive pictures into
+	Codecs      []string // MIME types of pictures, best first; nil is video/VP8
 	DisplayName string
+	HTTPClient  *http.Client // for the WebSocket's handshake; nil is http.DefaultClient
 
-	// OnHand is told of a hand raised or lowered, by the reader of the viewer's WebSocket.
-	OnHand func(participantID string, raised bool)
-	// OnLatency is told how long media took from the publisher's stamp to this machine's kernel, repaired packets left out.
-	// Only a verified viewer can tell.
-	OnLatency func(video bool, late time.Duration)
+	// OnPacket makes a verified viewer: it decrypts every packet, and hands it on as a whole client does, though with the time
+	// at which the kernel received it, and never with that of its capture. The fleet's reader calls it, one viewer after the other; it must not
+	// keep the packet.
+	OnPacket func(client.Packet)
+	// OnPresence is told of hands and microphones, OnChat of messages, both by the reader of the viewer's WebSocket.
+	OnPresence func(wire.PresenceChanged)
+	OnChat     func(wire.Chat)
 	// OnLost is told once that a viewer that had joined is cut off, whether from signalling or from media.
 	OnLost func(error)
 }
@@ -65,8 +67,8 @@ type Viewer struct {
 	streams  []place // by SSRC, in order
 	reportAt time.Time
 	lacks    bool // asks again soon
-	late     []lateness
-	verified *verdict
+	forged   uint64
+	packets  []client.Packet // that OnPacket is to be told of
 	timings  client.Timings
 }
 
@@ -80,12 +82,6 @@ type place struct {
 type earlyPacket struct {
 	b  []byte
 	at int64
-}
-
-// lateness is what OnLatency is to be told.
-type lateness struct {
-	video bool
-	d     time.Duration
 }
 
 const (
@@ -116,14 +112,11 @@ func (v *Viewer) Timings() client.Timings {
 	return v.timings
 }
 
-// Verdict returns what a verified viewer has found, and false for any other.
-func (v *Viewer) Verdict() (Verdict, bool) {
+// Forged is how many packets a verified viewer could not authenticate. It counts them nowhere else.
+func (v *Viewer) Forged() uint64 {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if v.verified == nil {
-		return Verdict{}, false
-	}
-	return v.verified.Verdict, true
+	return v.forged
 }
 
 // Subscribe asks for tracks and sizes in slots by hand; with no slots the server chooses. A refusal is a *client.Error.
@@ -142,6 +135,14 @@ func (v *Viewer) Subscribe(ctx context.Context, slots ...wire.SlotRequest) error
 func (v *Viewer) Presence(ctx context.Context, change wire.PresenceUpdate) error {
 	if err := v.signal.call(ctx, wire.TypePresenceUpdate, change, wire.TypeOK, nil); err != nil {
 		return fmt.Errorf("presence: %w", err)
+	}
+	return nil
+}
+
+// Chat sends a message to everyone, or to one participant.
+func (v *Viewer) Chat(ctx context.Context, text, to string) error {
+	if err := v.signal.call(ctx, wire.TypeChat, wire.ChatSend{Text: text, To: to}, wire.TypeOK, nil); err != nil {
+		return fmt.Errorf("chat: %w", err)
 	}
 	return nil
 }
@@ -206,16 +207,9 @@ func (v *Viewer) told(kind string, raw []byte) error {
 			v.enteredOnce.Do(func() { close(v.entered) })
 		}
 	case wire.TypePresenceChanged:
-		var change wire.PresenceChanged
-		if v.opts.OnHand == nil || !strings.Contains(string(raw), `"hand_raised"`) {
-			return nil
-		}
-		if err := json.Unmarshal(raw, &change); err != nil {
-			return fmt.Errorf("decode %s: %w", kind, err)
-		}
-		if change.HandRaised != nil {
-			v.opts.OnHand(change.ParticipantID, *change.HandRaised)
-		}
+		return decode(raw, v.opts.OnPresence)
+	case wire.TypeChat:
+		return decode(raw, v.opts.OnChat)
 	case wire.TypeError:
 		return refusal(raw)
 	case wire.TypeWaiting:
@@ -225,6 +219,19 @@ func (v *Viewer) told(kind string, raw []byte) error {
 	case wire.TypeMigrate:
 		v.lost(ErrMoved) // media goes on until the node stops
 	}
+	return nil
+}
+
+// decode hands a message's body to who wants it; nil: nobody does.
+func decode[T any](raw []byte, to func(T)) error {
+	if to == nil {
+		return nil
+	}
+	var body T
+	if err := json.Unmarshal(raw, &body); err != nil {
+		return fmt.Errorf("decode message: %w", err)
+	}
+	to(body)
 	return nil
 }
 
