@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -21,13 +22,13 @@ const patience = 20 * time.Second
 
 // town is a node as a process of its own, a meeting there, and a fleet in this process.
 type town struct {
-	t       *testing.T
+	t       testing.TB
 	node    *lab.Node
 	meeting string
 	fleet   *Fleet
 }
 
-func newTown(t *testing.T) *town {
+func newTown(t testing.TB) *town {
 	t.Helper()
 	node := lab.StartNode(t)
 	fleet, err := New(Config{})
@@ -43,31 +44,44 @@ func newTown(t *testing.T) *town {
 			t.Error(err)
 		}
 	})
-	return &town{t, node, node.NewMeeting(t, "lean", nil).ID, fleet}
+	return &town{t, node, node.NewMeeting(t, "lean", map[string]any{"max_participants": 1000}).ID, fleet}
 }
 
 func (w *town) ticket(name, role string) client.Ticket {
 	w.t.Helper()
-	ticket, err := client.JoinMeeting(w.t.Context(), w.node.URL, w.meeting, client.JoinOptions{DisplayName: name, Role: role})
-	if err != nil {
-		w.t.Fatal(err)
+	for {
+		ticket, err := client.JoinMeeting(w.t.Context(), w.node.URL, w.meeting, client.JoinOptions{DisplayName: name, Role: role})
+		if refused, ok := errors.AsType[*client.Error](err); ok && refused.Status == http.StatusTooManyRequests {
+			<-time.After(time.Second)
+			continue
+		}
+		if err != nil {
+			w.t.Error(err)
+			runtime.Goexit()
+		}
+		return ticket
 	}
-	return ticket
 }
 
 // publish brings in a whole client with a camera in three layers and a microphone.
-func (w *town) publish() *client.Client {
+func (w *town) publish() *client.Client { return w.send(false) }
+
+// send is publish, or with a microphone alone.
+func (w *town) send(audio bool) *client.Client {
 	w.t.Helper()
 	stamped := client.PublicationOptions{Stamp: true, Level: client.ConstantLevel(20)}
 	var layers []client.Layer
 	for _, rid := range []string{"q", "h", "f"} {
 		layers = append(layers, client.Layer{RID: rid, From: clip(w.t, rid+".ivf").Loop()})
 	}
+	sends := []*client.Publication{
+		client.NewPublication(client.SourceMicrophone, stamped, client.Layer{From: clip(w.t, "voice.ogg").Loop()}),
+	}
+	if !audio {
+		sends = append(sends, client.NewPublication(client.SourceCamera, stamped, layers...))
+	}
 	c, err := client.Connect(w.t.Context(), w.ticket("publisher", "attendee"), client.Options{
-		AudioSlots: client.NoSlots, VideoSlots: client.NoSlots, Publish: []*client.Publication{
-			client.NewPublication(client.SourceCamera, stamped, layers...),
-			client.NewPublication(client.SourceMicrophone, stamped, client.Layer{From: clip(w.t, "voice.ogg").Loop()}),
-		},
+		AudioSlots: client.NoSlots, VideoSlots: client.NoSlots, Publish: sends,
 	})
 	if err != nil {
 		w.t.Fatal(err)
