@@ -71,7 +71,10 @@ func (f *Fleet) Run(ctx context.Context) error {
 const (
 	hurried = time.Millisecond      // between turns for viewers that are joining: each is waited for
 	calm    = 5 * time.Millisecond  // for the others, at least
-	calmest = 20 * time.Millisecond // at most
+	missing = 10 * time.Millisecond // at most, while one of them misses something
+	calmest = 40 * time.Millisecond // at most
+
+	full = 8 // packets that a viewer's socket is to hold at its turn
 )
 
 // reader is one goroutine that reads the sockets of its viewers in turns.
@@ -79,6 +82,7 @@ type reader struct {
 	joining *udp.Sweep[*Viewer]
 	settled *udp.Sweep[*Viewer]
 	wake    chan struct{} // there is somebody again
+	lacks   bool          // somebody misses something; run's own
 
 	mu      sync.Mutex
 	viewers atomic.Pointer[[]*Viewer] // never changed in place; mu is held to replace it
@@ -128,7 +132,7 @@ func (r *reader) remove(v *Viewer) {
 // run takes turns until ctx ends. Nobody is woken by a packet: what comes lies in the kernel for a turn, whose timestamps
 // keep the latency true.
 func (r *reader) run(ctx context.Context) {
-	receive := func(v *Viewer, ps []udp.Piece) { v.receive(ps) }
+	receive := func(v *Viewer, ps []udp.Piece) { r.lacks = v.receive(ps) || r.lacks }
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	pace, turn := calm, time.Now()
@@ -149,8 +153,12 @@ func (r *reader) run(ctx context.Context) {
 		now := time.Now()
 		r.joining.Turn(receive)
 		if !now.Before(turn) {
+			r.lacks = false
 			pace = paced(pace, r.settled.Turn(receive), r.settled.Len())
 			turn = now.Add(pace)
+			if r.lacks {
+				turn = now.Add(min(pace, missing))
+			}
 		}
 		for _, v := range viewers {
 			if v.due.Load() <= now.UnixNano() {
@@ -165,14 +173,9 @@ func (r *reader) run(ctx context.Context) {
 	}
 }
 
-// paced chooses the time to the next turn: fewer turns where most sockets have nothing to say, more where all have.
-func paced(pace time.Duration, busy, all int) time.Duration {
-	switch {
-	case busy*2 < all:
-		return min(2*pace, calmest)
-	case busy*10 > all*9:
-		return max(pace/2, calm)
-	default:
-		return pace
-	}
+// paced moves the time between turns towards one in which sockets have enough to say: a system call costs more than the
+// packets that it brings.
+func paced(pace time.Duration, packets, viewers int) time.Duration {
+	ideal := min(max(pace*time.Duration(full*viewers)/time.Duration(max(packets, 1)), calm), calmest)
+	return (3*pace + ideal) / 4
 }

@@ -11,14 +11,15 @@ import (
 	"github.com/parley-sfu/parley/signal/client"
 )
 
-// receive works off what has come for the viewer. The fleet's reader calls it.
-func (v *Viewer) receive(ps []udp.Piece) {
+// receive works off what has come for the viewer, and reports whether something is missing. The fleet's reader calls it.
+func (v *Viewer) receive(ps []udp.Piece) (lacks bool) {
 	v.mu.Lock()
 	v.receiveLocked(ps)
 	packets := v.packets
-	v.packets = nil
+	v.packets, lacks = nil, v.lacks
 	v.mu.Unlock()
 	v.tell(packets)
+	return lacks
 }
 
 func (v *Viewer) tell(packets []client.Packet) {

@@ -60,29 +60,26 @@ func (s *Sweep[T]) Remove(c *Conn) {
 // Len is the number of members.
 func (s *Sweep[T]) Len() int { return len(*s.members.Load()) }
 
-// Turn calls read with what has come for each member, and returns for how many something had. What cannot be read any more is
-// taken out.
-func (s *Sweep[T]) Turn(read func(tag T, ps []Piece)) (busy int) {
+// Turn calls read with what has come for each member, and returns how many datagrams that were. What cannot be read any more
+// is taken out.
+func (s *Sweep[T]) Turn(read func(tag T, ps []Piece)) (datagrams int) {
 	for _, m := range *s.members.Load() {
-		n := s.serve(m, read)
-		busy += min(1, n)
-		for round := 1; n == sweepVector && round < sweepRounds; round++ { // there may be more
-			n = s.serve(m, read)
+		for range sweepRounds {
+			pieces, inside, err := s.taker.take(m.conn)
+			if err != nil {
+				s.Remove(m.conn) // closed, or broken for good
+				break
+			}
+			datagrams += inside
+			if pieces > 0 {
+				read(m.tag, s.taker.pieces[:pieces])
+			}
+			if pieces < sweepVector {
+				break
+			}
 		}
 	}
-	return busy
-}
-
-func (s *Sweep[T]) serve(m member[T], read func(tag T, ps []Piece)) (n int) {
-	n, err := s.taker.take(m.conn)
-	if err != nil {
-		s.Remove(m.conn) // closed, or broken for good
-		return 0
-	}
-	if n > 0 {
-		read(m.tag, s.taker.pieces[:n])
-	}
-	return n
+	return datagrams
 }
 
 const (
@@ -117,13 +114,13 @@ func (t *taker) prepare() {
 	}
 }
 
-// take fills the pieces with what is there.
-func (t *taker) take(c *Conn) (n int, err error) {
+// take fills the pieces with what is there, and says how many datagrams are in them.
+func (t *taker) take(c *Conn) (pieces, datagrams int, err error) {
 	if t.memory == nil {
 		t.prepare()
 	}
 	if !c.sock.gate.enter() {
-		return 0, net.ErrClosed
+		return 0, 0, net.ErrClosed
 	}
 	defer c.sock.gate.leave()
 	for {
@@ -133,11 +130,11 @@ func (t *taker) take(c *Conn) (n int, err error) {
 		case errno == 0:
 			datagrams, bytes := t.collect(int(got))
 			c.stats.addReceived(datagrams, bytes, 0)
-			return int(got), nil
+			return int(got), datagrams, nil
 		case errno == unix.EAGAIN:
-			return 0, nil
+			return 0, 0, nil
 		case !passing(errno):
-			return 0, os.NewSyscallError("recvmmsg", errno)
+			return 0, 0, os.NewSyscallError("recvmmsg", errno)
 		}
 	}
 }

@@ -28,16 +28,16 @@ func (s *Sweep[T]) Len() int {
 	return len(s.group.members)
 }
 
-// Turn calls read with what has come, and returns how many times.
-func (s *Sweep[T]) Turn(read func(tag T, ps []Piece)) (busy int) {
+// Turn calls read with what has come, and returns how many datagrams that were.
+func (s *Sweep[T]) Turn(read func(tag T, ps []Piece)) (datagrams int) {
 	for {
 		select {
 		case a := <-s.group.arrived:
 			read(a.tag, []Piece{{B: a.m.Buf[:a.m.N], Size: a.m.N, At: time.Now().UnixNano(), From: a.m.From}})
-			busy++
+			datagrams++
 			a.done <- struct{}{}
 		default:
-			return busy
+			return datagrams
 		}
 	}
 }
