@@ -46,10 +46,19 @@ func (r *reception) report(ssrc uint32) rtcp.ReceptionReport {
 	return out
 }
 
+// Receiver reports come as often as browsers send them.
 const (
-	reportEvery = time.Second
-	maxReports  = 31 // in one receiver report
+	reportEvery = time.Second     // where pictures are watched
+	reportSound = 5 * time.Second // where they are not
+	maxReports  = 31              // in one receiver report
 )
+
+func (o *Options) reportEvery() time.Duration {
+	if o.VideoSlots == 0 {
+		return reportSound
+	}
+	return reportEvery
+}
 
 // reportsLocked are the reports on every stream that has come.
 func (v *Viewer) reportsLocked() []rtcp.Packet {

@@ -69,10 +69,11 @@ func (f *Fleet) Run(ctx context.Context) error {
 }
 
 const (
-	hurried = time.Millisecond      // between turns for viewers that are joining: each is waited for
-	calm    = 5 * time.Millisecond  // for the others, at least
-	missing = 10 * time.Millisecond // at most, while one of them misses something
-	calmest = 40 * time.Millisecond // at most
+	hurried = time.Millisecond       // between turns for viewers that are joining: each is waited for
+	calm    = 5 * time.Millisecond   // for the others, at least
+	missing = 10 * time.Millisecond  // at most, while one of them misses something
+	calmest = 40 * time.Millisecond  // at most
+	silent  = 100 * time.Millisecond // at most, where nobody watches pictures: what is lost of sound is not asked for again
 
 	full = 8 // packets that a viewer's socket is to hold at its turn
 )
@@ -82,6 +83,7 @@ type reader struct {
 	joining *udp.Sweep[*Viewer]
 	settled *udp.Sweep[*Viewer]
 	wake    chan struct{} // there is somebody again
+	watched atomic.Int32  // viewers with slots for pictures
 	lacks   bool          // somebody misses something; run's own
 
 	mu      sync.Mutex
@@ -98,6 +100,9 @@ func newReader() *reader {
 func (r *reader) add(v *Viewer) error {
 	if err := r.joining.Add(v.conn, v); err != nil {
 		return err
+	}
+	if v.opts.VideoSlots > 0 {
+		r.watched.Add(1)
 	}
 	r.replace(func(all []*Viewer) []*Viewer { return append(all, v) })
 	select {
@@ -121,11 +126,11 @@ func (r *reader) settle(v *Viewer) error {
 }
 
 func (r *reader) remove(v *Viewer) {
-	if v.conn == nil {
-		return
-	}
 	r.joining.Remove(v.conn)
 	r.settled.Remove(v.conn)
+	if v.opts.VideoSlots > 0 {
+		r.watched.Add(-1)
+	}
 	r.replace(func(all []*Viewer) []*Viewer { return slices.DeleteFunc(all, func(o *Viewer) bool { return o == v }) })
 }
 
@@ -154,7 +159,11 @@ func (r *reader) run(ctx context.Context) {
 		r.joining.Turn(receive)
 		if !now.Before(turn) {
 			r.lacks = false
-			pace = paced(pace, r.settled.Turn(receive), r.settled.Len())
+			most := silent
+			if r.watched.Load() > 0 {
+				most = calmest
+			}
+			pace = paced(pace, most, r.settled.Turn(receive), r.settled.Len())
 			turn = now.Add(pace)
 			if r.lacks {
 				turn = now.Add(min(pace, missing))
@@ -175,7 +184,7 @@ func (r *reader) run(ctx context.Context) {
 
 // paced moves the time between turns towards one in which sockets have enough to say: a system call costs more than the
 // packets that it brings.
-func paced(pace time.Duration, packets, viewers int) time.Duration {
-	ideal := min(max(pace*time.Duration(full*viewers)/time.Duration(max(packets, 1)), calm), calmest)
+func paced(pace, most time.Duration, packets, viewers int) time.Duration {
+	ideal := min(max(pace*time.Duration(full*viewers)/time.Duration(max(packets, 1)), calm), most)
 	return (3*pace + ideal) / 4
 }

@@ -164,6 +164,7 @@ func (v *Viewer) connect(ctx context.Context, a *answer) error {
 	if err := v.reader.add(v); err != nil {
 		return err
 	}
+	v.read = true
 	select {
 	case <-v.ready:
 		return nil

@@ -123,7 +123,7 @@ func (v *Viewer) unlock(k *keys) {
 		v.rtpLocked(p.b, time.Unix(0, p.at))
 	}
 	v.early = nil
-	v.reportAt = time.Now().Add(reportEvery)
+	v.reportAt = time.Now().Add(v.opts.reportEvery())
 	v.due.Store(v.reportAt.UnixNano())
 	packets := v.packets
 	v.packets = nil
@@ -153,7 +153,7 @@ func (v *Viewer) attend(now time.Time) (silent bool) {
 	next := v.path.next
 	if v.keys != nil {
 		if !now.Before(v.reportAt) {
-			v.reportAt = now.Add(reportEvery)
+			v.reportAt = now.Add(v.opts.reportEvery())
 			v.sendRTCPLocked(v.reportsLocked())
 		}
 		if v.reportAt.Before(next) {

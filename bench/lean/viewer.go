@@ -49,6 +49,7 @@ type Viewer struct {
 	ready  chan struct{} // closed when the path is open
 	once   sync.Once     // tells OnLost
 	ending atomic.Bool   // Close was called
+	read   bool          // the reader has it; join's and, after it, Close's own
 	due    atomic.Int64  // when it is to be tended next, in nanoseconds since 1970
 	wg     sync.WaitGroup
 
@@ -157,7 +158,9 @@ func (v *Viewer) Close() error {
 	if !first || v.conn == nil {
 		return nil
 	}
-	v.reader.remove(v)
+	if v.read {
+		v.reader.remove(v)
+	}
 	return v.conn.Close()
 }
 
