@@ -126,18 +126,18 @@ func (k *keys) peek(h *header, roc uint32, b []byte) []byte {
 
 // sealRTCP appends the SRTCP packet (RFC 7714, section 9) of a compound packet to dst.
 func (k *keys) sealRTCP(dst, b []byte) []byte {
-	const clear, encrypted = 8, 1 << 31
+	const head, encrypted = 8, 1 << 31 // the head is in the clear
 	k.index = (k.index + 1) &^ encrypted
-	iv, aad := k.control[:12], append(b[:clear:clear], 0, 0, 0, 0)
+	iv, aad := k.control[:12], append(b[:head:head], 0, 0, 0, 0)
 	copy(iv, k.rtcpSalt[:])
 	for i := range 4 {
 		iv[2+i] ^= b[4+i]
 	}
 	binary.BigEndian.PutUint32(iv[8:], k.index^binary.BigEndian.Uint32(k.rtcpSalt[8:]))
-	binary.BigEndian.PutUint32(aad[clear:], k.index|encrypted)
-	dst = append(dst, b[:clear]...)
-	dst = k.rtcp.Seal(dst, iv, b[clear:], aad)
-	return append(dst, aad[clear:]...)
+	binary.BigEndian.PutUint32(aad[head:], k.index|encrypted)
+	dst = append(dst, b[:head]...)
+	dst = k.rtcp.Seal(dst, iv, b[head:], aad)
+	return append(dst, aad[head:]...)
 }
 
 // stream follows the sequence numbers of one SSRC past their wrapping (RFC 3711, section 3.3.1).

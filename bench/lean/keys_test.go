@@ -36,11 +36,11 @@ func newServer(tb testing.TB) (*keys, *server) {
 func (s *server) seal(tb testing.TB, p rtp.Packet) []byte {
 	tb.Helper()
 	p.Version = 2
-	clear, err := p.Marshal()
+	plain, err := p.Marshal()
 	if err != nil {
 		tb.Fatal(err)
 	}
-	b, err := s.out.EncryptRTP(nil, clear, nil)
+	b, err := s.out.EncryptRTP(nil, plain, nil)
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -95,13 +95,13 @@ func TestSealRTCP(t *testing.T) {
 	k, s := newServer(t)
 	for i := range 3 {
 		want := &rtcp.PictureLossIndication{SenderSSRC: 9, MediaSSRC: uint32(i)}
-		clear, err := want.Marshal()
+		plain, err := want.Marshal()
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, err := s.in.DecryptRTCP(nil, k.sealRTCP(nil, clear), nil)
-		if err != nil || !bytes.Equal(got, clear) {
-			t.Errorf("report %d: read %x, want %x: %v", i, got, clear, err)
+		got, err := s.in.DecryptRTCP(nil, k.sealRTCP(nil, plain), nil)
+		if err != nil || !bytes.Equal(got, plain) {
+			t.Errorf("report %d: read %x, want %x: %v", i, got, plain, err)
 		}
 	}
 }

@@ -78,8 +78,8 @@ func (r *relay) drops(b []byte) bool {
 	if kindOf(b) != kindRTP || !r.dropping.Load() {
 		return false
 	}
-	payloadType, h := b[1]&0x7f, header{}
-	h, _ = parseHeader(b)
+	h, _ := parseHeader(b)
+	payloadType := h.payloadType
 	if !r.drop(payloadType, h.seq) || r.spared.Load() && payloadType != vp8|repairs {
 		return false
 	}

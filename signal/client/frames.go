@@ -3,9 +3,9 @@ package client
 import "time"
 
 const (
-	frameWindow  = 1024                   // packets of a stream that are remembered
-	stuckFor     = 300 * time.Millisecond // without a decodable frame before a keyframe is asked for
-	pliInterval  = time.Second            // between two requests
+	frameWindow = 1024                   // packets of a stream that are remembered
+	stuckFor    = 300 * time.Millisecond // without a decodable frame before a keyframe is asked for
+	pliInterval = time.Second            // between two requests
 )
 
 // frameTracker follows a video stream the way a decoder would, without decoding: frames are shown in order and whole, and
