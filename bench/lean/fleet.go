@@ -84,14 +84,18 @@ type reader struct {
 	settled *udp.Sweep[*Viewer]
 	wake    chan struct{} // there is somebody again
 	watched atomic.Int32  // viewers with slots for pictures
-	lacks   bool          // somebody misses something; run's own
+
+	// Of run alone, about turns for settled viewers.
+	last, next time.Time
+	pace       time.Duration
+	lacks      bool // somebody misses something
 
 	mu      sync.Mutex
 	viewers atomic.Pointer[[]*Viewer] // never changed in place; mu is held to replace it
 }
 
 func newReader() *reader {
-	r := &reader{joining: udp.NewSweep[*Viewer](), settled: udp.NewSweep[*Viewer](), wake: make(chan struct{}, 1)}
+	r := &reader{joining: udp.NewSweep[*Viewer](), settled: udp.NewSweep[*Viewer](), wake: make(chan struct{}, 1), pace: calm}
 	r.viewers.Store(&[]*Viewer{})
 	return r
 }
@@ -137,54 +141,58 @@ func (r *reader) remove(v *Viewer) {
 // run takes turns until ctx ends. Nobody is woken by a packet: what comes lies in the kernel for a turn, whose timestamps
 // keep the latency true.
 func (r *reader) run(ctx context.Context) {
-	receive := func(v *Viewer, ps []udp.Piece) { r.lacks = v.receive(ps) || r.lacks }
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	pace, turn := calm, time.Now()
 	for {
 		select {
 		case <-timer.C:
+		case <-r.wake:
 		case <-ctx.Done():
 			return
 		}
 		viewers := *r.viewers.Load()
-		if len(viewers) == 0 {
-			select {
-			case <-r.wake:
-			case <-ctx.Done():
-				return
-			}
-		}
 		now := time.Now()
-		r.joining.Turn(receive)
-		if !now.Before(turn) {
-			r.lacks = false
-			most := silent
-			if r.watched.Load() > 0 {
-				most = calmest
-			}
-			pace = paced(pace, most, r.settled.Turn(receive), r.settled.Len())
-			turn = now.Add(pace)
-			if r.lacks {
-				turn = now.Add(min(pace, missing))
-			}
-		}
+		wait := r.turn(now)
 		for _, v := range viewers {
 			if v.due.Load() <= now.UnixNano() {
 				v.tend(now)
 			}
 		}
-		wait := time.Until(turn)
-		if r.joining.Len() > 0 {
-			wait = min(wait, hurried)
+		if len(viewers) == 0 {
+			timer.Stop() // until there is somebody
+			continue
 		}
 		timer.Reset(wait)
 	}
 }
 
+// turn reads whatever is to be read now, and returns how long to wait for the next turn.
+func (r *reader) turn(now time.Time) time.Duration {
+	receive := func(v *Viewer, ps []udp.Piece) { r.lacks = v.receive(ps) || r.lacks }
+	r.joining.Turn(receive)
+	if !now.Before(r.next) {
+		r.lacks = false
+		packets := r.settled.Turn(receive)
+		r.pace = r.paced(now.Sub(r.last), packets, r.settled.Len())
+		r.last, r.next = now, now.Add(r.pace)
+		if r.lacks {
+			r.next = now.Add(min(r.pace, missing))
+		}
+	}
+	wait := time.Until(r.next)
+	if r.joining.Len() > 0 {
+		wait = min(wait, hurried)
+	}
+	return wait
+}
+
 // paced moves the time between turns towards one in which sockets have enough to say: a system call costs more than the
 // packets that it brings.
-func paced(pace, most time.Duration, packets, viewers int) time.Duration {
-	ideal := min(max(pace*time.Duration(full*viewers)/time.Duration(max(packets, 1)), calm), most)
-	return (3*pace + ideal) / 4
+func (r *reader) paced(took time.Duration, packets, viewers int) time.Duration {
+	most := silent
+	if r.watched.Load() > 0 {
+		most = calmest
+	}
+	ideal := min(took, time.Second) * time.Duration(full*viewers) / time.Duration(max(packets, 1))
+	return (3*r.pace + min(max(ideal, calm), most)) / 4
 }
