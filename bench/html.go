@@ -22,12 +22,6 @@ type plot struct {
 
 const plotWidth, plotHeight = 600, 120 // SVG units of the line's field
 
-// budgets are those of a join and a call, in milliseconds, by the name of the row.
-var budgets = map[string]float64{ //nolint:gochecknoglobals // a table
-	"join call": 80, "WebSocket": 40, "offer → answer": 30, "ICE": 200, "DTLS": 60, "first audio": 410,
-	"audio latency": 150, "video latency": 200, "event": 100,
-}
-
 // bar is a row of the table of times.
 type bar struct {
 	Name                string
@@ -57,7 +51,7 @@ func (rep *Report) bars() []bar {
 	along := func(v float64) float64 { return 100 * math.Log1p(v*10) / math.Log1p(most*10) }
 	bars := make([]bar, 0, len(rows))
 	for _, row := range rows {
-		budget := budgets[row.name]
+		budget := row.budget
 		bars = append(bars, bar{
 			Name: row.name, Budget: budget, P50: row.s.P50, P95: row.s.P95, P99: row.s.P99, Max: row.s.Max, Count: row.s.Count,
 			WidthP50: along(row.s.P50), WidthRest: along(row.s.P95) - along(row.s.P50), Over: budget > 0 && row.s.P95 > budget,

@@ -4,84 +4,117 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
+	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/parley-sfu/parley/bench/reel"
 	"github.com/parley-sfu/parley/signal/client"
 	"github.com/parley-sfu/parley/signal/wire"
 )
 
-// A person is one participant of a run.
+// Sizes of pictures, in device pixels.
+const (
+	thumbWidth, thumbHeight = 160, 90
+	largeWidth, largeHeight = 1280, 720
+)
+
+// A person is who sits in a seat now.
 type person struct {
-	*client.Client
-	run   *run
-	room  *meeting
-	sends bool
+	Viewer
+	cast  *cast
+	seat  seat
+	group *Group
 
-	began, ended []client.SlotStats // of the measured time
-	resumed      atomic.Int64       // sockets that were lost and came back
+	due, began time.Time // the join, and of it what is after the ticket
+	loud       atomic.Bool
+	lost       time.Time // the socket; only follow has it
+
+	mu       sync.Mutex // protects following
+	layout   string
+	base     []client.SlotStats // when measuring began
+	since    time.Time          // likewise, or when the person came
+	checkers map[stream]*reel.Checker
 }
 
-const joinTimeout = 60 * time.Second
+// stream is one received stream: a slot of one of a client's connections.
+type stream struct {
+	connection int
+	mid        string
+}
 
-// join brings somebody into a room and measures how long every step took.
-func (r *run) join(ctx context.Context, room *meeting, number int, sends bool) (*person, error) {
-	ctx, cancel := context.WithTimeout(ctx, joinTimeout)
-	defer cancel()
-	p := &person{run: r, room: room, sends: sends}
-	role, name := "viewer", fmt.Sprintf("viewer %d", number)
+// name is what the person is called. Agents tell by it who is whose.
+func (s seat) name(role string) string { return fmt.Sprintf("%s %d", role, s.number) }
+
+// seatOf reads the seat from a name.
+func seatOf(name string) (number int, ok bool) {
+	_, digits, found := strings.Cut(name, " ")
+	number, err := strconv.Atoi(digits)
+	return number, found && err == nil
+}
+
+// watches says whether the person receives anything.
+func (p *person) watches() bool { return p.group.Layout != LayoutNone }
+
+// verifies says whether the person looks at every frame: a share of the group, spread evenly.
+func (p *person) verifies() bool {
+	i, v := float64(p.seat.index), *p.group.Verify
+	return int((i+1)*v+1e-9) > int(i*v+1e-9)
+}
+
+// options are what the person joins with.
+func (p *person) options() client.Options {
+	s := p.cast.plan.scenario
 	opts := client.Options{
-		VideoSlots: client.NoSlots, AudioSlots: voiceSlots, HTTPClient: r.rest.http, OnPacket: p.packet,
-		Codecs: []string{"video/VP8"}, // what is published: offers stay small
+		VideoSlots: client.NoSlots, AudioSlots: client.NoSlots, HTTPClient: p.cast.http,
+		Codecs: reel.Codecs(s.codecs()), // offers stay small
 	}
-	if sends {
-		role, name = "attendee", fmt.Sprintf("publisher %d", number)
-		opts.Publish = r.reel.publications(r.plan.Media, number)
-		opts.AudioSlots = client.NoSlots // what publishers receive would count as nobody's
-	} else if n := r.plan.videoSlots(); n > 0 {
-		opts.VideoSlots = n
-	}
-	ticket, err := r.ticket(ctx, room.id, client.JoinOptions{DisplayName: name, Role: role, HTTPClient: r.rest.http})
-	if err != nil {
-		return nil, err
-	}
-	if p.Client, err = client.Connect(ctx, ticket, opts); err != nil {
-		return nil, err
-	}
-	go p.follow()
-	if !sends && opts.VideoSlots > 0 {
-		if err := p.watch(ctx); err != nil {
-			return nil, errors.Join(err, p.Close())
+	if p.watches() {
+		opts.AudioSlots = voiceSlots
+		if n := s.pictures(p.group); n > 0 {
+			opts.VideoSlots = n
+		}
+		if p.group.Receiver == ReceiverWhole || p.verifies() {
+			opts.OnPacket = p.packet
 		}
 	}
-	return p, nil
+	opts.Publish = p.cast.reel.Publications(reel.What{
+		Camera: p.group.camera(), Voice: p.group.voice(), Codec: p.group.Codec, Layers: p.group.Layers, Level: p.level,
+	})
+	if p.cast.place != nil {
+		p.cast.place(p.group.Region, &opts)
+	}
+	return opts
 }
 
-// ticket asks for one, and again where the server asks for patience: a thousand people come from one address here.
-func (r *run) ticket(ctx context.Context, meeting string, opts client.JoinOptions) (client.Ticket, error) {
-	for {
-		t, err := client.JoinMeeting(ctx, r.plan.URL, meeting, opts)
-		if refused := (*client.Error)(nil); !errors.As(err, &refused) || refused.Status != 429 {
-			return t, err
-		}
-		r.throttled.Add(1)
-		select {
-		case <-time.After(time.Second):
-		case <-ctx.Done():
-			return client.Ticket{}, err
-		}
+// level is how loud the person is. Where nobody is made loud, each is a little less loud than the one before, so that the
+// servers' choice of the loudest is the same in every run.
+func (p *person) level(time.Duration) client.Level {
+	const speaking, first, quiet = 15, 20, 60
+	dBov := uint8(first + p.seat.number%80)
+	if p.cast.rotates {
+		dBov = uint8(quiet + p.seat.number%40)
 	}
+	if p.loud.Load() {
+		dBov = speaking
+	}
+	return client.Level{DBov: dBov, Voice: p.loud.Load() || !p.cast.rotates}
 }
 
-// watch asks for the sizes of the layout. The client knows its slots before the server has said what they carry.
-func (p *person) watch(ctx context.Context) error {
+// watch asks for the sizes of a layout. The client knows its slots before the server has said what they carry.
+func (p *person) watch(ctx context.Context, layout string) error {
+	p.mu.Lock()
+	p.layout = layout
+	p.mu.Unlock()
 	var slots []wire.SlotRequest
 	for _, s := range p.SlotStats() {
 		if s.Slot.Kind != "video" {
 			continue
 		}
 		want := wire.SlotRequest{MID: s.Slot.MID, MaxWidth: thumbWidth, MaxHeight: thumbHeight}
-		if p.run.plan.Layout == LayoutSpeaker && len(slots) == 0 {
+		if layout == LayoutSpeaker && len(slots) == 0 {
 			want.MaxWidth, want.MaxHeight, want.Priority = largeWidth, largeHeight, 1
 		}
 		slots = append(slots, want)
@@ -89,17 +122,28 @@ func (p *person) watch(ctx context.Context) error {
 	return p.Subscribe(ctx, slots...)
 }
 
-// packet is called for every packet that a viewer receives.
+// packet is called for every packet that the person receives, by one goroutine a slot.
 func (p *person) packet(packet client.Packet) {
-	if packet.SentAt.IsZero() || packet.Repaired {
+	if !packet.SentAt.IsZero() && !packet.Repaired {
+		late := packet.Arrived.Sub(packet.SentAt)
+		if packet.Slot.Kind == "audio" {
+			p.cast.times[timeVoice].add(late)
+		} else {
+			p.cast.times[timeVideo].add(late)
+		}
+	}
+	if !p.verifies() {
 		return
 	}
-	late := packet.Arrived.Sub(packet.SentAt)
-	if packet.MimeType == "audio/opus" {
-		p.room.audio.add(late)
-	} else {
-		p.room.video.add(late)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	of := stream{packet.Connection, packet.Slot.MID}
+	checker := p.checkers[of]
+	if checker == nil {
+		checker = p.cast.reel.Checker()
+		p.checkers[of] = checker
 	}
+	checker.Packet(packet)
 }
 
 // follow hears what the person is told, until it has left.
@@ -108,12 +152,144 @@ func (p *person) follow() {
 		switch event := event.(type) {
 		case client.PresenceChanged:
 			if event.HandRaised != nil {
-				p.room.hands.saw(event.ParticipantID, *event.HandRaised)
+				p.cast.noticed(p, event.ParticipantID, stepHand, *event.HandRaised)
 			}
+			if event.AudioMuted != nil {
+				p.cast.noticed(p, event.ParticipantID, stepMute, *event.AudioMuted)
+			}
+		case client.ChatReceived:
+			if due, ok := chatDue(event.Text); ok {
+				p.cast.times[timeChat].add(time.Since(due))
+			}
+		case client.Migrated:
+			p.cast.tell(func(c *counts) { c.Moved++ })
 		case client.StateChanged:
-			if event.State == client.StateReconnecting {
-				p.resumed.Add(1)
-			}
+			p.changed(event.State)
 		}
 	}
+}
+
+// changed notes how long the person was without a server.
+func (p *person) changed(state client.State) {
+	switch {
+	case state == client.StateReconnecting && p.lost.IsZero():
+		p.lost = time.Now()
+	case state == client.StateJoined && !p.lost.IsZero():
+		p.cast.times[timeReconnect].add(time.Since(p.lost))
+		p.cast.tell(func(c *counts) { c.Reconnects++ })
+		p.lost = time.Time{}
+	}
+}
+
+const chatPrefix = "swarm "
+
+// chatText says when it was due.
+func chatText(due time.Time) string { return chatPrefix + strconv.FormatInt(due.UnixNano(), 10) }
+
+func chatDue(text string) (time.Time, bool) {
+	digits, ok := strings.CutPrefix(text, chatPrefix)
+	nanos, err := strconv.ParseInt(digits, 10, 64)
+	return time.Unix(0, nanos), ok && err == nil
+}
+
+// do carries out a step of the person's.
+func (p *person) do(ctx context.Context, st step, due time.Time) error {
+	switch st.do {
+	case stepLoud:
+		p.loud.Store(st.on)
+		return nil
+	case stepMute:
+		return p.Presence(ctx, wire.PresenceUpdate{AudioMuted: &st.on})
+	case stepHand:
+		return p.Presence(ctx, wire.PresenceUpdate{HandRaised: &st.on})
+	case stepChat:
+		return p.Chat(ctx, chatText(due), "")
+	case stepTurn:
+		return p.watch(ctx, p.cast.plan.scenario.Actions[st.action].Layout)
+	default:
+		return errors.New("is no step of a person's: " + string(st.do))
+	}
+}
+
+// measureFrom has what is received count from now on.
+func (p *person) measureFrom(now time.Time) {
+	base := p.SlotStats()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.base, p.since = base, now
+}
+
+// received adds what the person has got since it counts.
+func (p *person) received(c *counts, now time.Time) {
+	stats := p.SlotStats()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	began := make(map[string]client.SlotStats, len(p.base))
+	for _, s := range p.base {
+		began[s.Slot.MID] = s
+	}
+	for _, s := range stats {
+		b := began[s.Slot.MID]
+		if s.Packets < b.Packets {
+			b = client.SlotStats{} // of another connection: it has moved, and counts anew
+		}
+		c.Received += s.Packets - b.Packets
+		c.Missed += s.Missed - b.Missed
+		c.Lost += s.Lost - b.Lost
+		if s.Slot.Kind == "video" && s.Slot.State == "active" {
+			c.Freezes += s.Freezes - b.Freezes
+			c.Watched += now.Sub(p.since).Seconds()
+			c.Frozen += (s.FreezeTime - b.FreezeTime).Seconds()
+		}
+	}
+}
+
+// verified adds what the person has found in the frames.
+func (p *person) verified(c *counts) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.checkers) > 0 {
+		c.Verifiers++
+	}
+	for _, checker := range p.checkers {
+		c.Verified.Add(checker.Counts())
+	}
+}
+
+// timed adds the steps of the person's join. Those of the whole way count from when the join was due. Who still waits for
+// sound or picture at the end has waited for so long at least.
+func (p *person) timed(to tallies, now time.Time, stayed bool) {
+	t := p.Timings()
+	for m, d := range map[measure]time.Duration{timeSocket: t.WebSocket, timeAnswer: t.OfferAnswer, timeICE: t.ICE, timeDTLS: t.DTLS} {
+		if d > 0 {
+			to[m].add(d)
+		}
+	}
+	late := p.began.Sub(p.due) - t.Join
+	s := p.cast.plan.scenario
+	for _, first := range []struct {
+		m    measure
+		took time.Duration
+		owed bool
+	}{
+		{timeAudio, t.FirstAudio, p.watches() && s.voices()},
+		{timeFrame, t.FirstVideo, s.pictures(p.group) > 0},
+	} {
+		switch {
+		case first.took > 0:
+			to[first.m].add(late + first.took)
+		case first.owed && stayed:
+			to[first.m].add(now.Sub(p.due))
+		}
+	}
+}
+
+// voices says whether anybody sends sound.
+func (s *Scenario) voices() bool {
+	for i := range s.People {
+		if s.People[i].voice() {
+			return true
+		}
+	}
+	return false
 }
