@@ -8,7 +8,7 @@ import (
 	"github.com/parley-sfu/parley/bench/reel"
 )
 
-// ValidCPU is the share of what its machine gives it that an agent may use: above it, what it measures is its own slowness.
+// ValidCPU is the share of what its machine gives it that swarm, or an agent, may use: above it, what it measures is its own slowness.
 const ValidCPU = 0.8
 
 // A Report is what a run found. Times are in milliseconds, over all people and agents.
@@ -157,7 +157,8 @@ func (rep *Report) judge() {
 		if u.Agent != "" {
 			who = u.Agent
 		}
-		rep.doubt(fmt.Sprintf("%s used %.0f%% of the %.2f CPUs that its machine gave it, more than %.0f%%: it measured its own slowness", who, u.Share*100, u.Given, ValidCPU*100))
+		rep.doubt(fmt.Sprintf("%s used %.0f%% of the CPU that its machine left it (%.2f of %.2f cores), more than %.0f%%: it measured its own slowness",
+			who, u.Share*100, u.Cores, u.Given, ValidCPU*100))
 	}
 	if rep.Viewers > 0 && rep.Received == 0 && rep.Publishers > 0 {
 		rep.doubt("viewers received nothing")

@@ -106,9 +106,9 @@ func (w *writer) mute() {
 	}
 }
 
-// share takes the action's share of all who are right.
+// share takes the action's share of all who are right, and there.
 func (w *writer) share(right func(*Group) bool) []int {
-	all := w.plan.chosen(func(_ seat, g *Group) bool { return right(g) })
+	all := w.plan.chosen(func(s seat, g *Group) bool { return right(g) && w.stays(s.number, w.begin, w.begin) })
 	w.dice.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
 	return all[:int(w.a.Share*float64(len(all))+0.5)]
 }
