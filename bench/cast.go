@@ -10,6 +10,7 @@ import (
 
 	"github.com/parley-sfu/parley/bench/reel"
 	"github.com/parley-sfu/parley/signal/client"
+	"github.com/parley-sfu/parley/signal/wire"
 )
 
 const (
@@ -123,14 +124,14 @@ func (c *cast) admit(ctx context.Context, s seat, due time.Time) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.people[s.number], c.ids[p.Self().ID] = p, s.number
+	c.people[s.number] = p
 }
 
 // join is the whole way in, and notes how long it took.
 func (c *cast) join(ctx context.Context, s seat, due time.Time) (*person, error) {
 	ctx, cancel := context.WithTimeout(ctx, joinTimeout)
 	defer cancel()
-	p := &person{cast: c, seat: s, group: c.plan.of(s.number), due: due, checkers: map[stream]*reel.Checker{}}
+	p := &person{cast: c, seat: s, group: c.plan.of(s.number), due: due}
 	opts := p.options()
 	ticket, err := c.ticket(ctx, p, opts.HTTPClient)
 	c.times[timeJoin].add(time.Since(due))
@@ -142,13 +143,16 @@ func (c *cast) join(ctx context.Context, s seat, due time.Time) (*person, error)
 		enter = c.lean
 	}
 	p.began = time.Now()
-	if p.Viewer, err = enter(ctx, ticket, opts); err != nil {
+	entry := Entry{Ticket: ticket, Options: opts, Number: s.number, Verify: p.watches() && p.verifies(), Reel: c.reel, Hears: p}
+	viewer, err := enter(ctx, entry)
+	if err != nil {
 		return nil, err
 	}
+	c.know(ticket.ParticipantID, s.number)
+	p.Viewer = viewer
 	p.mu.Lock()
 	p.since = time.Now()
 	p.mu.Unlock()
-	go p.follow()
 	if opts.VideoSlots > 0 {
 		if err := p.watch(ctx, p.group.Layout); err != nil {
 			return nil, errors.Join(err, p.Close())
@@ -177,13 +181,16 @@ func (c *cast) ticket(ctx context.Context, p *person, from *http.Client) (client
 }
 
 // noticed counts that somebody was told of a change of presence. When that was due the plan knows, whichever agent does it.
-func (c *cast) noticed(by *person, who string, do verb, on bool) {
+func (c *cast) noticed(who string, do verb, on bool) {
 	now := time.Now()
-	number, ok := c.seatOf(by, who)
 	c.mu.Lock()
 	begun := c.begun
 	c.mu.Unlock()
-	if !ok || begun.IsZero() {
+	if begun.IsZero() {
+		return
+	}
+	number, ok := c.seatOf(who)
+	if !ok {
 		return
 	}
 	if due, ok := c.plan.due(cue{number, do, on}, now.Sub(begun)); ok {
@@ -191,25 +198,41 @@ func (c *cast) noticed(by *person, who string, do verb, on bool) {
 	}
 }
 
-// seatOf is the seat of a participant, who may be another agent's: names tell.
-func (c *cast) seatOf(by *person, id string) (number int, ok bool) {
+// seatOf is the seat of a participant. Those of other agents are known by their names, which whole clients know.
+func (c *cast) seatOf(id string) (number int, ok bool) {
 	c.mu.Lock()
 	number, ok = c.ids[id]
 	c.mu.Unlock()
 	if ok {
 		return number, true
 	}
-	for _, other := range by.Participants() {
-		if n, named := seatOf(other.DisplayName); named {
-			c.mu.Lock()
-			c.ids[other.ID] = n
-			c.mu.Unlock()
-			if other.ID == id {
-				number, ok = n, true
+	asked := 0
+	for _, p := range c.all() {
+		roster, knows := p.Viewer.(interface{ Participants() []wire.Participant })
+		if !knows {
+			continue
+		}
+		for _, other := range roster.Participants() {
+			if n, named := seatOf(other.DisplayName); named {
+				c.know(other.ID, n)
+				if other.ID == id {
+					return n, true
+				}
 			}
 		}
+		if asked++; asked == enoughAsked {
+			break
+		}
 	}
-	return number, ok
+	return nobody, false
+}
+
+const enoughAsked = 4 // whole clients of whom none knows a participant, who has left by now
+
+func (c *cast) know(id string, seat int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.ids[id] = seat
 }
 
 // all are those who are in now.

@@ -30,19 +30,11 @@ type person struct {
 
 	due, began time.Time // the join, and of it what is after the ticket
 	loud       atomic.Bool
-	lost       time.Time // the socket; only follow has it
 
-	mu       sync.Mutex // protects following
-	layout   string
-	base     []client.SlotStats // when measuring began
-	since    time.Time          // likewise, or when the person came
-	checkers map[stream]*reel.Checker
-}
-
-// stream is one received stream: a slot of one of a client's connections.
-type stream struct {
-	connection int
-	mid        string
+	mu    sync.Mutex         // protects following
+	lost  time.Time          // the server; zero: it is not
+	base  []client.SlotStats // when measuring began
+	since time.Time          // likewise, or when the person came
 }
 
 // name is what the person is called. Agents tell by it who is whose.
@@ -76,9 +68,6 @@ func (p *person) options() client.Options {
 		if n := s.pictures(p.group); n > 0 {
 			opts.VideoSlots = n
 		}
-		if p.group.Receiver == ReceiverWhole || p.verifies() {
-			opts.OnPacket = p.packet
-		}
 	}
 	opts.Publish = p.cast.reel.Publications(reel.What{
 		Camera: p.group.camera(), Voice: p.group.voice(), Codec: p.group.Codec, Layers: p.group.Layers, Level: p.level,
@@ -105,9 +94,6 @@ func (p *person) level(time.Duration) client.Level {
 
 // watch asks for the sizes of a layout. The client knows its slots before the server has said what they carry.
 func (p *person) watch(ctx context.Context, layout string) error {
-	p.mu.Lock()
-	p.layout = layout
-	p.mu.Unlock()
 	var slots []wire.SlotRequest
 	for _, s := range p.SlotStats() {
 		if s.Slot.Kind != "video" {
@@ -122,55 +108,39 @@ func (p *person) watch(ctx context.Context, layout string) error {
 	return p.Subscribe(ctx, slots...)
 }
 
-// packet is called for every packet that the person receives, by one goroutine a slot.
-func (p *person) packet(packet client.Packet) {
-	if !packet.SentAt.IsZero() && !packet.Repaired {
-		late := packet.Arrived.Sub(packet.SentAt)
-		if packet.Slot.Kind == "audio" {
-			p.cast.times[timeVoice].add(late)
-		} else {
-			p.cast.times[timeVideo].add(late)
-		}
+// Presence implements Hearer.
+func (p *person) Presence(change wire.PresenceChanged) {
+	if change.HandRaised != nil {
+		p.cast.noticed(change.ParticipantID, stepHand, *change.HandRaised)
 	}
-	if !p.verifies() {
-		return
+	if change.AudioMuted != nil {
+		p.cast.noticed(change.ParticipantID, stepMute, *change.AudioMuted)
 	}
+}
+
+// Chat implements Hearer.
+func (p *person) Chat(text string) {
+	if due, ok := chatDue(text); ok {
+		p.cast.times[timeChat].add(time.Since(due))
+	}
+}
+
+// Latency implements Hearer.
+func (p *person) Latency(video bool, late time.Duration) {
+	if video {
+		p.cast.times[timeVideo].add(late)
+	} else {
+		p.cast.times[timeVoice].add(late)
+	}
+}
+
+// Moved implements Hearer.
+func (p *person) Moved() { p.cast.tell(func(c *counts) { c.Moved++ }) }
+
+// State implements Hearer: it notes how long the person was without a server.
+func (p *person) State(state client.State) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	of := stream{packet.Connection, packet.Slot.MID}
-	checker := p.checkers[of]
-	if checker == nil {
-		checker = p.cast.reel.Checker()
-		p.checkers[of] = checker
-	}
-	checker.Packet(packet)
-}
-
-// follow hears what the person is told, until it has left.
-func (p *person) follow() {
-	for event := range p.Events() {
-		switch event := event.(type) {
-		case client.PresenceChanged:
-			if event.HandRaised != nil {
-				p.cast.noticed(p, event.ParticipantID, stepHand, *event.HandRaised)
-			}
-			if event.AudioMuted != nil {
-				p.cast.noticed(p, event.ParticipantID, stepMute, *event.AudioMuted)
-			}
-		case client.ChatReceived:
-			if due, ok := chatDue(event.Text); ok {
-				p.cast.times[timeChat].add(time.Since(due))
-			}
-		case client.Migrated:
-			p.cast.tell(func(c *counts) { c.Moved++ })
-		case client.StateChanged:
-			p.changed(event.State)
-		}
-	}
-}
-
-// changed notes how long the person was without a server.
-func (p *person) changed(state client.State) {
 	switch {
 	case state == client.StateReconnecting && p.lost.IsZero():
 		p.lost = time.Now()
@@ -199,11 +169,11 @@ func (p *person) do(ctx context.Context, st step, due time.Time) error {
 		p.loud.Store(st.on)
 		return nil
 	case stepMute:
-		return p.Presence(ctx, wire.PresenceUpdate{AudioMuted: &st.on})
+		return p.Viewer.Presence(ctx, wire.PresenceUpdate{AudioMuted: &st.on})
 	case stepHand:
-		return p.Presence(ctx, wire.PresenceUpdate{HandRaised: &st.on})
+		return p.Viewer.Presence(ctx, wire.PresenceUpdate{HandRaised: &st.on})
 	case stepChat:
-		return p.Chat(ctx, chatText(due), "")
+		return p.Viewer.Chat(ctx, chatText(due), "")
 	case stepTurn:
 		return p.watch(ctx, p.cast.plan.scenario.Actions[st.action].Layout)
 	default:
@@ -246,13 +216,9 @@ func (p *person) received(c *counts, now time.Time) {
 
 // verified adds what the person has found in the frames.
 func (p *person) verified(c *counts) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if len(p.checkers) > 0 {
+	if found, looked := p.Verified(); looked {
 		c.Verifiers++
-	}
-	for _, checker := range p.checkers {
-		c.Verified.Add(checker.Counts())
+		c.Verified.Add(found)
 	}
 }
 

@@ -2,21 +2,22 @@ package bench
 
 import (
 	"context"
+	"time"
 
+	"github.com/parley-sfu/parley/bench/reel"
 	"github.com/parley-sfu/parley/signal/client"
 	"github.com/parley-sfu/parley/signal/wire"
 )
 
-// A Viewer is somebody who has joined, as a run needs them: a whole *client.Client, or a lean receiver that joins like one.
-// What its methods promise is what those of *client.Client do.
+// A Viewer is somebody who has joined, as a run needs them: a whole client of the public library, or a lean receiver that
+// joins like one. What its methods promise is what those of *client.Client do.
 type Viewer interface {
-	Self() wire.Participant
-	Participants() []wire.Participant
+	ParticipantID() string
 	Timings() client.Timings
 	// SlotStats are asked for once a second. A lean one fills in Slot, Packets, Missed, Lost, Freezes and FreezeTime.
 	SlotStats() []client.SlotStats
-	// Events has at least PresenceChanged, ChatReceived and StateChanged. The channel is closed once the viewer has left.
-	Events() <-chan client.Event
+	// Verified says what was found in the frames, and whether they were looked at.
+	Verified() (reel.Counts, bool)
 
 	Subscribe(ctx context.Context, slots ...wire.SlotRequest) error
 	Presence(ctx context.Context, update wire.PresenceUpdate) error
@@ -24,15 +25,28 @@ type Viewer interface {
 	Close() error
 }
 
-// A Connector joins with a ticket, as client.Connect does. It calls OnPacket for every packet where that is set, in one
-// goroutine a slot; lean receivers are given one only where they are to verify what they receive.
-type Connector func(context.Context, client.Ticket, client.Options) (Viewer, error)
-
-// whole is the Connector of the public client.
-func whole(ctx context.Context, ticket client.Ticket, opts client.Options) (Viewer, error) {
-	c, err := client.Connect(ctx, ticket, opts)
-	if err != nil {
-		return nil, err // no Viewer at all, and not one that is nil inside
-	}
-	return c, nil
+// An Entry is how somebody is to join.
+type Entry struct {
+	Ticket  client.Ticket
+	Options client.Options // slots, codecs, what is published, and where sockets are opened; no OnPacket
+	Number  int            // of the person in the run, from 0
+	Verify  bool           // look at every frame
+	Reel    *reel.Reel     // what is published in the run
+	Hears   Hearer
 }
+
+// A Hearer is told what a viewer is told. Its methods do not block, and are safe for concurrent use.
+type Hearer interface {
+	// Presence says that somebody's hand or microphone has changed.
+	Presence(change wire.PresenceChanged)
+	Chat(text string)
+	// Latency is the time from a frame's stamp to its arrival. Packets that were repaired are left out.
+	Latency(video bool, late time.Duration)
+	// State says that the server was lost (client.StateReconnecting), and found again (client.StateJoined).
+	State(state client.State)
+	// Moved says that the viewer has moved to another node, because its own drains.
+	Moved()
+}
+
+// A Connector joins.
+type Connector func(context.Context, Entry) (Viewer, error)
