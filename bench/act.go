@@ -82,16 +82,20 @@ var errAbsent = errors.New("nobody sits there") //nolint:gochecknoglobals // a s
 
 // dismiss has somebody leave for good, and keeps what they went through.
 func (c *cast) dismiss(number int) error {
-	p := c.take(number)
+	c.mu.Lock()
+	p := c.people[number]
+	c.mu.Unlock()
 	if p == nil {
 		return errAbsent
 	}
-	var k counts
+	k := counts{Churned: 1}
 	p.received(&k, time.Now())
 	p.verified(&k)
 	p.timed(c.times, time.Now(), false)
-	k.Churned++
-	c.tell(func(sum *counts) { sum.add(&k) })
+	c.mu.Lock()
+	delete(c.people, number) // and at the same moment:
+	c.counts.add(&k)
+	c.mu.Unlock()
 	_ = p.Close() // it leaves anyway
 	return nil
 }

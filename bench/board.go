@@ -147,16 +147,14 @@ func (b *board) series() []Sample {
 	b.closeLocked(1 << 30)
 	all := slices.Clone(b.samples)
 	slices.SortStableFunc(all, func(x, y Sample) int { return cmp.Compare(x.At, y.At) })
+	var used [2]float64
 	for i := range all {
-		b.completeLocked(&all[i])
+		if newer, ok := b.servers[int(all[i].At)]; ok { // else nobody answered then
+			used = newer
+		}
+		all[i].ServerCPU, all[i].ServerMB = used[0], used[1]
 	}
 	return all
-}
-
-func (b *board) completeLocked(s *Sample) {
-	if used, ok := b.servers[int(s.At)]; ok {
-		s.ServerCPU, s.ServerMB = used[0], used[1]
-	}
 }
 
 // show tells how it goes.

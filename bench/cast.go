@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -239,27 +241,18 @@ func (c *cast) know(id string, seat int) {
 func (c *cast) all() []*person {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	all := make([]*person, 0, len(c.people))
-	for _, p := range c.people {
-		all = append(all, p)
-	}
-	return all
-}
-
-// take takes whoever sits in a seat out of it; nil: nobody does.
-func (c *cast) take(number int) *person {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	p := c.people[number]
-	delete(c.people, number)
-	return p
+	return slices.Collect(maps.Values(c.people))
 }
 
 // leave takes everybody out.
 func (c *cast) leave(context.Context) {
 	var wg sync.WaitGroup
-	for _, p := range c.all() {
-		wg.Go(func() { _ = c.take(p.seat.number).Close() }) // it is over anyway
+	all := c.all()
+	c.mu.Lock()
+	clear(c.people)
+	c.mu.Unlock()
+	for _, p := range all {
+		wg.Go(func() { _ = p.Close() }) // it is over anyway
 	}
 	wg.Wait()
 }

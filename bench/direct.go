@@ -56,7 +56,7 @@ func (r *run) direct(ctx context.Context, begin time.Time, times tallies) {
 		}
 	}
 	for _, a := range r.cfg.Scenario.Actions {
-		if !a.onCluster() && a.Do != DoHands {
+		if !a.onCluster() && a.At.Duration > 0 {
 			r.mark(a.At.Duration, a.Do)
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"html/template"
 	"io"
 	"math"
+	"strconv"
 	"strings"
 )
 
@@ -32,7 +33,7 @@ type tile struct {
 // WriteHTML writes the report as one page that needs nothing else.
 func (rep *Report) WriteHTML(out io.Writer) error {
 	page, err := template.New("report.gohtml").Funcs(template.FuncMap{
-		"ms": millisText, "number": number, "percent": func(share float64) string { return fmt.Sprintf("%.0f", share*100) },
+		"ms": millisText, "number": numberOf, "percent": func(share float64) string { return fmt.Sprintf("%.0f", share*100) },
 	}).ParseFS(pages, "report.gohtml")
 	if err != nil {
 		return err
@@ -61,6 +62,12 @@ func millisText(v float64) string {
 	default:
 		return number(math.Round(v))
 	}
+}
+
+// numberOf is number for whatever a template has.
+func numberOf(v any) (string, error) {
+	f, err := strconv.ParseFloat(fmt.Sprint(v), 64)
+	return number(f), err
 }
 
 func (rep *Report) tiles() []tile {

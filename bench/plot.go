@@ -166,7 +166,7 @@ func newCurves(title string, curves map[string][]Quantile, names map[string]stri
 		percent float64
 		label   string
 	}{{0, "0 %"}, {50, "50 %"}, {90, "90 %"}, {99, "99 %"}, {99.9, "99.9 %"}, {99.99, "99.99 %"}} {
-		if at := along(t.percent); at < plotWidth*0.97 {
+		if at := along(t.percent); at < plotWidth*0.92 {
 			p.Across = append(p.Across, tick{at, t.label})
 		}
 	}

@@ -2,6 +2,8 @@ package bench
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 )
@@ -56,18 +58,17 @@ func (c *cast) beat(ctx context.Context, stage string, begin time.Time) (stop fu
 
 // look takes one pulse.
 func (c *cast) look(stage string, second int, own Usage) pulse {
-	var k counts
-	all, now := c.all(), time.Now()
-	if stage == stageMeasuring {
+	c.mu.Lock()
+	k, all := c.counts, slices.Collect(maps.Values(c.people)) // who leaves now is counted once
+	c.mu.Unlock()
+	if now := time.Now(); stage == stageMeasuring {
 		for _, p := range all {
 			p.received(&k, now)
 		}
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	return pulse{
-		Stage: stage, Second: second, In: len(all), Failed: c.counts.Failed, Reconnects: c.counts.Reconnects,
-		Received: k.Received + c.counts.Received, Missed: k.Missed + c.counts.Missed, Lost: k.Lost + c.counts.Lost,
+		Stage: stage, Second: second, In: len(all), Failed: k.Failed, Reconnects: k.Reconnects,
+		Received: k.Received, Missed: k.Missed, Lost: k.Lost,
 		Voice: c.times[timeVoice].take(), Video: c.times[timeVideo].take(), Own: own,
 	}
 }
