@@ -111,7 +111,7 @@ func (e *ensemble) order(ctx context.Context, i int, o order) error {
 	asked := time.Now()
 	answer, err := e.messenger.Request(ctx, subjectAgent(e.agents[i].id), raw)
 	if err != nil {
-		return fmt.Errorf("%s: %w", e.name(i), err)
+		return fmt.Errorf("%s cannot be reached: %w", e.name(i), err)
 	}
 	took := time.Since(asked)
 	var clock int64

@@ -60,12 +60,12 @@ func TestScenarioFaults(t *testing.T) {
 		text string
 		says []string
 	}{
-		"nothing":        {"", []string{"empty"}},
-		"no YAML":        {"people: [", []string{"yaml"}},
-		"unknown keys":   {small + "colour: red\nsmell: none\n", []string{"line 3: field colour", "line 4: field smell"}},
-		"nobody":         {"duration: 1m", []string{"people: nobody would come"}},
-		"two documents":  {small + "---\nname: b\n", []string{"more than one document"}},
-		"too long":       {strings.Repeat("#", maxFile+1), []string{"longer than"}},
+		"nothing":       {"", []string{"empty"}},
+		"no YAML":       {"people: [", []string{"yaml"}},
+		"unknown keys":  {small + "colour: red\nsmell: none\n", []string{"line 3: field colour", "line 4: field smell"}},
+		"nobody":        {"duration: 1m", []string{"people: nobody would come"}},
+		"two documents": {small + "---\nname: b\n", []string{"more than one document"}},
+		"too long":      {strings.Repeat("#", maxFile+1), []string{"longer than"}},
 		"everything bad": {
 			"rooms: -1\nseed: 1\njoin: {rate: 1, within: 2s}\nregions: {eu: [ftp://x], us: []}\n" +
 				"people: [{role: king, count: 0, sends: smell, codec: av2, layers: [f, q], layout: heap, page: 26, receiver: fat, region: mars, verify: 2}, {role: viewer, count: 1, sends: av}]\n" +
