@@ -124,7 +124,7 @@ func (sum *reading) add(text io.Reader) error {
 		case "parley_udp_sent_bytes":
 			sum.bytes += v
 		case "parley_link_bytes_total":
-			if strings.Contains(labels, `direction="sent"`) {
+			if strings.Contains(labels, `direction="out"`) {
 				sum.linked += v
 			}
 		}

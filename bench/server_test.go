@@ -11,9 +11,9 @@ import (
 func TestReadingAdds(t *testing.T) {
 	const text = `# HELP parley_rooms rooms
 parley_rtp_packets_sent_total 120
-parley_link_bytes_total{peer="b",direction="sent"} 1000
-parley_link_bytes_total{peer="c",direction="sent"} 1000
-parley_link_bytes_total{peer="b",direction="received"} 7
+parley_link_bytes_total{peer="b",direction="out"} 1000
+parley_link_bytes_total{peer="c",direction="out"} 1000
+parley_link_bytes_total{peer="b",direction="in"} 7
 parley_udp_sent_bytes 5e3
 process_cpu_seconds_total 1.5
 broken
