@@ -45,7 +45,7 @@ var errOver = errors.New("the time is over") //nolint:gochecknoglobals // a sent
 // begin has everything count from now on.
 func (c *cast) begin(at time.Time) {
 	for _, p := range c.all() {
-		p.measureFrom(time.Now())
+		p.received.open(time.Now(), p.SlotStats)
 	}
 	c.times[timeVoice].reset()
 	c.times[timeVideo].reset()
@@ -88,8 +88,8 @@ func (c *cast) dismiss(number int) error {
 	if p == nil {
 		return errAbsent
 	}
-	k := counts{Churned: 1}
-	p.received(&k, time.Now())
+	k := p.received.enter(time.Now(), p.SlotStats)
+	k.Churned++
 	p.verified(&k)
 	p.timed(c.times, time.Now(), false)
 	c.mu.Lock()
@@ -110,7 +110,8 @@ func (c *cast) outcome(own Usage) *outcome {
 		} else {
 			o.Counts.Viewers++
 		}
-		p.received(&o.Counts, now)
+		got := p.received.enter(now, p.SlotStats)
+		o.Counts.add(&got)
 		p.verified(&o.Counts)
 		p.timed(c.times, now, true)
 	}

@@ -152,9 +152,7 @@ func (c *cast) join(ctx context.Context, s seat, due time.Time) (*person, error)
 	}
 	c.know(ticket.ParticipantID, s.number)
 	p.Viewer = viewer
-	p.mu.Lock()
-	p.since = time.Now()
-	p.mu.Unlock()
+	p.received.open(time.Now(), func() []client.SlotStats { return nil })
 	if opts.VideoSlots > 0 {
 		if err := p.watch(ctx, p.group.Layout); err != nil {
 			return nil, errors.Join(err, p.Close())

@@ -31,10 +31,10 @@ type person struct {
 	due, began time.Time // the join, and of it what is after the ticket
 	loud       atomic.Bool
 
-	mu    sync.Mutex         // protects following
-	lost  time.Time          // the server; zero: it is not
-	base  []client.SlotStats // when measuring began
-	since time.Time          // likewise, or when the person came
+	received ledger
+
+	mu   sync.Mutex // protects following
+	lost time.Time  // the server; zero: it is not
 }
 
 // name is what the person is called. Agents tell by it who is whose.
@@ -178,39 +178,6 @@ func (p *person) do(ctx context.Context, st step, due time.Time) error {
 		return p.watch(ctx, p.cast.plan.scenario.Actions[st.action].Layout)
 	default:
 		return errors.New("is no step of a person's: " + string(st.do))
-	}
-}
-
-// measureFrom has what is received count from now on.
-func (p *person) measureFrom(now time.Time) {
-	base := p.SlotStats()
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.base, p.since = base, now
-}
-
-// received adds what the person has got since it counts.
-func (p *person) received(c *counts, now time.Time) {
-	stats := p.SlotStats()
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	began := make(map[string]client.SlotStats, len(p.base))
-	for _, s := range p.base {
-		began[s.Slot.MID] = s
-	}
-	for _, s := range stats {
-		b := began[s.Slot.MID]
-		if s.Packets < b.Packets {
-			b = client.SlotStats{} // of another connection: it has moved, and counts anew
-		}
-		c.Received += s.Packets - b.Packets
-		c.Missed += s.Missed - b.Missed
-		c.Lost += s.Lost - b.Lost
-		if s.Slot.Kind == "video" && s.Slot.State == "active" {
-			c.Freezes += s.Freezes - b.Freezes
-			c.Watched += now.Sub(p.since).Seconds()
-			c.Frozen += (s.FreezeTime - b.FreezeTime).Seconds()
-		}
 	}
 }
 

@@ -63,7 +63,8 @@ func (c *cast) look(stage string, second int, own Usage) pulse {
 	c.mu.Unlock()
 	if now := time.Now(); stage == stageMeasuring {
 		for _, p := range all {
-			p.received(&k, now)
+			got := p.received.enter(now, p.SlotStats)
+			k.add(&got)
 		}
 	}
 	return pulse{
