@@ -29,6 +29,7 @@ func (rep *Report) figures() []figure {
 		figure{"CPU a packet", "µs", s.MicrosPerPacket},
 		figure{"CPU a Mbit", "ms", s.MillisPerMbit},
 		figure{"memory a person", "kB", s.MemoryPerPerson},
+		figure{"CPU a join", "ms", s.MillisPerJoin},
 		figure{"between nodes", "Mbit/s", s.LinkMbit},
 		figure{"swarm's share", "%", rep.Own.Share * 100},
 	)

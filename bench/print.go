@@ -21,7 +21,8 @@ func (rep *Report) Print(out io.Writer) {
 	s := rep.Server
 	fmt.Fprintf(w, "servers\t%.2f cores, %.2f µs a packet at %.0f packets/s, %.2f ms a Mbit at %.1f Mbit/s\n",
 		s.CPU, s.MicrosPerPacket, s.Packets, s.MillisPerMbit, s.MbitPerSecond)
-	fmt.Fprintf(w, "\t%.0f MB, %.0f kB a person; %.0f goroutines; %.2f Mbit/s between nodes\n", s.MemoryMB, s.MemoryPerPerson, s.Goroutines, s.LinkMbit)
+	fmt.Fprintf(w, "\t%.0f MB, grown by %.0f kB a person; %.1f ms of CPU a join; %.0f goroutines; %.2f Mbit/s between nodes\n",
+		s.MemoryMB, s.MemoryPerPerson, s.MillisPerJoin, s.Goroutines, s.LinkMbit)
 	fmt.Fprintf(w, "swarm\t%.2f cores, %.0f%% of what its machine left it\n", rep.Own.Cores, rep.Own.Share*100)
 	for _, u := range rep.Agents {
 		fmt.Fprintf(w, "\t%s: %.2f cores, %.0f%%\n", u.Agent, u.Cores, u.Share*100)

@@ -78,7 +78,8 @@ type Server struct {
 	Packets         float64 `json:"packets_per_s"`     // of RTP sent
 	MbitPerSecond   float64 `json:"mbit_per_s"`
 	MemoryMB        float64 `json:"memory_mb"`
-	MemoryPerPerson float64 `json:"memory_kb_per_person"` // of all memory
+	MemoryPerPerson float64 `json:"memory_kb_per_person"` // that it grew by since nobody was there
+	MillisPerJoin   float64 `json:"cpu_ms_per_join"`      // of all that servers did while people came
 	Goroutines      float64 `json:"goroutines"`
 	LinkMbit        float64 `json:"link_mbit_per_s"` // between nodes
 	LinkMB          float64 `json:"link_mb"`         // likewise, of the whole time
@@ -116,7 +117,7 @@ func (rep *Report) fill(o *outcome, s *Scenario, took time.Duration, used readin
 		}
 	}
 	rep.Budgets = rep.budgets()
-	rep.cost(used, took, c.Publishers+c.Viewers)
+	rep.cost(used, took)
 	for _, u := range o.Own {
 		if u.Share >= rep.Own.Share {
 			rep.Own = u
@@ -127,8 +128,8 @@ func (rep *Report) fill(o *outcome, s *Scenario, took time.Duration, used readin
 	}
 }
 
-func (rep *Report) cost(used reading, took time.Duration, people int) {
-	const micro, milli, mega, kilo = 1e6, 1e3, 1e6, 1e3
+func (rep *Report) cost(used reading, took time.Duration) {
+	const micro, milli, mega = 1e6, 1e3, 1e6
 	seconds := took.Seconds()
 	bits := 8 * used.bytes
 	s := &rep.Server
@@ -139,8 +140,18 @@ func (rep *Report) cost(used reading, took time.Duration, people int) {
 	if bits > 0 {
 		s.MillisPerMbit = used.cpu * milli / (bits / mega)
 	}
-	s.MemoryMB, s.MemoryPerPerson = used.memory/mega, used.memory/kilo/float64(max(people, 1))
-	s.Goroutines, s.LinkMbit, s.LinkMB = used.routines, 8*used.linked/seconds/mega, used.linked/mega
+	s.MemoryMB, s.Goroutines, s.LinkMbit, s.LinkMB = used.memory/mega, used.routines, 8*used.linked/seconds/mega, used.linked/mega
+}
+
+// people says what a person costs the servers, from how they were before anybody came, when all had come, and in the end.
+func (rep *Report) people(empty, joined, end reading, invited int) {
+	const milli, kilo = 1e3, 1e3
+	if there := rep.Publishers + rep.Viewers; there > 0 {
+		rep.Server.MemoryPerPerson = max(0, end.memory-empty.memory) / kilo / float64(there)
+	}
+	if came := invited - rep.Failed; came > 0 {
+		rep.Server.MillisPerJoin = (joined.cpu - empty.cpu) * milli / float64(came)
+	}
 }
 
 // doubt adds a reason not to trust the report.

@@ -38,6 +38,7 @@ func someReport() *Report {
 	rep.Series = b.series()
 	s := Simple(1, 2, 3, SendsAV, "vp8", LayoutGrid, 10, time.Minute)
 	rep.fill(o, s, 10*time.Second, reading{cpu: 5, packets: 10_000, bytes: 12.5e6, memory: 50e6, linked: 1e6})
+	rep.people(reading{memory: 40e6}, reading{cpu: 0.01}, reading{memory: 50e6}, 5)
 	rep.judge()
 	return rep
 }
@@ -48,7 +49,7 @@ func TestReportAddsUp(t *testing.T) {
 		t.Errorf("%+v", rep)
 	}
 	want := Server{
-		CPU: 0.5, MicrosPerPacket: 500, MillisPerMbit: 50, Packets: 1000, MbitPerSecond: 10, MemoryMB: 50, MemoryPerPerson: 10_000, LinkMbit: 0.8, LinkMB: 1,
+		CPU: 0.5, MicrosPerPacket: 500, MillisPerMbit: 50, Packets: 1000, MbitPerSecond: 10, MemoryMB: 50, MemoryPerPerson: 2000, MillisPerJoin: 2, LinkMbit: 0.8, LinkMB: 1,
 	}
 	if rep.Server != want {
 		t.Errorf("%+v, want %+v", rep.Server, want)

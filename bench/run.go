@@ -184,12 +184,21 @@ func (r *run) open(ctx context.Context) error {
 // perform brings everybody in, and measures.
 func (r *run) perform(ctx context.Context) (*Report, error) {
 	s := r.cfg.Scenario
+	ramp := newMeters(r.rest, r.cfg.Metrics)
+	empty, err := ramp.read(ctx)
+	if err != nil {
+		return nil, err
+	}
 	begin := time.Now().Add(lead)
 	r.board.enter(stageJoining, begin, s.interval()*time.Duration(len(r.plan.seats)))
 	if err := r.troupe.gather(ctx, begin); err != nil {
 		return nil, err
 	}
 	report := &Report{Scenario: s.Name, Seed: s.Seed, Begun: begin.UTC().Truncate(time.Second), JoinedIn: time.Since(begin).Seconds()}
+	joined, err := ramp.read(ctx)
+	if err != nil {
+		return nil, err
+	}
 	begin = time.Now().Add(settle)
 	r.board.enter(stageMeasuring, begin, s.Duration.Duration)
 	own, cancel := context.WithCancel(ctx)
@@ -219,6 +228,7 @@ func (r *run) perform(ctx context.Context) (*Report, error) {
 	}
 	report.Series, report.Marks = r.board.series(), r.marks.all
 	report.fill(all, s, took, used)
+	report.people(empty, joined, used, len(r.plan.seats))
 	if e, ok := r.troupe.(*ensemble); ok {
 		report.doubt(e.doubts())
 	}
