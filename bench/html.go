@@ -88,7 +88,7 @@ func (rep *Report) tiles() []tile {
 		{Name: "Frozen", Value: fmt.Sprintf("%.2f", rep.FreezeRatio*100), Unit: "%", Note: fmt.Sprintf("%d times, of all pictures watched", rep.Freezes)},
 		frames,
 		{Name: "Server, a packet", Value: number(rep.Server.MicrosPerPacket), Unit: "µs", Note: fmt.Sprintf("%.2f cores at %s packets/s", rep.Server.CPU, number(math.Round(rep.Server.Packets)))},
-		{Name: "Server, a person", Value: number(math.Round(rep.Server.MemoryPerPerson)), Unit: "kB", Note: fmt.Sprintf("%.0f MB in all", rep.Server.MemoryMB)},
+		{Name: "Server, a person", Value: number(math.Round(rep.Server.MemoryPerPerson)), Unit: "kB", Note: fmt.Sprintf("memory grew by so much, to %.0f MB", rep.Server.MemoryMB)},
 	}
 }
 

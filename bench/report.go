@@ -171,11 +171,30 @@ func (rep *Report) judge() {
 		rep.doubt(fmt.Sprintf("%s used %.0f%% of the CPU that its machine left it (%.2f of %.2f cores), more than %.0f%%: it measured its own slowness",
 			who, u.Share*100, u.Cores, u.Given, ValidCPU*100))
 	}
+	if busy := rep.starved(); busy > starvedMost {
+		rep.doubt(fmt.Sprintf("in %.0f%% of all seconds swarm used more than %.0f%% of the CPU that its machine left it", busy*100, ValidCPU*100))
+	}
 	if rep.Viewers > 0 && rep.Received == 0 && rep.Publishers > 0 {
 		rep.doubt("viewers received nothing")
 	}
 	rep.Valid = rep.Why == ""
 }
+
+// starvedMost is the share of seconds in which swarm may be short of CPU: a mean alone would hide a bad minute.
+const starvedMost = 0.1
+
+// starved is the share of seconds in which swarm used more of what was left to it than a valid run may.
+func (rep *Report) starved() float64 {
+	n := 0
+	for _, s := range rep.Series {
+		if s.OwnCPU > ValidCPU {
+			n++
+		}
+	}
+	return float64(n) / float64(max(len(rep.Series), minSeconds))
+}
+
+const minSeconds = 10 // of a run, for one second not to spoil it
 
 // namedSpread is a distribution with the name that people read.
 type namedSpread struct {

@@ -104,6 +104,7 @@ func TestReportsAreDoubted(t *testing.T) {
 		says  string
 	}{
 		"busy":    {func(r *Report) { r.Own = Usage{Agent: "agent 2", Share: 0.81, Cores: 0.8, Given: 1} }, "agent 2 used 81%"},
+		"starved": {func(r *Report) { r.Series = slices.Repeat([]Sample{{OwnCPU: 0.1}, {OwnCPU: 0.2}, {OwnCPU: 0.9}}, 5) }, "in 33% of all seconds"},
 		"nothing": {func(r *Report) { r.Received = 0 }, "received nothing"},
 		"told":    {func(r *Report) { r.doubt("agent 1 is gone") }, "agent 1 is gone"},
 	} {

@@ -55,7 +55,7 @@ actions:
 	if rep.Received < 1000 || rep.Server.MicrosPerPacket <= 0 || rep.Server.MemoryMB <= 0 || len(rep.Series) < 4 {
 		t.Errorf("%d packets, %+v, %d samples", rep.Received, rep.Server, len(rep.Series))
 	}
-	if !rep.Valid && !strings.Contains(rep.Why, "slowness") { // the machine may be busy
+	if !rep.Valid && !strings.Contains(rep.Why, "CPU") { // the machine may be busy
 		t.Errorf("not valid: %s", rep.Why)
 	}
 	for _, stage := range []string{stageJoining, stageMeasuring, stageLeaving} {

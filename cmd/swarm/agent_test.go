@@ -164,7 +164,7 @@ func TestAgentsShareARun(t *testing.T) {
 	if raw, err := os.ReadFile(file); err != nil || json.Unmarshal(raw, &rep) != nil {
 		t.Fatalf("no report, exit code %d: %v", code, err)
 	}
-	if code != exitOK && (code != exitInvalid || !strings.Contains(rep.Why, "slowness")) { // the machine may be busy
+	if code != exitOK && (code != exitInvalid || !strings.Contains(rep.Why, "CPU")) { // the machine may be busy
 		t.Errorf("exit code %d: %s", code, rep.Why)
 	}
 	if rep.Publishers != 2 || rep.Viewers < 5 || len(rep.Agents) != 2 || rep.Failed > 0 || rep.Join.Count < 8 {
