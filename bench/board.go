@@ -40,6 +40,7 @@ type Progress struct {
 type board struct {
 	agents, people int
 	tell           func(Progress)
+	telling        sync.Mutex // one at a time, the oldest first
 
 	mu      sync.Mutex // protects following
 	stage   string
@@ -159,6 +160,8 @@ func (b *board) series() []Sample {
 
 // show tells how it goes.
 func (b *board) show() {
+	b.telling.Lock()
+	defer b.telling.Unlock()
 	b.mu.Lock()
 	p := Progress{Stage: b.stage, Elapsed: max(time.Since(b.since), 0), Of: b.of, People: b.people, Agents: b.agents, Doing: b.doing}
 	if n := len(b.samples); n > 0 {

@@ -31,7 +31,7 @@ type Config struct {
 	Lean Connector      // for lean receivers; nil: there are none
 	Lab  Lab            // nil: what only the lab can do is refused
 	HTTP *http.Client   // nil: one of its own
-	Tell func(Progress) // hears of progress twice a second; may be nil
+	Tell func(Progress) // hears of progress twice a second, one call at a time; may be nil
 }
 
 // A Lab does what only a test's own cluster allows, and knows where people are. The command line has none.
