@@ -171,7 +171,7 @@ func (rep *Report) judge() {
 		rep.doubt(fmt.Sprintf("%s used %.0f%% of the CPU that its machine left it (%.2f of %.2f cores), more than %.0f%%: it measured its own slowness",
 			who, u.Share*100, u.Cores, u.Given, ValidCPU*100))
 	}
-	if busy := rep.starved(); busy > starvedMost {
+	if busy := rep.starved(); busy > starvedMost && rep.Own.Share <= ValidCPU {
 		rep.doubt(fmt.Sprintf("in %.0f%% of all seconds swarm used more than %.0f%% of the CPU that its machine left it", busy*100, ValidCPU*100))
 	}
 	if rep.Viewers > 0 && rep.Received == 0 && rep.Publishers > 0 {

@@ -37,11 +37,11 @@ type Checker struct {
 	seen Counts
 }
 
-// reference is the frame that the places of later ones are told from.
+// reference is the frame that the place of the next one is told from.
 type reference struct {
-	known     bool
-	at        place
-	timestamp uint32
+	known bool
+	at    place
+	in    extent
 }
 
 // assembly is a frame, or a NAL unit, that lacks packets.
@@ -70,22 +70,30 @@ func (c *Checker) Packet(p client.Packet) {
 	if _, stamped := client.ParseStamp(payload); stamped {
 		payload = payload[:len(payload)-client.StampSize]
 	}
+	seq := p.RTP.SequenceNumber
 	for _, one := range pieces(p.MimeType, payload, p.RTP.Marker) {
-		if one.first && one.last {
-			c.look(one.data, p.RTP.Timestamp, p.MimeType)
-			continue
+		at := extent{timestamp: p.RTP.Timestamp, first: seq, last: seq}
+		whole := one.data
+		if !one.first || !one.last {
+			whole, at.first, at.last = c.assemble(one, seq, p.RTP.Timestamp)
 		}
-		if whole := c.assemble(one, p.RTP.SequenceNumber, p.RTP.Timestamp); whole != nil {
-			c.look(whole, p.RTP.Timestamp, p.MimeType)
+		if whole != nil {
+			c.look(whole, at, p.MimeType)
 		}
 	}
 }
 
+// extent is where something whole stands in the stream.
+type extent struct {
+	timestamp   uint32
+	first, last uint16 // sequence numbers of its packets
+}
+
 // assemble adds a piece to what it belongs to, and returns that once nothing of it is missing.
-func (c *Checker) assemble(one piece, seq uint16, timestamp uint32) []byte {
+func (c *Checker) assemble(one piece, seq uint16, timestamp uint32) (whole []byte, first, last uint16) {
 	a := c.assembly(timestamp)
 	if len(a.parts) >= maxPieces || slices.ContainsFunc(a.parts, func(p part) bool { return p.seq == seq }) {
-		return nil
+		return nil, 0, 0
 	}
 	a.parts = append(a.parts, part{seq, bytes.Clone(one.data)})
 	if one.first {
@@ -95,15 +103,15 @@ func (c *Checker) assemble(one piece, seq uint16, timestamp uint32) []byte {
 		a.last, a.hasLast = seq, true
 	}
 	if !a.hasFirst || !a.hasLast || len(a.parts) != int(a.last-a.first)+1 {
-		return nil
+		return nil, 0, 0
 	}
 	c.open = slices.DeleteFunc(c.open, func(other *assembly) bool { return other == a })
 	slices.SortFunc(a.parts, func(x, y part) int { return int(x.seq-a.first) - int(y.seq-a.first) })
-	whole := a.head
+	whole = a.head
 	for _, p := range a.parts {
 		whole = append(whole, p.data...)
 	}
-	return whole
+	return whole, a.first, a.last
 }
 
 // assembly finds what the pieces of a time belong to, or begins it.
@@ -123,7 +131,7 @@ func (c *Checker) assembly(timestamp uint32) *assembly {
 }
 
 // look looks something whole up.
-func (c *Checker) look(whole []byte, timestamp uint32, mime string) {
+func (c *Checker) look(whole []byte, in extent, mime string) {
 	at, known := c.reel.known[maphash.Bytes(c.reel.seed, whole)]
 	switch {
 	case !known:
@@ -136,20 +144,21 @@ func (c *Checker) look(whole []byte, timestamp uint32, mime string) {
 	if strings.EqualFold(mime, mimeOpus) {
 		return // of a steady voice many packets are alike; the order of audio is its sequence numbers'
 	}
-	c.inPlace(at, timestamp)
+	c.inPlace(at, in)
 }
 
-// inPlace checks that a frame stands as far behind the last one as its time says. Publishers begin anew with a keyframe,
-// and so does every change of layer or track.
-func (c *Checker) inPlace(at place, timestamp uint32) {
-	ahead := int32(timestamp - c.ref.timestamp)
+// inPlace checks that a frame stands as far behind the one that came right before it as its time says. Publishers begin anew
+// with a keyframe, and so does every change of layer or track. Behind a gap nothing is told: a keyframe may be in it.
+func (c *Checker) inPlace(at place, in extent) {
+	ahead := int32(in.timestamp - c.ref.in.timestamp)
 	if c.ref.known && ahead < 0 {
-		return // late, of before the newest; its keyframe may be the one before
+		return // late
 	}
-	steps := (int(ahead) + videoTick/2) / videoTick
-	follows := c.ref.known && c.ref.at.layer == at.layer && (c.ref.at.index+steps)%at.frames == at.index
-	if !follows && !at.keyframe && c.ref.known {
-		c.seen.Misplaced++
+	if c.ref.known && in.first == c.ref.in.last+1 && !at.keyframe {
+		steps := (int(ahead) + videoTick/2) / videoTick
+		if c.ref.at.layer != at.layer || (c.ref.at.index+steps)%at.frames != at.index {
+			c.seen.Misplaced++
+		}
 	}
-	c.ref = reference{known: true, at: at, timestamp: timestamp}
+	c.ref = reference{known: true, at: at, in: in}
 }

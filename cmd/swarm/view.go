@@ -111,7 +111,7 @@ func lines(p bench.Progress) []string {
 			label("servers")+fmt.Sprintf("%.2f cores, %.0f MB", p.ServerCPU, p.ServerMB),
 		)
 	}
-	own := fmt.Sprintf("%.0f%% of the CPU that its machine gives it", p.OwnCPU*100)
+	own := fmt.Sprintf("%.0f%% of the CPU that its machine leaves it", p.OwnCPU*100)
 	if p.OwnCPU > bench.ValidCPU {
 		own += ": too much for the result to be valid"
 	}
