@@ -112,6 +112,9 @@ func (c *cast) outcome(own Usage) *outcome {
 		}
 		got := p.received.enter(now, p.SlotStats)
 		o.Counts.add(&got)
+		if p.cutOff(now) {
+			o.Counts.CutOff++
+		}
 		p.verified(&o.Counts)
 		p.timed(c.times, now, true)
 	}

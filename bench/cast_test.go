@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/parley-sfu/parley/bench/reel"
+	"github.com/parley-sfu/parley/signal/client"
 )
 
 // Coordinated omission: a server that stands still for ten seconds keeps those waiting, too, who come meanwhile. Were their
@@ -163,5 +164,19 @@ func TestPresenceOfStrangersIsNotOurs(t *testing.T) {
 	got := c.times[timeEvent].spread()
 	if got.Count != 1 || got.P50 < 500 || got.P50 > 1000 {
 		t.Errorf("%+v", got)
+	}
+}
+
+func TestWhoIsCutOffStillWaits(t *testing.T) {
+	s := Simple(1, 1, 1, SendsAV, "vp8", LayoutGrid, 10, 10*time.Second)
+	p := &person{cast: newCast(newPlan(s), "", nil, nil)}
+	for _, state := range []client.State{client.StateJoined, client.StateReconnecting, client.StateReconnecting, client.StateJoined, client.StateReconnecting} {
+		p.State(state)
+	}
+	if !p.cutOff(time.Now().Add(20 * time.Second)) {
+		t.Error("is not cut off")
+	}
+	if got := p.cast.times[timeReconnect].spread(); got.Count != 2 || got.Max < 19_000 || p.cast.counts.Reconnects != 1 {
+		t.Errorf("%+v, %d reconnects", got, p.cast.counts.Reconnects)
 	}
 }

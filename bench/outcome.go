@@ -75,6 +75,7 @@ type counts struct {
 	Failed              int // joins
 	Throttled           int // answers of 429 that were waited out
 	Reconnects          int
+	CutOff              int    // without a server at the end
 	Moved               int    // to other nodes, because theirs drained
 	Churned             int    // who left and were followed by others
 	Received            uint64 // packets, by those who watch, while it was measured; likewise the following
@@ -94,7 +95,7 @@ func (c *counts) add(o *counts) {
 	c.Moved, c.Churned, c.Refused, c.Meetings = c.Moved+o.Moved, c.Churned+o.Churned, c.Refused+o.Refused, c.Meetings+o.Meetings
 	c.Received, c.Missed, c.Lost = c.Received+o.Received, c.Missed+o.Missed, c.Lost+o.Lost
 	c.Freezes, c.Watched, c.Frozen = c.Freezes+o.Freezes, c.Watched+o.Watched, c.Frozen+o.Frozen
-	c.Verifiers += o.Verifiers
+	c.CutOff, c.Verifiers = c.CutOff+o.CutOff, c.Verifiers+o.Verifiers
 	c.Verified.Add(o.Verified)
 }
 

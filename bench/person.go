@@ -151,6 +151,17 @@ func (p *person) State(state client.State) {
 	}
 }
 
+// cutOff says whether the person is without a server now. They have waited for so long at least.
+func (p *person) cutOff(now time.Time) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.lost.IsZero() {
+		return false
+	}
+	p.cast.times[timeReconnect].add(now.Sub(p.lost))
+	return true
+}
+
 const chatPrefix = "swarm "
 
 // chatText says when it was due.

@@ -16,8 +16,8 @@ func (rep *Report) Print(out io.Writer) {
 	fmt.Fprintf(w, "frames\t%d whole, %d corrupt, %d misplaced, %d broken, looked at by %d\n",
 		rep.Verified.Whole, rep.Verified.Corrupt, rep.Verified.Misplaced, rep.Verified.Broken, rep.Verifiers)
 	fmt.Fprintf(w, "frozen\t%.3f%% of the time, %d times\n", rep.FreezeRatio*100, rep.Freezes)
-	fmt.Fprintf(w, "people\t%d failed joins, %d throttled; %d left and were followed, %d reconnects, %d moved; %d steps refused\n",
-		rep.Failed, rep.Throttled, rep.Churned, rep.Reconnects, rep.Moved, rep.Refused)
+	fmt.Fprintf(w, "people\t%d failed joins, %d throttled; %d left and were followed, %d reconnects, %d cut off, %d moved; %d steps refused\n",
+		rep.Failed, rep.Throttled, rep.Churned, rep.Reconnects, rep.CutOff, rep.Moved, rep.Refused)
 	s := rep.Server
 	fmt.Fprintf(w, "servers\t%.2f cores, %.2f µs a packet at %.0f packets/s, %.2f ms a Mbit at %.1f Mbit/s\n",
 		s.CPU, s.MicrosPerPacket, s.Packets, s.MillisPerMbit, s.MbitPerSecond)

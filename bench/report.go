@@ -26,6 +26,7 @@ type Report struct {
 	Failed     int     `json:"failed_joins"`
 	Throttled  int     `json:"throttled_joins"` // answers of 429 that were waited out
 	Reconnects int     `json:"reconnects"`
+	CutOff     int     `json:"cut_off"` // without a server at the end
 	Moved      int     `json:"moved"`   // to other nodes, because theirs drained
 	Churned    int     `json:"churned"` // left, and followed by somebody new
 	Refused    int     `json:"refused_steps"`
@@ -89,6 +90,7 @@ func (rep *Report) fill(o *outcome, s *Scenario, took time.Duration, used readin
 	c := &o.Counts
 	rep.Rooms, rep.Seconds = s.Rooms, took.Seconds()
 	rep.Publishers, rep.Viewers, rep.Failed, rep.Throttled = c.Publishers, c.Viewers, c.Failed, c.Throttled
+	rep.CutOff = c.CutOff
 	rep.Reconnects, rep.Moved, rep.Churned, rep.Refused, rep.Meetings = c.Reconnects, c.Moved, c.Churned, c.Refused, c.Meetings
 	rep.Received, rep.Missed, rep.Lost, rep.Freezes = c.Received, c.Missed, c.Lost, c.Freezes
 	rep.Verifiers, rep.Verified, rep.Faults = c.Verifiers, c.Verified, o.Faults

@@ -129,11 +129,11 @@ func (w *writer) hands() {
 	}
 }
 
-// chat has somebody write to everybody, the rooms in turn.
+// chat has somebody write to everybody, the rooms in turn. Lean receivers do not write.
 func (w *writer) chat() {
 	rooms := make([][]int, w.plan.scenario.Rooms)
 	for room := range rooms {
-		rooms[room] = w.inRoom(room, func(*Group) bool { return true })
+		rooms[room] = w.inRoom(room, func(g *Group) bool { return g.Receiver == ReceiverWhole })
 	}
 	turn := 0
 	w.every(w.rated(), func(at time.Duration) {
