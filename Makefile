@@ -86,6 +86,9 @@ layers: deps browser-deps ## a tile shrinks and grows, the received layer follow
 timings: ## 50 joins, p50 and p95 of every step against the budgets
 	@$(SYSTEM) '^TestTimings'
 
+footprint: ## memory and goroutines of a viewer, CPU and first audio of a join
+	@$(SYSTEM) '^TestFootprint'
+
 loss: deps browser-deps ## a call over a link that loses 5 % of its packets
 	@$(SYSTEM) '^TestLoss'
 
@@ -166,4 +169,4 @@ clean: ## remove what was built here
 help: ## list the tasks
 	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  \033[1m%-10s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-.PHONY: run build web test unit web-test system check fmt fuzz bench bench-turn browsers layers timings loss roam hostile durable regions drain diagnosis tiers tls nat lab lab-full deps browser-deps clean help
+.PHONY: run build web test unit web-test system check fmt fuzz bench bench-turn browsers layers timings footprint loss roam hostile durable regions drain diagnosis tiers tls nat lab lab-full deps browser-deps clean help

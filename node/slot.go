@@ -32,7 +32,7 @@ type slot struct {
 	showing
 	shown    [4]*layer // by generation of the rewriter, for retransmissions
 	resent   []resent  // by sequence number modulo 256; made for the first retransmission
-	credit   int // retransmissions that may be made, in halves of a packet
+	credit   int       // retransmissions that may be made, in halves of a packet
 	packets  uint32
 	octets   uint32
 	lastTime uint32 // RTP timestamp last sent

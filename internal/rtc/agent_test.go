@@ -1,6 +1,7 @@
 package rtc
 
 import (
+	"errors"
 	"io"
 	"net/netip"
 	"slices"
@@ -155,7 +156,7 @@ func TestRest(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = c.conn.SetReadDeadline(time.Now().Add(5 * time.Second))
-	if _, err := c.conn.Read(make([]byte, 100)); err != io.EOF {
+	if _, err := c.conn.Read(make([]byte, 100)); !errors.Is(err, io.EOF) {
 		t.Errorf("the client hears %v", err)
 	}
 }

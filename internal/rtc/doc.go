@@ -5,8 +5,9 @@
 // that read the socket, and seals packets in place into the caller's send batch. Nothing in here knows SDP, tracks or
 // rooms.
 //
-// Connectivity checks and handshakes are pion's; media never passes through it. Between the sockets and pion stand mux (STUN)
-// and gate (DTLS), which let through only what belongs to a transport. An address goes through three stages:
+// ICE is a full agent of our own (agent, mux), which works where packets are read and has no goroutines. Handshakes are pion's; between
+// the sockets and pion stands gate, which lets through only what belongs to a handshake, and once a client's media has come
+// nothing of pion's is left running (rest.go). Media never passes through pion. An address goes through three stages:
 //
 //	heard   a check signed with the transport's password came from it: it gets an answer and at most 8 checks
 //	proven  it answered one of these checks: its DTLS is read, and media may go to it
@@ -26,6 +27,8 @@
 //	a recorded check from other addresses   one answer and one check each, 16           TestReplay
 //	                                          addresses at once and one more a second;
 //	                                          media stays
+//	answers to checks, without the          prove nothing: the right address and        TestForgedAnswer
+//	  client's password                       transaction are not enough
 //	a recorded check from a former address  media moves only after a new answer        TestReplayOfAFormerPath
 //	a client that answers no more           nothing is sent after 30 s                 TestConsent
 //	ClientHellos from elsewhere             not read, not answered                     TestDisturbedFromElsewhere
