@@ -127,5 +127,3 @@ func (s *stagehands) Link(_ context.Context, region string, c bench.Condition) e
 	}
 	return nil
 }
-
-
