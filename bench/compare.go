@@ -27,10 +27,11 @@ func (rep *Report) figures() []figure {
 		figure{"failed joins", "", float64(rep.Failed)},
 		figure{"server CPU", "cores", s.CPU},
 		figure{"CPU a packet", "µs", s.MicrosPerPacket},
-		figure{"CPU a Mbit", "ms", s.MicrosPerMbit},
+		figure{"CPU a Mbit", "ms", s.MillisPerMbit},
 		figure{"memory a person", "kB", s.MemoryPerPerson},
+		figure{"CPU a join", "ms", s.MillisPerJoin},
 		figure{"between nodes", "Mbit/s", s.LinkMbit},
-		figure{"swarm's own CPU", "%", rep.Own.CPU * 100},
+		figure{"swarm's share", "%", rep.Own.Share * 100},
 	)
 }
 

@@ -4,84 +4,103 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
+	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/parley-sfu/parley/bench/reel"
 	"github.com/parley-sfu/parley/signal/client"
 	"github.com/parley-sfu/parley/signal/wire"
 )
 
-// A person is one participant of a run.
+// Sizes of pictures, in device pixels.
+const (
+	thumbWidth, thumbHeight = 160, 90
+	largeWidth, largeHeight = 1280, 720
+)
+
+// A person is who sits in a seat now.
 type person struct {
-	*client.Client
-	run   *run
-	room  *meeting
-	sends bool
+	Viewer
+	cast  *cast
+	seat  seat
+	group *Group
 
-	began, ended []client.SlotStats // of the measured time
-	resumed      atomic.Int64       // sockets that were lost and came back
+	due, began time.Time // the join, and of it what is after the ticket
+	loud       atomic.Bool
+
+	received ledger
+
+	mu   sync.Mutex // protects following
+	lost time.Time  // the server; zero: it is not
 }
 
-const joinTimeout = 60 * time.Second
+// name is what the person is called. Agents tell by it who is whose.
+func (s seat) name(role string) string { return fmt.Sprintf("%s %d", role, s.number) }
 
-// join brings somebody into a room and measures how long every step took.
-func (r *run) join(ctx context.Context, room *meeting, number int, sends bool) (*person, error) {
-	ctx, cancel := context.WithTimeout(ctx, joinTimeout)
-	defer cancel()
-	p := &person{run: r, room: room, sends: sends}
-	role, name := "viewer", fmt.Sprintf("viewer %d", number)
+// seatOf reads the seat from a name.
+func seatOf(name string) (number int, ok bool) {
+	_, digits, found := strings.Cut(name, " ")
+	number, err := strconv.Atoi(digits)
+	return number, found && err == nil
+}
+
+// watches says whether the person receives anything.
+func (p *person) watches() bool { return p.group.Layout != LayoutNone }
+
+// verifies says whether the person looks at every frame: a share of the group, spread evenly.
+func (p *person) verifies() bool {
+	i, v := float64(p.seat.index), *p.group.Verify
+	return int((i+1)*v+1e-9) > int(i*v+1e-9)
+}
+
+// options are what the person joins with.
+func (p *person) options() client.Options {
+	s := p.cast.plan.scenario
 	opts := client.Options{
-		VideoSlots: client.NoSlots, AudioSlots: voiceSlots, HTTPClient: r.rest.http, OnPacket: p.packet,
-		Codecs: []string{"video/VP8"}, // what is published: offers stay small
+		VideoSlots: client.NoSlots, AudioSlots: client.NoSlots, HTTPClient: p.cast.http,
+		Codecs: reel.Codecs(s.codecs()), // offers stay small
 	}
-	if sends {
-		role, name = "attendee", fmt.Sprintf("publisher %d", number)
-		opts.Publish = r.reel.publications(r.plan.Media, number)
-		opts.AudioSlots = client.NoSlots // what publishers receive would count as nobody's
-	} else if n := r.plan.videoSlots(); n > 0 {
-		opts.VideoSlots = n
-	}
-	ticket, err := r.ticket(ctx, room.id, client.JoinOptions{DisplayName: name, Role: role, HTTPClient: r.rest.http})
-	if err != nil {
-		return nil, err
-	}
-	if p.Client, err = client.Connect(ctx, ticket, opts); err != nil {
-		return nil, err
-	}
-	go p.follow()
-	if !sends && opts.VideoSlots > 0 {
-		if err := p.watch(ctx); err != nil {
-			return nil, errors.Join(err, p.Close())
+	if p.watches() {
+		opts.AudioSlots = voiceSlots
+		if n := s.pictures(p.group); n > 0 {
+			opts.VideoSlots = n
 		}
 	}
-	return p, nil
+	opts.Publish = p.cast.reel.Publications(reel.What{
+		Camera: p.group.camera(), Voice: p.group.voice(), Codec: p.group.Codec, Layers: p.group.Layers, Level: p.level,
+	})
+	if p.cast.place != nil {
+		p.cast.place(p.group.Region, &opts)
+	}
+	return opts
 }
 
-// ticket asks for one, and again where the server asks for patience: a thousand people come from one address here.
-func (r *run) ticket(ctx context.Context, meeting string, opts client.JoinOptions) (client.Ticket, error) {
-	for {
-		t, err := client.JoinMeeting(ctx, r.plan.URL, meeting, opts)
-		if refused := (*client.Error)(nil); !errors.As(err, &refused) || refused.Status != 429 {
-			return t, err
-		}
-		r.throttled.Add(1)
-		select {
-		case <-time.After(time.Second):
-		case <-ctx.Done():
-			return client.Ticket{}, err
-		}
+// level is how loud the person is. Where nobody is made loud, each is a little less loud than the one before, so that the
+// servers' choice of the loudest is the same in every run.
+func (p *person) level(time.Duration) client.Level {
+	const speaking, first, quiet = 15, 20, 60
+	dBov := uint8(first + p.seat.number%80)
+	if p.cast.rotates {
+		dBov = uint8(quiet + p.seat.number%40)
 	}
+	if p.loud.Load() {
+		dBov = speaking
+	}
+	return client.Level{DBov: dBov, Voice: p.loud.Load() || !p.cast.rotates}
 }
 
-// watch asks for the sizes of the layout. The client knows its slots before the server has said what they carry.
-func (p *person) watch(ctx context.Context) error {
+// watch asks for the sizes of a layout. The client knows its slots before the server has said what they carry.
+func (p *person) watch(ctx context.Context, layout string) error {
 	var slots []wire.SlotRequest
 	for _, s := range p.SlotStats() {
 		if s.Slot.Kind != "video" {
 			continue
 		}
 		want := wire.SlotRequest{MID: s.Slot.MID, MaxWidth: thumbWidth, MaxHeight: thumbHeight}
-		if p.run.plan.Layout == LayoutSpeaker && len(slots) == 0 {
+		if layout == LayoutSpeaker && len(slots) == 0 {
 			want.MaxWidth, want.MaxHeight, want.Priority = largeWidth, largeHeight, 1
 		}
 		slots = append(slots, want)
@@ -89,31 +108,132 @@ func (p *person) watch(ctx context.Context) error {
 	return p.Subscribe(ctx, slots...)
 }
 
-// packet is called for every packet that a viewer receives.
-func (p *person) packet(packet client.Packet) {
-	if packet.SentAt.IsZero() || packet.Repaired {
-		return
+// Presence implements Hearer.
+func (p *person) Presence(change wire.PresenceChanged) {
+	if change.HandRaised != nil {
+		p.cast.noticed(change.ParticipantID, stepHand, *change.HandRaised)
 	}
-	late := packet.Arrived.Sub(packet.SentAt)
-	if packet.MimeType == "audio/opus" {
-		p.room.audio.add(late)
-	} else {
-		p.room.video.add(late)
+	if change.AudioMuted != nil {
+		p.cast.noticed(change.ParticipantID, stepMute, *change.AudioMuted)
 	}
 }
 
-// follow hears what the person is told, until it has left.
-func (p *person) follow() {
-	for event := range p.Events() {
-		switch event := event.(type) {
-		case client.PresenceChanged:
-			if event.HandRaised != nil {
-				p.room.hands.saw(event.ParticipantID, *event.HandRaised)
-			}
-		case client.StateChanged:
-			if event.State == client.StateReconnecting {
-				p.resumed.Add(1)
-			}
+// Chat implements Hearer.
+func (p *person) Chat(text string) {
+	if due, ok := chatDue(text); ok {
+		p.cast.times[timeChat].add(time.Since(due))
+	}
+}
+
+// Latency implements Hearer.
+func (p *person) Latency(video bool, late time.Duration) {
+	if video {
+		p.cast.times[timeVideo].add(late)
+	} else {
+		p.cast.times[timeVoice].add(late)
+	}
+}
+
+// Moved implements Hearer.
+func (p *person) Moved() { p.cast.tell(func(c *counts) { c.Moved++ }) }
+
+// State implements Hearer: it notes how long the person was without a server.
+func (p *person) State(state client.State) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch {
+	case state == client.StateReconnecting && p.lost.IsZero():
+		p.lost = time.Now()
+	case state == client.StateJoined && !p.lost.IsZero():
+		p.cast.times[timeReconnect].add(time.Since(p.lost))
+		p.cast.tell(func(c *counts) { c.Reconnects++ })
+		p.lost = time.Time{}
+	}
+}
+
+// cutOff says whether the person is without a server now. They have waited for so long at least.
+func (p *person) cutOff(now time.Time) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.lost.IsZero() {
+		return false
+	}
+	p.cast.times[timeReconnect].add(now.Sub(p.lost))
+	return true
+}
+
+const chatPrefix = "swarm "
+
+// chatText says when it was due.
+func chatText(due time.Time) string { return chatPrefix + strconv.FormatInt(due.UnixNano(), 10) }
+
+func chatDue(text string) (time.Time, bool) {
+	digits, ok := strings.CutPrefix(text, chatPrefix)
+	nanos, err := strconv.ParseInt(digits, 10, 64)
+	return time.Unix(0, nanos), ok && err == nil
+}
+
+// do carries out a step of the person's.
+func (p *person) do(ctx context.Context, st step, due time.Time) error {
+	switch st.do {
+	case stepLoud:
+		p.loud.Store(st.on)
+		return nil
+	case stepMute:
+		return p.Viewer.Presence(ctx, wire.PresenceUpdate{AudioMuted: &st.on})
+	case stepHand:
+		return p.Viewer.Presence(ctx, wire.PresenceUpdate{HandRaised: &st.on})
+	case stepChat:
+		return p.Viewer.Chat(ctx, chatText(due), "")
+	case stepTurn:
+		return p.watch(ctx, p.cast.plan.scenario.Actions[st.action].Layout)
+	default:
+		return errors.New("is no step of a person's: " + string(st.do))
+	}
+}
+
+// verified adds what the person has found in the frames.
+func (p *person) verified(c *counts) {
+	if found, looked := p.Verified(); looked {
+		c.Verifiers++
+		c.Verified.Add(found)
+	}
+}
+
+// timed adds the steps of the person's join. Those of the whole way count from when the join was due. Who still waits for
+// sound or picture at the end has waited for so long at least.
+func (p *person) timed(to tallies, now time.Time, stayed bool) {
+	t := p.Timings()
+	for m, d := range map[measure]time.Duration{timeSocket: t.WebSocket, timeAnswer: t.OfferAnswer, timeICE: t.ICE, timeDTLS: t.DTLS} {
+		if d > 0 {
+			to[m].add(d)
 		}
 	}
+	late := p.began.Sub(p.due) - t.Join
+	s := p.cast.plan.scenario
+	for _, first := range []struct {
+		m    measure
+		took time.Duration
+		owed bool
+	}{
+		{timeAudio, t.FirstAudio, p.watches() && s.voices()},
+		{timeFrame, t.FirstVideo, s.pictures(p.group) > 0},
+	} {
+		switch {
+		case first.took > 0:
+			to[first.m].add(late + first.took)
+		case first.owed && stayed:
+			to[first.m].add(now.Sub(p.due))
+		}
+	}
+}
+
+// voices says whether anybody sends sound.
+func (s *Scenario) voices() bool {
+	for i := range s.People {
+		if s.People[i].voice() {
+			return true
+		}
+	}
+	return false
 }

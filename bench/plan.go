@@ -1,83 +1,149 @@
 package bench
 
 import (
-	"errors"
-	"fmt"
-	"net/url"
+	"cmp"
+	"math/rand/v2"
+	"slices"
 	"time"
 )
 
-// The media that publishers send.
-const (
-	MediaAV    = "av"    // a camera in three layers and a microphone
-	MediaAudio = "audio" // a microphone
-)
-
-// The layouts that viewers watch in.
-const (
-	LayoutGrid    = "grid"    // every camera as a thumbnail
-	LayoutSpeaker = "speaker" // one large picture, and thumbnails
-)
-
-const (
-	maxPeople  = 10_000 // in one run
-	maxSlots   = 25     // cameras that one viewer watches: a page of the grid
-	voiceSlots = 3
-
-	thumbWidth, thumbHeight = 160, 90
-	largeWidth, largeHeight = 1280, 720
-)
-
-// A Plan says what a run does. Defaults is a small one.
-type Plan struct {
-	URL        string        // of the REST plane
-	Token      string        // a user token that may create, end and join meetings
-	Metrics    []string      // the servers' metrics; empty: those below URL
-	Rooms      int           // meetings at the same time
-	Publishers int           // in each room
-	Viewers    int           // in each room, who send nothing
-	Media      string        // MediaAV or MediaAudio
-	Layout     string        // LayoutGrid or LayoutSpeaker
-	JoinRate   float64       // joins a second, over all rooms
-	Duration   time.Duration // measured, once everybody has joined
+// A plan is a scenario worked out: who sits where, when each of them is due to join, and every step of the time that is
+// measured. It depends on the scenario alone, so that every agent of a run works out the same one.
+type plan struct {
+	scenario *Scenario
+	seats    []seat
+	steps    []step // in the order in which they are due
+	cues     map[cue][]time.Duration
+	absent   map[int][]span // by seat
 }
 
-// Defaults returns a plan of one room with one publisher and 50 viewers, for a minute.
-func Defaults() Plan {
-	return Plan{
-		Rooms: 1, Publishers: 1, Viewers: 50, Media: MediaAV, Layout: LayoutGrid, JoinRate: 10, Duration: time.Minute,
-	}
+// A span is a time in which somebody is away, or has just come.
+type span struct{ from, to time.Duration }
+
+// A seat is one person's place in a run. Who leaves it is followed by somebody new.
+type seat struct {
+	number int
+	room   int
+	group  int           // of Scenario.People
+	index  int           // among the group's people of this room
+	due    time.Duration // to join, since joining began
 }
 
-// Validate reports all faults at once, each naming its flag.
-func (p *Plan) Validate() error {
-	var faults []error
-	fault := func(is bool, format string, args ...any) {
-		if is {
-			faults = append(faults, fmt.Errorf(format, args...))
+// A verb is what a step does.
+type verb string
+
+const (
+	stepLeave verb = "leave"
+	stepCome  verb = "come"
+	stepLoud  verb = "loud" // or quiet
+	stepMute  verb = "mute" // or not
+	stepHand  verb = "hand" // up or down
+	stepChat  verb = "chat"
+	stepTurn  verb = "turn" // to another layout
+	stepMeet  verb = "meet" // make a meeting
+	stepStage verb = "stage"
+)
+
+// A step is one thing that is due at a time since measuring began.
+type step struct {
+	at     time.Duration
+	do     verb
+	seat   int  // whose it is; nobody: none's
+	on     bool // of loud, mute, hand; of stage: the action begins, or ends
+	action int  // that it is of
+}
+
+const nobody = -1
+
+// A cue is a change of presence that others are told of.
+type cue struct {
+	seat int
+	do   verb
+	on   bool
+}
+
+// newPlan works a valid scenario out.
+func newPlan(s *Scenario) *plan {
+	p := &plan{scenario: s, cues: map[cue][]time.Duration{}, absent: map[int][]span{}}
+	p.seat()
+	for _, churns := range []bool{true, false} { // who is away can do nothing else
+		for i := range s.Actions {
+			if a := &s.Actions[i]; (a.Do == DoChurn) == churns {
+				p.act(i, a)
+			}
 		}
 	}
-	u, err := url.Parse(p.URL)
-	fault(err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "", "url: must begin with http:// or https://")
-	fault(p.Rooms < 1, "rooms: must be at least 1")
-	fault(p.Publishers < 0, "publishers: must not be negative")
-	fault(p.Viewers < 0, "viewers: must not be negative")
-	fault(p.Publishers+p.Viewers < 1, "publishers, viewers: nobody would come")
-	fault(p.Rooms > 0 && p.Rooms*(max(p.Publishers, 0)+max(p.Viewers, 0)) > maxPeople, "rooms, publishers, viewers: at most %d people", maxPeople)
-	fault(p.Media != MediaAV && p.Media != MediaAudio, "media: must be %s or %s", MediaAV, MediaAudio)
-	fault(p.Layout != LayoutGrid && p.Layout != LayoutSpeaker, "layout: must be %s or %s", LayoutGrid, LayoutSpeaker)
-	fault(p.JoinRate <= 0, "join-rate: must be above 0")
-	fault(p.Duration < time.Second, "duration: must be at least 1s")
-	return errors.Join(faults...)
+	slices.SortStableFunc(p.steps, func(a, b step) int {
+		return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(a.action, b.action), cmp.Compare(a.seat, b.seat))
+	})
+	for _, st := range p.steps {
+		if st.do == stepHand || st.do == stepMute {
+			c := cue{st.seat, st.do, st.on}
+			p.cues[c] = append(p.cues[c], st.at)
+		}
+	}
+	return p
 }
 
-// people is how many take part in all rooms.
-func (p *Plan) people() int { return p.Rooms * (p.Publishers + p.Viewers) }
-
-// videoSlots is how many cameras one viewer watches.
-func (p *Plan) videoSlots() int {
-	if p.Media == MediaAudio {
-		return 0
+// seat gives everybody a seat: group after group, one room after the other.
+func (p *plan) seat() {
+	interval := p.scenario.interval()
+	for g, group := range p.scenario.People {
+		for i := range group.Count {
+			for room := range p.scenario.Rooms {
+				n := len(p.seats)
+				p.seats = append(p.seats, seat{number: n, room: room, group: g, index: i, due: time.Duration(n) * interval})
+			}
+		}
 	}
-	return min(p.Publishers, maxSlots)
+}
+
+// of is the group of a seat.
+func (p *plan) of(number int) *Group { return &p.scenario.People[p.seats[number].group] }
+
+// chosen are the seats that are right.
+func (p *plan) chosen(right func(seat, *Group) bool) (numbers []int) {
+	for _, s := range p.seats {
+		if right(s, p.of(s.number)) {
+			numbers = append(numbers, s.number)
+		}
+	}
+	return numbers
+}
+
+// due is when a change of presence was due that is seen at a time; the latest one before it.
+func (p *plan) due(c cue, seen time.Duration) (at time.Duration, ok bool) {
+	all := p.cues[c]
+	n, exact := slices.BinarySearch(all, seen)
+	if exact {
+		n++
+	}
+	if n == 0 {
+		return 0, false
+	}
+	return all[n-1], true
+}
+
+// act adds the steps of one action. Each action has dice of its own, so that one more changes nothing of the others.
+func (p *plan) act(i int, a *Action) {
+	w := &writer{plan: p, action: i, a: a, dice: rand.New(rand.NewPCG(p.scenario.Seed, uint64(i))), begin: a.At.Duration} //nolint:gosec // dice, no secret
+	w.end = w.begin + a.lasts(p.scenario)
+	switch a.Do {
+	case DoChurn:
+		w.churn()
+	case DoSpeakers:
+		w.speakers()
+	case DoMute:
+		w.mute()
+	case DoHands:
+		w.hands()
+	case DoChat:
+		w.chat()
+	case DoLayout:
+		w.layout()
+	case DoMeetings:
+		w.every(w.rated(), func(at time.Duration) { w.add(at, stepMeet, nobody, true) })
+	default:
+		w.stage()
+	}
 }

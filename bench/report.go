@@ -2,30 +2,39 @@ package bench
 
 import (
 	"fmt"
-	"io"
-	"text/tabwriter"
+	"strings"
 	"time"
 
-	"github.com/parley-sfu/parley/signal/client"
+	"github.com/parley-sfu/parley/bench/reel"
 )
 
-// validCPU is the share of all CPUs that a run may use itself: above it what it measures is its own slowness.
-const validCPU = 0.8
+// ValidCPU is the share of what its machine gives it that swarm, or an agent, may use: above it, what it measures is its own slowness.
+const ValidCPU = 0.8
 
-// A Report is what a run found. Times are in milliseconds.
+// A Report is what a run found. Times are in milliseconds, over all people and agents.
 type Report struct {
 	Valid bool   `json:"valid"`
 	Why   string `json:"why,omitempty"` // it is not valid
 
+	Scenario string    `json:"scenario,omitempty"`
+	Seed     uint64    `json:"seed"`
+	Begun    time.Time `json:"begun"`
+
 	Rooms      int     `json:"rooms"`
-	Publishers int     `json:"publishers"` // in all rooms
-	Viewers    int     `json:"viewers"`    // in all rooms
+	Publishers int     `json:"publishers"` // in all rooms, at the end, likewise the following
+	Viewers    int     `json:"viewers"`
 	Failed     int     `json:"failed_joins"`
 	Throttled  int     `json:"throttled_joins"` // answers of 429 that were waited out
 	Reconnects int     `json:"reconnects"`
+	CutOff     int     `json:"cut_off"` // without a server at the end
+	Moved      int     `json:"moved"`   // to other nodes, because theirs drained
+	Churned    int     `json:"churned"` // left, and followed by somebody new
+	Refused    int     `json:"refused_steps"`
+	Meetings   int     `json:"meetings_created"`
 	JoinedIn   float64 `json:"joined_in_s"`
 	Seconds    float64 `json:"measured_s"`
 
+	// Of a join: from when it was due to the ticket; the steps by themselves; and from when it was due to sound and picture.
 	Join       Spread `json:"join_ms"`
 	Socket     Spread `json:"websocket_ms"`
 	Answer     Spread `json:"offer_answer_ms"`
@@ -37,158 +46,198 @@ type Report struct {
 	Latency      Spread `json:"latency_ms"` // of all media, from the publisher's stamp to the viewer
 	AudioLatency Spread `json:"audio_latency_ms"`
 	VideoLatency Spread `json:"video_latency_ms"`
-	Event        Spread `json:"event_ms"` // from a raised hand to everybody who is told
+	Event        Spread `json:"event_ms"` // from when a change of presence was due to everybody who is told
+	Chat         Spread `json:"chat_ms"`  // likewise
+	Reconnect    Spread `json:"reconnect_ms"`
+	Create       Spread `json:"create_ms"` // a meeting, from when it was due
 
-	Received    uint64  `json:"received_packets"` // by viewers, while it was measured, likewise the following
-	Missed      uint64  `json:"missed_packets"`   // before repair
-	Lost        uint64  `json:"lost_packets"`     // after repair
-	Freezes     uint64  `json:"freezes"`
-	FreezeRatio float64 `json:"freeze_ratio"` // of the time that pictures were watched
+	Received    uint64      `json:"received_packets"` // by those who watch, while it was measured, likewise the following
+	Missed      uint64      `json:"missed_packets"`   // before repair
+	Lost        uint64      `json:"lost_packets"`     // after repair
+	LossRatio   float64     `json:"loss_ratio"`       // after repair, of all that should have come
+	Freezes     uint64      `json:"freezes"`
+	FreezeRatio float64     `json:"freeze_ratio"` // of the time that pictures were watched
+	Verifiers   int         `json:"verifiers"`    // people who looked at every frame
+	Verified    reel.Counts `json:"verified_frames"`
 
-	Server Server `json:"server"`
-	Own    struct {
-		CPU float64 `json:"cpu_share"` // of all CPUs of this machine
-	} `json:"own"`
+	Budgets []Budget `json:"budgets"`
+	Server  Server   `json:"server"`
+	Own     Usage    `json:"own"` // of the agent that used most
+	Agents  []Usage  `json:"agents,omitempty"`
 
-	Series []Sample `json:"series"`
+	Faults []string              `json:"faults,omitempty"` // of joins and steps, the first few
+	Marks  []Mark                `json:"marks,omitempty"`
+	Curves map[string][]Quantile `json:"curves,omitempty"`
+	Series []Sample              `json:"series"`
 }
 
 // Server is what the run cost the servers, all of them together.
 type Server struct {
 	CPU             float64 `json:"cpu_cores"`
 	MicrosPerPacket float64 `json:"cpu_us_per_packet"` // of RTP sent
-	MicrosPerMbit   float64 `json:"cpu_ms_per_mbit"`
-	Packets         float64 `json:"packets_per_s"` // of RTP sent
+	MillisPerMbit   float64 `json:"cpu_ms_per_mbit"`   // of a second at 1 Mbit/s
+	Packets         float64 `json:"packets_per_s"`     // of RTP sent
 	MbitPerSecond   float64 `json:"mbit_per_s"`
 	MemoryMB        float64 `json:"memory_mb"`
-	MemoryPerPerson float64 `json:"memory_kb_per_person"` // of all memory
+	MemoryPerPerson float64 `json:"memory_kb_per_person"` // that it grew by since nobody was there
+	MillisPerJoin   float64 `json:"cpu_ms_per_join"`      // of all that servers did while people came
 	Goroutines      float64 `json:"goroutines"`
 	LinkMbit        float64 `json:"link_mbit_per_s"` // between nodes
+	LinkMB          float64 `json:"link_mb"`         // likewise, of the whole time
 }
 
-func (rep *Report) fill(r *run, took time.Duration, before, after reading) {
-	rep.Rooms, rep.Seconds = r.plan.Rooms, took.Seconds()
-	rep.Failed, rep.Throttled = int(r.failed.Load()), int(r.throttled.Load())
-	var watched, frozen time.Duration
-	for _, p := range r.people {
-		rep.Reconnects += int(p.resumed.Load())
-		r.steps.took(p.Timings())
-		if p.sends {
-			rep.Publishers++
-			continue
-		}
-		rep.Viewers++
-		w, f := rep.received(p, took)
-		watched, frozen = watched+w, frozen+f
+func (rep *Report) fill(o *outcome, s *Scenario, took time.Duration, used reading) {
+	c := &o.Counts
+	rep.Rooms, rep.Seconds = s.Rooms, took.Seconds()
+	rep.Publishers, rep.Viewers, rep.Failed, rep.Throttled = c.Publishers, c.Viewers, c.Failed, c.Throttled
+	rep.CutOff = c.CutOff
+	rep.Reconnects, rep.Moved, rep.Churned, rep.Refused, rep.Meetings = c.Reconnects, c.Moved, c.Churned, c.Refused, c.Meetings
+	rep.Received, rep.Missed, rep.Lost, rep.Freezes = c.Received, c.Missed, c.Lost, c.Freezes
+	rep.Verifiers, rep.Verified, rep.Faults = c.Verifiers, c.Verified, o.Faults
+	if all := c.Received + c.Lost; all > 0 {
+		rep.LossRatio = float64(c.Lost) / float64(all)
 	}
-	if watched > 0 {
-		rep.FreezeRatio = frozen.Seconds() / watched.Seconds()
+	if c.Watched > 0 {
+		rep.FreezeRatio = c.Frozen / c.Watched
 	}
-	s := r.steps
-	rep.Join, rep.Socket, rep.Answer, rep.ICE, rep.DTLS = s.join.spread(), s.socket.spread(), s.answer.spread(), s.ice.spread(), s.dtls.spread()
-	rep.FirstAudio, rep.FirstFrame = s.firstAudio.spread(), s.firstFrame.spread()
-	audio, video, all, hands := newTally(), newTally(), newTally(), newTally()
-	for _, room := range r.rooms {
-		audio.h.Merge(room.audio.h)
-		video.h.Merge(room.video.h)
-		hands.h.Merge(room.hands.seen.h)
+	t := o.Times
+	for m, to := range map[measure]*Spread{
+		timeJoin: &rep.Join, timeSocket: &rep.Socket, timeAnswer: &rep.Answer, timeICE: &rep.ICE, timeDTLS: &rep.DTLS,
+		timeAudio: &rep.FirstAudio, timeFrame: &rep.FirstFrame, timeVoice: &rep.AudioLatency, timeVideo: &rep.VideoLatency,
+		timeEvent: &rep.Event, timeChat: &rep.Chat, timeReconnect: &rep.Reconnect, timeMeet: &rep.Create,
+	} {
+		*to = t[m].spread()
 	}
-	all.h.Merge(audio.h)
-	all.h.Merge(video.h)
-	rep.AudioLatency, rep.VideoLatency, rep.Latency, rep.Event = audio.spread(), video.spread(), all.spread(), hands.spread()
-	rep.cost(before, after, len(r.people))
-	rep.judge()
-}
-
-// received counts what one viewer got, and returns how long pictures were watched and stood still.
-func (rep *Report) received(p *person, took time.Duration) (watched, frozen time.Duration) {
-	began := map[string]client.SlotStats{}
-	for _, s := range p.began {
-		began[s.Slot.MID] = s
-	}
-	for _, s := range p.ended {
-		b := began[s.Slot.MID]
-		rep.Received += s.Packets - b.Packets
-		rep.Missed += s.Missed - b.Missed
-		rep.Lost += s.Lost - b.Lost
-		if s.Slot.Kind == "video" && s.Slot.State == "active" {
-			rep.Freezes += s.Freezes - b.Freezes
-			watched += took
-			frozen += s.FreezeTime - b.FreezeTime
+	media := newTally()
+	media.merge(t[timeVoice])
+	media.merge(t[timeVideo])
+	rep.Latency = media.spread()
+	rep.Curves = map[string][]Quantile{}
+	for _, m := range []measure{timeJoin, timeAudio, timeFrame, timeVoice, timeVideo, timeEvent} {
+		if curve := t[m].curve(); curve != nil {
+			rep.Curves[string(m)] = curve
 		}
 	}
-	return watched, frozen
+	rep.Budgets = rep.budgets()
+	rep.cost(used, took)
+	for _, u := range o.Own {
+		if u.Share >= rep.Own.Share {
+			rep.Own = u
+		}
+	}
+	if len(o.Own) > 1 {
+		rep.Agents = o.Own
+	}
 }
 
-func (rep *Report) cost(before, after reading, people int) {
-	const micro, milli, mega, kilo = 1e6, 1e3, 1e6, 1e3
-	seconds := after.at.Sub(before.at).Seconds()
-	cpu, packets, bits := after.cpu-before.cpu, after.packets-before.packets, 8*(after.bytes-before.bytes)
+func (rep *Report) cost(used reading, took time.Duration) {
+	const micro, milli, mega = 1e6, 1e3, 1e6
+	seconds := took.Seconds()
+	bits := 8 * used.bytes
 	s := &rep.Server
-	s.CPU, s.Packets, s.MbitPerSecond = cpu/seconds, packets/seconds, bits/seconds/mega
-	if packets > 0 {
-		s.MicrosPerPacket = cpu * micro / packets
+	s.CPU, s.Packets, s.MbitPerSecond = used.cpu/seconds, used.packets/seconds, bits/seconds/mega
+	if used.packets > 0 {
+		s.MicrosPerPacket = used.cpu * micro / used.packets
 	}
 	if bits > 0 {
-		s.MicrosPerMbit = cpu * milli / (bits / mega)
+		s.MillisPerMbit = used.cpu * milli / (bits / mega)
 	}
-	s.MemoryMB, s.MemoryPerPerson = after.memory/mega, after.memory/kilo/float64(people)
-	s.Goroutines, s.LinkMbit = after.routines, 8*(after.linked-before.linked)/seconds/mega
+	s.MemoryMB, s.Goroutines, s.LinkMbit, s.LinkMB = used.memory/mega, used.routines, 8*used.linked/seconds/mega, used.linked/mega
+}
+
+// people says what a person costs the servers, from how they were before anybody came, when all had come, and in the end.
+func (rep *Report) people(empty, joined, end reading, invited int) {
+	const milli, kilo = 1e3, 1e3
+	if there := rep.Publishers + rep.Viewers; there > 0 {
+		rep.Server.MemoryPerPerson = max(0, end.memory-empty.memory) / kilo / float64(there)
+	}
+	if came := invited - rep.Failed; came > 0 {
+		rep.Server.MillisPerJoin = (joined.cpu - empty.cpu) * milli / float64(came)
+	}
+}
+
+// doubt adds a reason not to trust the report.
+func (rep *Report) doubt(why string) {
+	if why != "" {
+		rep.Why = strings.TrimPrefix(rep.Why+"; "+why, "; ")
+	}
 }
 
 // judge says whether the figures may be trusted.
 func (rep *Report) judge() {
-	switch {
-	case rep.Own.CPU > validCPU:
-		rep.Why = fmt.Sprintf("swarm itself used %.0f%% of all CPUs, more than %.0f%%: it measured its own slowness", rep.Own.CPU*100, validCPU*100)
-	case rep.Viewers > 0 && rep.Received == 0 && rep.Publishers > 0:
-		rep.Why = "viewers received nothing"
-	default:
-		rep.Valid = true
+	if u := rep.Own; u.Share > ValidCPU {
+		who := "swarm itself"
+		if u.Agent != "" {
+			who = u.Agent
+		}
+		rep.doubt(fmt.Sprintf("%s used %.0f%% of the CPU that its machine left it (%.2f of %.2f cores), more than %.0f%%: it measured its own slowness",
+			who, u.Share*100, u.Cores, u.Given, ValidCPU*100))
 	}
+	if busy := rep.starved(); busy > starvedMost && rep.Own.Share <= ValidCPU {
+		rep.doubt(fmt.Sprintf("in %.0f%% of all seconds swarm used more than %.0f%% of the CPU that its machine left it", busy*100, ValidCPU*100))
+	}
+	if rep.Viewers > 0 && rep.Received == 0 && rep.Publishers > 0 {
+		rep.doubt("viewers received nothing")
+	}
+	rep.Valid = rep.Why == ""
 }
+
+// starvedMost is the share of seconds in which swarm may be short of CPU: a mean alone would hide a bad minute.
+const starvedMost = 0.1
+
+// starved is the share of seconds in which swarm used more of what was left to it than a valid run may.
+func (rep *Report) starved() float64 {
+	n := 0
+	for _, s := range rep.Series {
+		if s.OwnCPU > ValidCPU {
+			n++
+		}
+	}
+	return float64(n) / float64(max(len(rep.Series), minSeconds))
+}
+
+const minSeconds = 10 // of a run, for one second not to spoil it
 
 // namedSpread is a distribution with the name that people read.
 type namedSpread struct {
-	name string
-	s    Spread
+	name   string
+	s      Spread
+	budget float64 // SPEC section 10, milliseconds; 0: none
 }
 
 // spreads lists the steps of a join and the latencies, in their order.
 func (rep *Report) spreads() []namedSpread {
 	return []namedSpread{
-		{"join call", rep.Join},
-		{"WebSocket", rep.Socket},
-		{"offer → answer", rep.Answer},
-		{"ICE", rep.ICE},
-		{"DTLS", rep.DTLS},
-		{"first audio", rep.FirstAudio},
-		{"first frame", rep.FirstFrame},
-		{"audio latency", rep.AudioLatency},
-		{"video latency", rep.VideoLatency},
-		{"event", rep.Event},
+		{"join call", rep.Join, 80},
+		{"WebSocket", rep.Socket, 40},
+		{"offer → answer", rep.Answer, 30},
+		{"ICE", rep.ICE, 200},
+		{"DTLS", rep.DTLS, 60},
+		{"first audio", rep.FirstAudio, 410},
+		{"first frame", rep.FirstFrame, 0},
+		{"audio latency", rep.AudioLatency, 150},
+		{"video latency", rep.VideoLatency, 200},
+		{"event", rep.Event, 100},
+		{"chat", rep.Chat, 100},
+		{"reconnect", rep.Reconnect, 0},
+		{"create a meeting", rep.Create, 0},
 	}
 }
 
-// Print writes the report for people.
-func (rep *Report) Print(out io.Writer) {
-	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintf(w, "%d publishers and %d viewers in %d rooms, joined in %.1f s, measured for %.0f s\n\n",
-		rep.Publishers, rep.Viewers, rep.Rooms, rep.JoinedIn, rep.Seconds)
-	fmt.Fprintln(w, "ms\tp50\tp95\tp99\tmax\tof")
+// A Budget is what one step may take, and whether it does: 95 of 100 must keep to it.
+type Budget struct {
+	Step  string  `json:"step"`
+	Limit float64 `json:"budget_ms"`
+	P95   float64 `json:"p95_ms"`
+	Kept  bool    `json:"kept"`
+}
+
+// budgets are those of what was measured.
+func (rep *Report) budgets() (all []Budget) {
 	for _, row := range rep.spreads() {
-		fmt.Fprintf(w, "%s\t%.1f\t%.1f\t%.1f\t%.1f\t%d\n", row.name, row.s.P50, row.s.P95, row.s.P99, row.s.Max, row.s.Count)
+		if row.budget > 0 && row.s.Count > 0 {
+			all = append(all, Budget{row.name, row.budget, row.s.P95, row.s.P95 <= row.budget})
+		}
 	}
-	fmt.Fprintf(w, "\npackets\t%d received, %d missed, %d lost after repair\n", rep.Received, rep.Missed, rep.Lost)
-	fmt.Fprintf(w, "frozen\t%.3f%% of the time, %d times\n", rep.FreezeRatio*100, rep.Freezes)
-	fmt.Fprintf(w, "joins\t%d failed, %d throttled; %d reconnects\n", rep.Failed, rep.Throttled, rep.Reconnects)
-	s := rep.Server
-	fmt.Fprintf(w, "servers\t%.2f cores, %.2f µs a packet at %.0f packets/s, %.2f ms a Mbit at %.1f Mbit/s\n",
-		s.CPU, s.MicrosPerPacket, s.Packets, s.MicrosPerMbit, s.MbitPerSecond)
-	fmt.Fprintf(w, "\t%.0f MB, %.0f kB a person; %.0f goroutines; %.2f Mbit/s between nodes\n", s.MemoryMB, s.MemoryPerPerson, s.Goroutines, s.LinkMbit)
-	fmt.Fprintf(w, "swarm\t%.0f%% of all CPUs\n", rep.Own.CPU*100)
-	if !rep.Valid {
-		fmt.Fprintf(w, "\nNOT VALID: %s\n", rep.Why)
-	}
-	_ = w.Flush() // out is the terminal
+	return all
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 
@@ -20,14 +21,18 @@ type rest struct {
 }
 
 const (
-	restTimeout = 30 * time.Second
-	maxAnswer   = 4 << 20 // bytes read of any answer
+	restTimeout    = 30 * time.Second
+	metricsTimeout = 5 * time.Second
+	maxAnswer      = 4 << 20 // bytes read of any answer
 )
 
-func newREST(p *Plan) *rest {
-	transport := http.DefaultTransport.(*http.Transport).Clone() //nolint:forcetypeassert // it is one
-	transport.MaxIdleConnsPerHost = 64
-	return &rest{base: strings.TrimRight(p.URL, "/"), token: p.Token, http: &http.Client{Timeout: restTimeout, Transport: transport}}
+func newREST(url, token string, from *http.Client) *rest {
+	if from == nil {
+		transport := http.DefaultTransport.(*http.Transport).Clone() //nolint:forcetypeassert // it is one
+		transport.MaxIdleConnsPerHost = 64
+		from = &http.Client{Timeout: restTimeout, Transport: transport}
+	}
+	return &rest{base: strings.TrimRight(url, "/"), token: token, http: from}
 }
 
 // create makes a meeting that so many people may join without tokens of their own.
@@ -42,6 +47,18 @@ func (r *rest) create(ctx context.Context, title string, people, cameras int) (i
 		return "", fmt.Errorf("create a meeting: %w", err)
 	}
 	return answer.ID, nil
+}
+
+// drain has a node send its people elsewhere, or take people again.
+func (r *rest) drain(ctx context.Context, node string, on bool) error {
+	what := "undrain"
+	if on {
+		what = "drain"
+	}
+	if err := r.post(ctx, "/v1/cluster/nodes/"+url.PathEscape(node)+"/"+what, nil, nil); err != nil {
+		return fmt.Errorf("%s %s: %w", what, node, err)
+	}
+	return nil
 }
 
 // end ends a meeting for everybody in it.

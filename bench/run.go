@@ -4,279 +4,245 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime"
+	"net/http"
+	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
+	"github.com/parley-sfu/parley/bench/reel"
 	"github.com/parley-sfu/parley/signal/client"
 )
 
-// A Progress is what a run tells of itself while it goes on.
-type Progress struct {
-	Stage   string // joining, measuring, leaving
-	Joined  int
-	Failed  int
-	People  int
-	Elapsed time.Duration // of the stage
-}
-
 const (
-	settle     = 3 * time.Second // after the last join, before anything is measured
-	handEvery  = 2 * time.Second
-	leaveLimit = 30 * time.Second
-	joiners    = 64 // at the same time
+	settle = 3 * time.Second // after the last join, before anything is measured
+	lead   = 500 * time.Millisecond
 )
 
-// A run is one plan being carried out.
+// A Config says where and with what a scenario is run.
+type Config struct {
+	Scenario *Scenario
+	URL      string   // of the REST plane
+	Token    string   // a user token that may create, end and join meetings; and drain, where the scenario does
+	Metrics  []string // the servers' metrics; empty: those below URL and below the regions' URLs
+
+	Agents    int       // that share the people; 0: this process is all there is
+	Messenger Messenger // to the agents
+
+	Lean Connector      // for lean receivers; nil: there are none
+	Lab  Lab            // nil: what only the lab can do is refused
+	HTTP *http.Client   // nil: one of its own
+	Tell func(Progress) // hears of progress twice a second, one call at a time; may be nil
+}
+
+// A Lab does what only a test's own cluster allows, and knows where people are. The command line has none.
+type Lab interface {
+	// Place has somebody of a region open their sockets there.
+	Place(region string, opts *client.Options)
+	// Kill ends a node at once, as kill -9 does; Start starts it again.
+	Kill(ctx context.Context, node string) error
+	Start(ctx context.Context, node string) error
+	// NATS takes all NATS servers away, and brings them back.
+	NATS(ctx context.Context, away bool) error
+	// Link changes the way between a region and all others.
+	Link(ctx context.Context, region string, condition Condition) error
+}
+
+// A Condition is what happens to packets on their way. The zero value undoes it.
+type Condition struct {
+	Delay, Jitter time.Duration // one way
+	Loss          float64       // share
+}
+
+// Validate reports all faults at once, each naming its key.
+func (c *Config) Validate() error {
+	if c.Scenario == nil {
+		return errors.New("scenario: there is none")
+	}
+	c.Scenario.complete()
+	var f faults
+	f.add(!isWeb(c.URL), "url", "must begin with http:// or https://")
+	for i, a := range c.Scenario.Actions {
+		f.add(c.Lab == nil && a.needsLab(), fmt.Sprintf("actions[%d].do", i), "%s is done to machines and networks, which only the lab's tests may; swarm itself drains", a.Do)
+	}
+	for i, g := range c.Scenario.People {
+		f.add(g.Receiver == ReceiverLean && c.Lean == nil, fmt.Sprintf("people[%d].receiver", i), "there are no lean receivers here")
+	}
+	f.add(c.Agents < 0, "agents", "must not be negative")
+	f.add(c.Agents > maxAgents, "agents", "at most %d", maxAgents)
+	f.add(c.Agents > 0 && c.Messenger == nil, "nats", "agents are reached over NATS")
+	f.add(c.Agents > 0 && c.Lab != nil, "agents", "the lab has its people in this process")
+	return errors.Join(append(f, c.Scenario.Validate())...)
+}
+
+// A troupe plays the people of a run: a cast in this process, or agents in others.
+type troupe interface {
+	gather(ctx context.Context, begin time.Time) error
+	measure(ctx context.Context, begin time.Time) (*outcome, error)
+	leave(ctx context.Context)
+}
+
+// A run is one scenario being carried out.
 type run struct {
-	plan Plan
-	rest *rest
-	reel *reel
-	tell func(Progress)
-
-	rooms     []*meeting
-	steps     *steps
-	throttled atomic.Int64
-	failed    atomic.Int64
-
-	mu     sync.Mutex // protects following
-	people []*person
-	faults []error // of joins, the first few
+	cfg    Config
+	plan   *plan
+	rest   *rest
+	board  *board
+	troupe troupe
+	rooms  []string
+	marks  marks
 }
 
-// A meeting is one room of the run.
-type meeting struct {
-	id           string
-	hands        hands
-	audio, video *tally // latency, from the publisher's stamp to the viewer
-}
-
-// steps are those of a join.
-type steps struct {
-	join, socket, answer, ice, dtls, firstAudio, firstFrame *tally
-}
-
-// Run carries a plan out: it makes the meetings, brings everybody in, measures, and ends the meetings again, whatever
-// happened. Tell, which may be nil, hears of progress about twice a second.
-func Run(ctx context.Context, plan Plan, tell func(Progress)) (*Report, error) {
-	if err := plan.Validate(); err != nil {
+// Run carries a scenario out: it makes the meetings, brings everybody in, measures, and ends the meetings again, whatever
+// happened.
+func Run(ctx context.Context, cfg Config) (*Report, error) {
+	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	reel, err := loadReel()
-	if err != nil {
+	r := newRun(cfg)
+	if len(r.cfg.Metrics) == 0 {
+		r.cfg.Metrics = r.metrics()
+	}
+	defer r.board.shows()()
+	if err := r.hire(ctx); err != nil {
 		return nil, err
 	}
-	if tell == nil {
-		tell = func(Progress) {}
-	}
-	r := &run{plan: plan, rest: newREST(&plan), reel: reel, tell: tell, steps: &steps{
-		newTally(), newTally(), newTally(), newTally(), newTally(), newTally(), newTally(),
-	}}
-	if len(r.plan.Metrics) == 0 {
-		r.plan.Metrics = []string{r.rest.base + "/metrics"}
-	}
-	defer r.leave(context.WithoutCancel(ctx))
+	defer r.end(context.WithoutCancel(ctx))
 	if err := r.open(ctx); err != nil {
 		return nil, err
 	}
-	joining := time.Now()
-	if err := r.gather(ctx); err != nil {
-		return nil, err
-	}
-	report := &Report{JoinedIn: time.Since(joining).Seconds()}
-	return report, r.measure(ctx, report)
+	return r.perform(ctx)
 }
 
-// open makes the meetings.
+func newRun(cfg Config) *run {
+	r := &run{cfg: cfg, plan: newPlan(cfg.Scenario)}
+	r.rest = newREST(cfg.URL, cfg.Token, cfg.HTTP)
+	r.board = newBoard(max(1, cfg.Agents), len(r.plan.seats), cfg.Tell)
+	return r
+}
+
+// metrics are those of all servers that the scenario names.
+func (r *run) metrics() []string {
+	all := []string{r.rest.base + "/metrics"}
+	if len(r.cfg.Scenario.Regions) > 0 {
+		all = nil
+	}
+	for _, urls := range r.cfg.Scenario.Regions {
+		for _, u := range urls {
+			all = append(all, strings.TrimRight(u, "/")+"/metrics")
+		}
+	}
+	return all
+}
+
+// hire finds who plays the people.
+func (r *run) hire(ctx context.Context) error {
+	if r.cfg.Agents > 0 {
+		r.board.enter(stageWaiting, time.Now(), 0)
+		e, err := newEnsemble(ctx, &r.cfg, r.board)
+		r.troupe = e
+		return err
+	}
+	clips, err := reel.Load()
+	if err != nil {
+		return err
+	}
+	c := newCast(r.plan, r.rest.base, r.rest.http, clips)
+	c.lean, c.pulse = r.cfg.Lean, r.board.hear
+	if r.cfg.Lab != nil {
+		c.place = r.cfg.Lab.Place
+	}
+	r.troupe = c
+	return nil
+}
+
+// open makes the meetings, and tells those who play where they are.
 func (r *run) open(ctx context.Context) error {
-	for i := range r.plan.Rooms {
-		id, err := r.rest.create(ctx, fmt.Sprintf("swarm %d", i+1), r.plan.Publishers+r.plan.Viewers, r.plan.Publishers)
+	s := r.cfg.Scenario
+	people := s.perRoom()
+	for _, a := range s.Actions {
+		if a.Do == DoChurn {
+			people *= 2 // who left may not be gone yet when others come
+			break
+		}
+	}
+	for i := range s.Rooms {
+		id, err := r.rest.create(ctx, fmt.Sprintf("swarm %d", i+1), people, s.cameras())
 		if err != nil {
 			return err
 		}
-		r.rooms = append(r.rooms, &meeting{id: id, hands: hands{seen: newTally()}, audio: newTally(), video: newTally()})
+		r.rooms = append(r.rooms, id)
+	}
+	switch t := r.troupe.(type) {
+	case *cast:
+		t.rooms = r.rooms
+	case *ensemble:
+		return t.send(ctx, r.rooms)
 	}
 	return nil
 }
 
-// gather brings everybody in at the plan's rate, publishers first.
-func (r *run) gather(ctx context.Context) error {
-	begun := time.Now()
-	interval := time.Duration(float64(time.Second) / r.plan.JoinRate)
-	tick := time.NewTicker(interval)
-	defer tick.Stop()
-	free := make(chan struct{}, joiners)
-	var wg sync.WaitGroup
-	stop := r.report("joining", begun)
-	defer stop()
-	for i := range r.plan.people() {
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			wg.Wait()
-			return context.Cause(ctx)
-		}
-		free <- struct{}{}
-		wg.Go(func() {
-			defer func() { <-free }()
-			r.admit(ctx, i)
-		})
+// perform brings everybody in, and measures.
+func (r *run) perform(ctx context.Context) (*Report, error) {
+	s := r.cfg.Scenario
+	ramp := newMeters(r.rest, r.cfg.Metrics)
+	empty, err := ramp.read(ctx)
+	if err != nil {
+		return nil, err
 	}
+	begin := time.Now().Add(lead)
+	r.board.enter(stageJoining, begin, s.interval()*time.Duration(len(r.plan.seats)))
+	if err := r.troupe.gather(ctx, begin); err != nil {
+		return nil, err
+	}
+	report := &Report{Scenario: s.Name, Seed: s.Seed, Begun: begin.UTC().Truncate(time.Second), JoinedIn: time.Since(begin).Seconds()}
+	joined, err := ramp.read(ctx)
+	if err != nil {
+		return nil, err
+	}
+	begin = time.Now().Add(settle)
+	r.board.enter(stageMeasuring, begin, s.Duration.Duration)
+	own, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var wg sync.WaitGroup
+	servers, mine := newMeters(r.rest, r.cfg.Metrics), newTallies()
+	if err := r.sample(ctx, servers, begin, 0); err != nil {
+		return nil, err
+	}
+	wg.Go(func() { r.watch(own, servers, begin) })
+	wg.Go(func() { r.direct(own, begin, mine) })
+	all, err := r.troupe.measure(ctx, begin)
+	took := time.Since(begin)
+	cancel()
 	wg.Wait()
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if len(r.people) == 0 {
-		return fmt.Errorf("nobody could join: %w", errors.Join(r.faults...))
-	}
-	return nil
-}
-
-// admit brings the person of a number in. The first of each room publish.
-func (r *run) admit(ctx context.Context, number int) {
-	room := r.rooms[number%len(r.rooms)]
-	number /= len(r.rooms)
-	p, err := r.join(ctx, room, number, number < r.plan.Publishers)
 	if err != nil {
-		r.failed.Add(1)
+		return nil, err
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	const told = 5
-	switch {
-	case err == nil:
-		r.people = append(r.people, p)
-	case len(r.faults) < told:
-		r.faults = append(r.faults, err)
+	all.Times.merge(mine)
+	all.Counts.add(&r.marks.counts)
+	if all.Counts.Publishers+all.Counts.Viewers == 0 {
+		return nil, fmt.Errorf("nobody could join: %w", all.faults())
 	}
-}
-
-// report tells of progress until it is stopped.
-func (r *run) report(stage string, since time.Time) (stop func()) {
-	done := make(chan struct{})
-	var wg sync.WaitGroup
-	wg.Go(func() {
-		tick := time.NewTicker(500 * time.Millisecond)
-		defer tick.Stop()
-		for {
-			r.mu.Lock()
-			joined := len(r.people)
-			r.mu.Unlock()
-			r.tell(Progress{Stage: stage, Joined: joined, Failed: int(r.failed.Load()), People: r.plan.people(), Elapsed: time.Since(since)})
-			select {
-			case <-tick.C:
-			case <-done:
-				return
-			}
-		}
-	})
-	return func() { close(done); wg.Wait() }
-}
-
-// measure watches the room for the plan's duration.
-func (r *run) measure(ctx context.Context, report *Report) error {
-	if err := pause(ctx, settle); err != nil {
-		return err
-	}
-	for _, room := range r.rooms { // what is counted begins now
-		room.audio.reset()
-		room.video.reset()
-	}
-	before, err := r.rest.read(ctx, r.plan.Metrics)
+	used, err := servers.read(ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	cpu, begun := ownCPU(), time.Now()
-	for _, p := range r.people {
-		p.began = p.SlotStats()
+	report.Series, report.Marks = r.board.series(), r.marks.all
+	report.fill(all, s, took, used)
+	report.people(empty, joined, used, len(r.plan.seats))
+	if e, ok := r.troupe.(*ensemble); ok {
+		report.doubt(e.doubts())
 	}
-	stop, sampled := r.report("measuring", begun), r.sample(ctx, before)
-	err = r.raiseHands(ctx, begun.Add(r.plan.Duration))
-	stop()
-	report.Series = sampled()
-	if err != nil {
-		return err
-	}
-	for _, p := range r.people {
-		p.ended = p.SlotStats()
-	}
-	report.Own.CPU = (ownCPU() - cpu).Seconds() / time.Since(begun).Seconds() / float64(runtime.NumCPU())
-	after, err := r.rest.read(ctx, r.plan.Metrics)
-	if err != nil {
-		return err
-	}
-	report.fill(r, time.Since(begun), before, after)
-	return nil
+	report.judge()
+	return report, nil
 }
 
-// raiseHands has a hand go up and down in every room, again and again, until a time.
-func (r *run) raiseHands(ctx context.Context, until time.Time) error {
-	for up := true; time.Until(until) > 0; up = !up {
-		for _, room := range r.rooms {
-			if p := r.first(room); p != nil {
-				_ = room.hands.raise(ctx, p, up) // while it reconnects it has none
-			}
-		}
-		if err := pause(ctx, min(handEvery, time.Until(until))); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// first is whoever came first into a room.
-func (r *run) first(room *meeting) *person {
-	for _, p := range r.people {
-		if p.room == room {
-			return p
-		}
-	}
-	return nil
-}
-
-// leave takes everybody out and ends the meetings.
-func (r *run) leave(ctx context.Context) {
+// end takes everybody out and ends the meetings.
+func (r *run) end(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, leaveLimit)
 	defer cancel()
-	stop := r.report("leaving", time.Now())
-	defer stop()
-	var wg sync.WaitGroup
-	for _, p := range r.people {
-		wg.Go(func() { _ = p.Close() }) // it is over anyway
-	}
-	wg.Wait()
-	for _, room := range r.rooms {
-		_ = r.rest.end(ctx, room.id) // what cannot be ended is idle, and nobody's
-	}
-}
-
-func pause(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(max(d, 0))
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
-}
-
-// took adds the steps of one join.
-func (s *steps) took(t client.Timings) {
-	for _, step := range []struct {
-		of *tally
-		d  time.Duration
-	}{
-		{s.join, t.Join},
-		{s.socket, t.WebSocket},
-		{s.answer, t.OfferAnswer},
-		{s.ice, t.ICE},
-		{s.dtls, t.DTLS},
-		{s.firstAudio, t.FirstAudio},
-		{s.firstFrame, t.FirstVideo},
-	} {
-		if step.d > 0 {
-			step.of.add(step.d)
-		}
+	r.board.enter(stageLeaving, time.Now(), 0)
+	r.troupe.leave(ctx)
+	for _, id := range r.rooms {
+		_ = r.rest.end(ctx, id) // what cannot be ended is idle, and nobody's
 	}
 }

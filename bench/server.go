@@ -8,47 +8,92 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 )
 
-// A reading is what the servers have used and done so far, all of them together.
+// A reading is what servers have used and done so far.
 type reading struct {
-	at       time.Time
 	cpu      float64 // seconds
-	memory   float64 // resident bytes
 	packets  float64 // RTP packets sent
 	bytes    float64 // sent on the media sockets
 	received float64 // RTP packets
 	linked   float64 // bytes sent over links to other nodes
-	routines float64 // goroutines
+
+	memory   float64 // resident bytes, now
+	routines float64 // goroutines, now
 }
 
-// read asks every server for its metrics.
-func (r *rest) read(ctx context.Context, urls []string) (reading, error) {
-	sum := reading{at: time.Now()}
-	for _, u := range urls {
-		if err := r.readOne(ctx, u, &sum); err != nil {
-			return reading{}, fmt.Errorf("metrics of %s: %w", u, err)
+// meters reads the metrics of all servers. It is not safe for concurrent use.
+type meters struct {
+	rest *rest
+	urls []string
+	last map[string]reading // of each server
+	sum  reading            // since the first reading, over restarts
+	at   time.Time
+}
+
+func newMeters(r *rest, urls []string) *meters {
+	return &meters{rest: r, urls: urls, last: map[string]reading{}}
+}
+
+// read asks every server. One that does not answer, because it is dead or too busy, keeps what it had; that is an error
+// only if none answers.
+func (m *meters) read(ctx context.Context) (reading, error) {
+	var fault error
+	answered := 0
+	m.sum.memory, m.sum.routines = 0, 0
+	for _, u := range m.urls {
+		now, err := m.rest.metrics(ctx, u)
+		if err != nil {
+			fault = fmt.Errorf("metrics of %s: %w", u, err)
+			continue
+		}
+		answered++
+		last, known := m.last[u]
+		m.last[u] = now
+		m.sum.memory += now.memory
+		m.sum.routines += now.routines
+		if known {
+			m.sum.grow(last, now)
 		}
 	}
-	return sum, nil
+	m.at = time.Now()
+	if answered == 0 {
+		return reading{}, fault
+	}
+	return m.sum, nil
 }
 
-func (r *rest) readOne(ctx context.Context, url string, sum *reading) error {
+// grow adds what a server did from one reading to the next. One that was started again has begun from nothing.
+func (sum *reading) grow(last, now reading) {
+	if now.cpu < last.cpu {
+		last = reading{}
+	}
+	sum.cpu += now.cpu - last.cpu
+	sum.packets += now.packets - last.packets
+	sum.bytes += now.bytes - last.bytes
+	sum.received += now.received - last.received
+	sum.linked += now.linked - last.linked
+}
+
+// metrics reads one server's.
+func (r *rest) metrics(ctx context.Context, url string) (one reading, err error) {
+	ctx, cancel := context.WithTimeout(ctx, metricsTimeout)
+	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
-		return err
+		return one, err
 	}
 	resp, err := r.http.Do(req)
 	if err != nil {
-		return err
+		return one, err
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
-		return fmt.Errorf("%s", resp.Status)
+		return one, fmt.Errorf("%s", resp.Status)
 	}
-	return sum.add(io.LimitReader(resp.Body, maxAnswer))
+	err = one.add(io.LimitReader(resp.Body, maxAnswer))
+	return one, err
 }
 
 // add adds one server's metrics, in the text format of Prometheus.
@@ -79,19 +124,10 @@ func (sum *reading) add(text io.Reader) error {
 		case "parley_udp_sent_bytes":
 			sum.bytes += v
 		case "parley_link_bytes_total":
-			if strings.Contains(labels, `direction="sent"`) {
+			if strings.Contains(labels, `direction="out"`) {
 				sum.linked += v
 			}
 		}
 	}
 	return lines.Err()
-}
-
-// ownCPU is the time that this process has used.
-func ownCPU() time.Duration {
-	var u syscall.Rusage
-	if syscall.Getrusage(syscall.RUSAGE_SELF, &u) != nil {
-		return 0
-	}
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }

@@ -16,21 +16,30 @@ import (
 
 // cli is the command line.
 type cli struct {
-	URL        string        `help:"Where Parley's REST is." name:"url" default:"http://127.0.0.1:7880" placeholder:"URL"`
-	Token      string        `help:"User token that may create, join and end meetings; parley token makes one." placeholder:"TOKEN"`
-	Metrics    []string      `help:"Metrics of the servers; by default those at the URL." placeholder:"URL"`
-	Rooms      int           `help:"Meetings at the same time." default:"1"`
-	Publishers int           `help:"People in each room who send." default:"1"`
-	Viewers    int           `help:"People in each room who watch." default:"50"`
-	Media      string        `help:"What is sent: av or audio." enum:"av,audio" default:"av"`
-	Layout     string        `help:"What viewers look at: grid or speaker." enum:"grid,speaker" default:"grid"`
-	JoinRate   float64       `help:"Joins a second." name:"join-rate" default:"10"`
-	Duration   time.Duration `help:"How long to measure, once everybody is in." default:"60s"`
-	JSON       string        `help:"Write the report to this file; - is the standard output." name:"json" placeholder:"FILE"`
-	HTML       string        `help:"Write the report as a page to this file." name:"html" placeholder:"FILE"`
-	Compare    string        `help:"Show the figures beside those of an older report." placeholder:"FILE" type:"existingfile"`
-	Assert     []string      `help:"Fail unless this holds, such as join_p95<1500ms. May be given several times." placeholder:"FIGURE" sep:"none"`
-	Quiet      bool          `help:"Tell nothing on the way." short:"q"`
+	URL     string   `help:"Where Parley's REST is." name:"url" default:"http://127.0.0.1:7880" placeholder:"URL"`
+	Token   string   `help:"User token that may create, join and end meetings; parley token makes one." placeholder:"TOKEN" env:"SWARM_TOKEN"`
+	Metrics []string `help:"Metrics of the servers; by default those of all URLs." placeholder:"URL"`
+
+	Scenario string        `help:"Do what this file says, and not what the flags below say." placeholder:"FILE" type:"existingfile" group:"What happens"`
+	Seed     *uint64       `help:"Seed of all that is random; by default the scenario's." group:"What happens"`
+	Rooms    int           `help:"Meetings at the same time." default:"1" group:"What happens"`
+	Pubs     int           `help:"People in each room who send." name:"publishers" default:"1" group:"What happens"`
+	Viewers  int           `help:"People in each room who watch." default:"50" group:"What happens"`
+	Media    string        `help:"What is sent: av or audio." enum:"av,audio" default:"av" group:"What happens"`
+	Codec    string        `help:"Of the cameras: vp8 or h264." enum:"vp8,h264" default:"vp8" group:"What happens"`
+	Layout   string        `help:"What viewers look at: grid or speaker." enum:"grid,speaker" default:"grid" group:"What happens"`
+	JoinRate float64       `help:"Joins a second." name:"join-rate" default:"10" group:"What happens"`
+	Duration time.Duration `help:"How long to measure, once everybody is in." default:"60s" group:"What happens"`
+
+	NATS    string `help:"NATS over which a coordinator and its agents talk: nats://USER:PASSWORD@HOST or nats://TOKEN@HOST." name:"nats" placeholder:"URL" env:"SWARM_NATS" group:"Several machines"`
+	Agents  int    `help:"Have so many agents share the people." placeholder:"N" group:"Several machines"`
+	IsAgent bool   `help:"Be an agent: wait for a coordinator, play a part, and end." name:"agent" group:"Several machines"`
+
+	JSON    string   `help:"Write the report to this file; - is the standard output." name:"json" placeholder:"FILE" group:"What comes out"`
+	HTML    string   `help:"Write the report as a page to this file." name:"html" placeholder:"FILE" group:"What comes out"`
+	Compare string   `help:"Show the figures beside those of an older report." placeholder:"FILE" type:"existingfile" group:"What comes out"`
+	Assert  []string `help:"Fail unless this holds, such as join_p95<1500ms. May be given several times." placeholder:"FIGURE" sep:"none" group:"What comes out"`
+	Quiet   bool     `help:"Tell nothing on the way." short:"q" group:"What comes out"`
 }
 
 // Exit codes.
@@ -63,27 +72,55 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintln(stderr, "swarm:", err)
 		fmt.Fprintln(stderr, "swarm --help tells what there is.")
 		return exitUsage
+	case flags.IsAgent:
+		return flags.agent(ctx, stderr)
+	default:
+		return flags.run(ctx, stdout, stderr)
 	}
-	return flags.run(ctx, stdout, stderr)
 }
 
 func (c *cli) run(ctx context.Context, stdout, stderr io.Writer) int {
-	plan := c.plan()
-	assertions, err := parseAssertions(c.Assert)
-	if err = errors.Join(plan.Validate(), err); err != nil {
+	usage := func(err error) int {
 		fmt.Fprintln(stderr, "swarm:", err)
 		return exitUsage
+	}
+	scenario, err := c.scenario()
+	if err != nil {
+		return usage(err)
+	}
+	assertions, err := parseAssertions(c.Assert)
+	if err != nil {
+		return usage(err)
 	}
 	old, err := c.older()
 	if err != nil {
-		fmt.Fprintln(stderr, "swarm:", err)
-		return exitUsage
+		return usage(err)
 	}
-	report, err := bench.Run(ctx, plan, c.teller(stderr))
+	cfg := bench.Config{Scenario: scenario, URL: c.URL, Token: c.Token, Metrics: c.Metrics, Agents: c.Agents}
+	if c.Agents > 0 && c.NATS != "" {
+		messenger, hangUp, err := dial(ctx, c.NATS)
+		if err != nil {
+			return usage(err)
+		}
+		defer hangUp()
+		cfg.Messenger = messenger
+	}
+	if err := cfg.Validate(); err != nil {
+		return usage(err)
+	}
+	show := newView(stderr, c.Quiet)
+	cfg.Tell = show.tell
+	report, err := bench.Run(ctx, cfg)
+	show.close()
 	if err != nil {
 		fmt.Fprintln(stderr, "swarm:", err)
 		return exitFailed
 	}
+	return c.conclude(report, old, assertions, stdout, stderr)
+}
+
+// conclude writes the report, and says by the exit code what it is worth.
+func (c *cli) conclude(report, old *bench.Report, assertions []bench.Assertion, stdout, stderr io.Writer) int {
 	if c.JSON != "-" {
 		report.Print(stdout)
 		if old != nil {
@@ -109,11 +146,24 @@ func (c *cli) run(ctx context.Context, stdout, stderr io.Writer) int {
 	return code
 }
 
-func (c *cli) plan() bench.Plan {
-	return bench.Plan{
-		URL: c.URL, Token: c.Token, Metrics: c.Metrics, Rooms: c.Rooms, Publishers: c.Publishers, Viewers: c.Viewers,
-		Media: c.Media, Layout: c.Layout, JoinRate: c.JoinRate, Duration: c.Duration,
+// scenario is that of the file, or the one that the flags are short for.
+func (c *cli) scenario() (s *bench.Scenario, err error) {
+	if c.Scenario == "" {
+		s = bench.Simple(c.Rooms, c.Pubs, c.Viewers, c.Media, c.Codec, c.Layout, c.JoinRate, c.Duration)
+	} else {
+		file, err := os.Open(c.Scenario)
+		if err != nil {
+			return nil, err
+		}
+		defer file.Close()
+		if s, err = bench.Parse(file); err != nil {
+			return nil, fmt.Errorf("%s: %w", c.Scenario, err)
+		}
 	}
+	if c.Seed != nil {
+		s.Seed = *c.Seed
+	}
+	return s, nil
 }
 
 func parseAssertions(texts []string) (all []bench.Assertion, err error) {
@@ -125,32 +175,6 @@ func parseAssertions(texts []string) (all []bench.Assertion, err error) {
 		all = append(all, a)
 	}
 	return all, err
-}
-
-// teller writes progress onto one line of a terminal, or a line a stage where it is none.
-func (c *cli) teller(out io.Writer) func(bench.Progress) {
-	if c.Quiet {
-		return nil
-	}
-	terminal := false
-	if file, ok := out.(*os.File); ok {
-		info, err := file.Stat()
-		terminal = err == nil && info.Mode()&os.ModeCharDevice != 0
-	}
-	stage := ""
-	return func(p bench.Progress) {
-		line := fmt.Sprintf("%s: %d of %d in, %d failed, %.0f s", p.Stage, p.Joined, p.People, p.Failed, p.Elapsed.Seconds())
-		switch {
-		case terminal:
-			fmt.Fprintf(out, "\r\x1b[K%s", line)
-			if p.Stage != stage && stage != "" {
-				fmt.Fprintln(out)
-			}
-		case p.Stage != stage:
-			fmt.Fprintln(out, line)
-		}
-		stage = p.Stage
-	}
 }
 
 // older reads the report to compare with.

@@ -239,6 +239,12 @@ func (r *Region) dial(ctx context.Context, from netip.Addr, address string) (con
 	return conn, err
 }
 
+// Place has a client open all its sockets at an address of the region that is nobody else's.
+func (r *Region) Place(opts *client.Options) {
+	address := r.newClientAddress()
+	opts.HTTPClient, opts.Net = r.httpClient(address, nil), &sockets{r.space, at(address)}
+}
+
 // Address is an address of the region that is nobody else's.
 func (r *Region) Address() netip.Addr { return r.newClientAddress() }
 

@@ -1,0 +1,90 @@
+package bench
+
+import (
+	"bytes"
+	"os"
+	"runtime"
+	"strconv"
+	"syscall"
+	"time"
+)
+
+// Usage is what a swarm process used of its machine. Share is what its figures are judged by: of the CPU time that the
+// machine gave it, or would have given it, the part that it took. What the machine gives is the CPUs that Go may use
+// (affinity and cgroup limits counted), but not more than what the process took and what stood idle: where a server on the
+// same machine takes the rest, there is nothing left of that for swarm.
+type Usage struct {
+	Agent string  `json:"agent,omitempty"`
+	Share float64 `json:"cpu_share"` // of Given
+	Cores float64 `json:"cpu_cores"`
+	Given float64 `json:"cpu_given_cores"`
+}
+
+// A meter measures usage from one moment on.
+type meter struct {
+	at        time.Time
+	own, idle time.Duration
+	whole     bool // idle is known
+}
+
+func newMeter() meter {
+	m := meter{at: time.Now(), own: ownCPU()}
+	m.idle, m.whole = machineIdle()
+	return m
+}
+
+// read is the usage since the meter was made.
+func (m meter) read(agent string) Usage {
+	now := newMeter()
+	cpus := float64(runtime.GOMAXPROCS(0))
+	return share(agent, now.at.Sub(m.at), now.own-m.own, now.idle-m.idle, cpus, m.whole && now.whole)
+}
+
+// share judges the use of a machine during a time.
+func share(agent string, took, own, idle time.Duration, cpus float64, known bool) Usage {
+	u := Usage{Agent: agent, Given: cpus}
+	if took <= 0 {
+		return u
+	}
+	u.Cores = own.Seconds() / took.Seconds()
+	if known {
+		u.Given = min(cpus, (own+max(idle, 0)).Seconds()/took.Seconds())
+	}
+	if u.Given > 0 {
+		u.Share = min(u.Cores/u.Given, 1)
+	}
+	return u
+}
+
+// ownCPU is the time that this process has used.
+func ownCPU() time.Duration {
+	var u syscall.Rusage
+	if syscall.Getrusage(syscall.RUSAGE_SELF, &u) != nil {
+		return 0
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+// machineIdle is the time that all CPUs together have stood idle since the machine started; unknown where there is no
+// /proc/stat.
+func machineIdle() (time.Duration, bool) {
+	stat, err := os.ReadFile("/proc/stat")
+	if err != nil {
+		return 0, false
+	}
+	line, _, _ := bytes.Cut(stat, []byte("\n"))
+	fields := bytes.Fields(line) // cpu user nice system idle iowait …
+	const idle, iowait, tick = 4, 5, 10 * time.Millisecond
+	if len(fields) <= iowait {
+		return 0, false
+	}
+	var sum time.Duration
+	for _, field := range fields[idle : iowait+1] {
+		ticks, err := strconv.ParseInt(string(field), 10, 64)
+		if err != nil {
+			return 0, false
+		}
+		sum += time.Duration(ticks) * tick
+	}
+	return sum, true
+}
