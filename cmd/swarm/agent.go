@@ -61,7 +61,14 @@ func (c *cli) agent(ctx context.Context, stderr io.Writer) int {
 	show := newView(stderr, c.Quiet)
 	defer show.close()
 	show.say("waiting for a coordinator")
-	a := bench.Agent{Messenger: messenger, Tell: show.tell}
+	lean, dismiss, err := receivers(ctx)
+	if err != nil {
+		show.close()
+		fmt.Fprintln(stderr, "swarm:", err)
+		return exitFailed
+	}
+	defer dismiss()
+	a := bench.Agent{Messenger: messenger, Tell: show.tell, Lean: lean}
 	if err := a.Run(ctx); err != nil {
 		show.close()
 		fmt.Fprintln(stderr, "swarm:", err)

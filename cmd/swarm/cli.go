@@ -29,6 +29,8 @@ type cli struct {
 	Codec    string        `help:"Of the cameras: vp8 or h264." enum:"vp8,h264" default:"vp8" group:"What happens"`
 	Layout   string        `help:"What viewers look at: grid or speaker." enum:"grid,speaker" default:"grid" group:"What happens"`
 	JoinRate float64       `help:"Joins a second." name:"join-rate" default:"10" group:"What happens"`
+	Full     bool          `help:"Have whole clients watch too, in the place of lean receivers." group:"What happens"`
+	Verify   float64       `help:"The share of lean receivers that decrypt and compare every frame." default:"0.05" group:"What happens"`
 	Duration time.Duration `help:"How long to measure, once everybody is in." default:"60s" group:"What happens"`
 
 	NATS    string `help:"NATS over which a coordinator and its agents talk: nats://USER:PASSWORD@HOST or nats://TOKEN@HOST." name:"nats" placeholder:"URL" env:"SWARM_NATS" group:"Several machines"`
@@ -96,7 +98,12 @@ func (c *cli) run(ctx context.Context, stdout, stderr io.Writer) int {
 	if err != nil {
 		return usage(err)
 	}
-	cfg := bench.Config{Scenario: scenario, URL: c.URL, Token: c.Token, Metrics: c.Metrics, Agents: c.Agents}
+	lean, dismiss, err := receivers(ctx)
+	if err != nil {
+		return usage(err)
+	}
+	defer dismiss()
+	cfg := bench.Config{Scenario: scenario, URL: c.URL, Token: c.Token, Metrics: c.Metrics, Agents: c.Agents, Lean: lean}
 	if c.Agents > 0 && c.NATS != "" {
 		messenger, hangUp, err := dial(ctx, c.NATS)
 		if err != nil {
@@ -150,6 +157,9 @@ func (c *cli) conclude(report, old *bench.Report, assertions []bench.Assertion, 
 func (c *cli) scenario() (s *bench.Scenario, err error) {
 	if c.Scenario == "" {
 		s = bench.Simple(c.Rooms, c.Pubs, c.Viewers, c.Media, c.Codec, c.Layout, c.JoinRate, c.Duration)
+		if !c.Full {
+			s.LeanViewers(c.Verify)
+		}
 	} else {
 		file, err := os.Open(c.Scenario)
 		if err != nil {
