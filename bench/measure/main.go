@@ -34,7 +34,7 @@ type command struct {
 }
 
 func commands() []command {
-	return []command{{"path", runPath}, {"curves", runCurves}, {"rest-rate", runREST}}
+	return []command{{"path", runPath}, {"curves", runCurves}, {"soak", runSoak}, {"rest-rate", runREST}}
 }
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
