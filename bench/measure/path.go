@@ -20,6 +20,8 @@ type pathFlags struct {
 	rounds, most              int
 }
 
+const shortWindow = 500 * time.Millisecond
+
 func runPath(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	var f pathFlags
 	set := flag.NewFlagSet("measure path", flag.ContinueOnError)
@@ -34,6 +36,9 @@ func runPath(ctx context.Context, args []string, stdout, stderr io.Writer) error
 	set.IntVar(&f.most, "most", 15, "rounds where the first leave open whether a ratio has worsened")
 	if err := set.Parse(args); err != nil {
 		return err
+	}
+	if f.short && f.window == time.Second {
+		f.window = shortWindow
 	}
 	return f.measure(ctx, stdout, stderr)
 }

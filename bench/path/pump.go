@@ -70,34 +70,33 @@ type volume struct {
 
 // flatOut keeps as many packets on their way as may be, for a time.
 func (p *pump) flatOut(ctx context.Context, long time.Duration) (published uint64, stalls int, err error) {
-	viewers, flying := p.c.viewers, 0 // packets forwarded that are still to come
+	viewers := uint64(p.c.viewers)
+	room := uint64(inFlight-p.load.Burst) * viewers // as many packets on their way leave room for one more burst
+	seen := p.c.sweeper.sweep()
+	arrived := seen // when all that was sent has come
 	last := time.Now()
 	for end := last.Add(long); ctx.Err() == nil; {
-		got := p.c.sweeper.sweep()
-		flying = max(flying-got, 0)
 		now := time.Now()
-		switch {
-		case now.After(end):
+		if now.After(end) {
 			return published, stalls, nil
-		case got > 0:
-			last = now
-		case now.Sub(last) > stallTime:
-			flying, last = 0, now
+		}
+		media := p.c.sweeper.sweep()
+		switch {
+		case media > seen:
+			seen, last = media, now
+		case now.Sub(last) > stallTime: // what is on its way is lost
+			arrived, last = seen, now
 			stalls++
+		case arrived > seen+room:
+			p.pause(nap)
 		}
-		if flying > (inFlight-p.load.Burst)*viewers {
-			if got == 0 {
-				p.pause(nap)
-			}
-			continue
-		}
-		for flying <= (inFlight-p.load.Burst)*viewers {
+		for arrived <= seen+room {
 			n, err := p.burst()
 			if err != nil {
 				return published, stalls, err
 			}
 			published += uint64(n)
-			flying += n * viewers
+			arrived += uint64(n) * viewers
 		}
 	}
 	return published, stalls, ctx.Err()
@@ -129,14 +128,14 @@ func (p *pump) pause(d time.Duration) {
 // drain waits until so many packets of media have come since a tally, or nothing has come for a while.
 func (p *pump) drain(since tallies, wanted uint64) {
 	const wait = 2 * time.Millisecond
-	for last := time.Now(); time.Since(last) < stallTime; {
-		if p.c.sweeper.sweep() > 0 {
-			last = time.Now()
+	seen := p.c.sweeper.sweep()
+	for last := time.Now(); time.Since(last) < stallTime; p.pause(wait) {
+		if media := p.c.sweeper.sweep(); media > seen {
+			seen, last = media, time.Now()
 		}
 		if now := p.c.sweeper.tally(); now.read+now.dropped >= since.read+since.dropped+wanted {
 			return
 		}
-		p.pause(wait)
 	}
 }
 

@@ -14,6 +14,7 @@ type sweeper struct {
 	mu    sync.Mutex // protects following
 	scoop *scoop
 	sinks []*sink
+	media uint64 // packets read so far
 }
 
 func newSweeper() *sweeper { return &sweeper{scoop: newScoop()} }
@@ -25,14 +26,14 @@ func (w *sweeper) add(s *sink) {
 	w.sinks = append(w.sinks, s)
 }
 
-// sweep reads all that has come and returns how many packets of media that was.
-func (w *sweeper) sweep() (media int) {
+// sweep reads all that has come, and returns how many packets of media have been read so far, by whomever.
+func (w *sweeper) sweep() (media uint64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, s := range w.sinks {
-		media += w.scoop.empty(s)
+		w.media += uint64(w.scoop.empty(s))
 	}
-	return media
+	return w.media
 }
 
 // run sweeps now and then until ctx ends.

@@ -2,7 +2,6 @@ package path
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/netip"
 	"time"
@@ -100,16 +99,18 @@ func (c *contender) runFloor(load Load, paced bool, long time.Duration) (sent ui
 	go func() { done <- c.process.Hear(long+settleLimit, &answer) }()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	for {
+	for seen := uint64(0); ; {
 		select {
 		case err := <-done:
-			return answer.Sent, errors.Join(err)
+			return answer.Sent, err
 		case <-timer.C:
-			if c.sweeper.sweep() == 0 {
+			media := c.sweeper.sweep()
+			if media == seen {
 				timer.Reset(nap)
 			} else {
 				timer.Reset(0)
 			}
+			seen = media
 		}
 	}
 }
