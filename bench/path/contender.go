@@ -37,7 +37,7 @@ type floorRun struct {
 }
 
 // settleLimit is for all viewers to receive, and for all packets of a window to have come.
-const settleLimit = 20 * time.Second
+const settleLimit = time.Minute
 
 // later has close call a function.
 func (c *contender) later(f func() error) { c.end = append(c.end, f) }
