@@ -21,7 +21,7 @@ type source interface {
 type contender struct {
 	name    string
 	process *server.Process
-	sweeper *sweeper
+	people  audience
 	sources []source  // of the publishers; none at the floor, which needs no packets to send some
 	floor   *floorRun // of the floor alone
 	viewers int
@@ -51,14 +51,16 @@ func (c *contender) close() error {
 	return err
 }
 
-// attend starts reading the sinks until the contender is closed.
-func (c *contender) attend(ctx context.Context) {
-	c.sweeper = newSweeper()
+// attend has sinks read until the contender is closed.
+func (c *contender) attend(ctx context.Context) *sweeper {
+	w := newSweeper()
+	c.people = w
 	ctx, stop := context.WithCancel(ctx)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		c.sweeper.run(ctx)
+		w.run(ctx)
 	}()
 	c.later(func() error { stop(); <-done; return nil })
+	return w
 }

@@ -15,14 +15,14 @@ func newFloor(ctx context.Context, binary string, load Load) (c *contender, err 
 			err = errors.Join(err, c.close())
 		}
 	}()
-	c.attend(ctx)
+	sinks := c.attend(ctx)
 	for range load.Viewers {
 		s, err := newSink()
 		if err != nil {
 			return nil, err
 		}
 		c.later(s.Close)
-		c.sweeper.add(s)
+		sinks.add(s)
 		c.floor.to = append(c.floor.to, s.address())
 	}
 	if c.process, err = server.Start(ctx, binary); err != nil {
@@ -35,6 +35,6 @@ func newFloor(ctx context.Context, binary string, load Load) (c *contender, err 
 // withOffload is the same floor, sending runs of equal datagrams as one message.
 func (c *contender) withOffload() *contender {
 	return &contender{
-		name: Offload, process: c.process, sweeper: c.sweeper, viewers: c.viewers, floor: &floorRun{to: c.floor.to, offload: true},
+		name: Offload, process: c.process, people: c.people, viewers: c.viewers, floor: &floorRun{to: c.floor.to, offload: true},
 	}
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/pion/rtp"
 
+	"github.com/parley-sfu/parley/bench/lean"
 	"github.com/parley-sfu/parley/bench/server"
 	"github.com/parley-sfu/parley/signal/client"
 )
@@ -33,13 +34,13 @@ func newParley(ctx context.Context, binary string, load Load) (*contender, error
 	return &room.contender, nil
 }
 
-// A parleyRoom is a room of a node, which people join over the public client: REST, WebSocket, ICE, DTLS.
+// A parleyRoom is a room of a node, which people join as all do: REST, WebSocket, ICE, DTLS.
 type parleyRoom struct {
 	contender
 
 	node    *server.Parley
 	meeting string
-	network *loopback
+	fleet   *fleet
 	load    Load
 	mu      sync.Mutex // protects the contender while people join
 }
@@ -60,17 +61,34 @@ func openParley(ctx context.Context, binary string, load Load) (r *parleyRoom, e
 	if r.meeting, err = r.node.Meeting(ctx, load.Publishers+load.Viewers, load.Publishers); err != nil {
 		return nil, err
 	}
-	r.attend(ctx)
-	r.network, err = newLoopback(r.sweeper)
-	return r, err
+	var stop func() error
+	if r.fleet, stop, err = newFleet(ctx); err != nil {
+		return nil, err
+	}
+	r.people = r.fleet
+	r.later(stop)
+	return r, nil
 }
 
-// publish brings more publishers in.
+// publish brings more publishers in, over the public client.
 func (r *parleyRoom) publish(ctx context.Context, count int) error {
 	err := inParallel(ctx, count, func() error {
+		ticket, err := r.ticket(ctx, "attendee")
+		if err != nil {
+			return err
+		}
 		pub := r.load.publication()
-		opts := client.Options{Publish: []*client.Publication{pub}, VideoSlots: client.NoSlots, AudioSlots: client.NoSlots}
-		return r.join(ctx, "attendee", opts, func() { r.sources = append(r.sources, publisher{pub}) })
+		p, err := client.Connect(ctx, ticket, client.Options{
+			Publish: []*client.Publication{pub}, VideoSlots: client.NoSlots, AudioSlots: client.NoSlots, Transport: client.TransportUDP,
+		})
+		if err != nil {
+			return err
+		}
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.later(p.Close)
+		r.sources = append(r.sources, publisher{pub})
+		return nil
 	})
 	if err != nil {
 		return fmt.Errorf("publishers: %w", err)
@@ -78,10 +96,27 @@ func (r *parleyRoom) publish(ctx context.Context, count int) error {
 	return nil
 }
 
-// watch brings more viewers in.
+// watch brings more viewers in, lean ones with as many slots as there are to be publishers.
 func (r *parleyRoom) watch(ctx context.Context, count int) error {
+	opts := lean.Options{AudioSlots: r.load.Publishers}
+	if r.load.video() {
+		opts = lean.Options{VideoSlots: r.load.Publishers}
+	}
 	err := inParallel(ctx, count, func() error {
-		return r.join(ctx, "viewer", r.load.watching(client.Options{Net: r.network}), func() { r.viewers++ })
+		ticket, err := r.ticket(ctx, "viewer")
+		if err != nil {
+			return err
+		}
+		v, err := r.fleet.Join(ctx, ticket, opts)
+		if err != nil {
+			return err
+		}
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.later(v.Close)
+		r.fleet.add(v)
+		r.viewers++
+		return nil
 	})
 	if err != nil {
 		return fmt.Errorf("viewers: %w", err)
@@ -89,22 +124,8 @@ func (r *parleyRoom) watch(ctx context.Context, count int) error {
 	return nil
 }
 
-// join brings one person in and notes it.
-func (r *parleyRoom) join(ctx context.Context, role string, opts client.Options, note func()) error {
-	opts.Transport, opts.Codecs = client.TransportUDP, []string{"video/VP8"}
-	ticket, err := client.JoinMeeting(ctx, r.node.URL, r.meeting, client.JoinOptions{DisplayName: role, Role: role, HTTPClient: http.DefaultClient})
-	if err != nil {
-		return err
-	}
-	p, err := client.Connect(ctx, ticket, opts)
-	if err != nil {
-		return err
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.later(p.Close)
-	note()
-	return nil
+func (r *parleyRoom) ticket(ctx context.Context, role string) (client.Ticket, error) {
+	return client.JoinMeeting(ctx, r.node.URL, r.meeting, client.JoinOptions{DisplayName: role, Role: role, HTTPClient: http.DefaultClient})
 }
 
 // publication is what one publisher sends.
@@ -114,17 +135,6 @@ func (l Load) publication() *client.Publication {
 		name = client.SourceCamera
 	}
 	return client.NewPublication(name, client.PublicationOptions{}, client.Layer{MimeType: l.mime()})
-}
-
-// watching asks for as many slots as there are publishers.
-func (l Load) watching(opts client.Options) client.Options {
-	opts.VideoSlots, opts.AudioSlots = client.NoSlots, client.NoSlots
-	if l.video() {
-		opts.VideoSlots = l.Publishers
-	} else {
-		opts.AudioSlots = l.Publishers
-	}
-	return opts
 }
 
 // publisher is a source for Parley.

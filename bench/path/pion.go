@@ -44,8 +44,7 @@ func newPion(ctx context.Context, binary string, load Load) (c *contender, err e
 	if err := c.process.Ready(&ready); err != nil {
 		return nil, err
 	}
-	c.attend(ctx)
-	room, err := newPionRoom(ready.URL, load, c.sweeper)
+	room, err := newPionRoom(ready.URL, load, c.attend(ctx))
 	if err != nil {
 		return nil, err
 	}

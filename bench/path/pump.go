@@ -72,7 +72,7 @@ type volume struct {
 func (p *pump) flatOut(ctx context.Context, long time.Duration) (published uint64, stalls int, err error) {
 	viewers := uint64(p.c.viewers)
 	room := uint64(inFlight-p.load.Burst) * viewers // as many packets on their way leave room for one more burst
-	seen := p.c.sweeper.sweep()
+	seen := p.c.people.sweep()
 	arrived := seen // when all that was sent has come
 	last := time.Now()
 	for end := last.Add(long); ctx.Err() == nil; {
@@ -80,7 +80,7 @@ func (p *pump) flatOut(ctx context.Context, long time.Duration) (published uint6
 		if now.After(end) {
 			return published, stalls, nil
 		}
-		media := p.c.sweeper.sweep()
+		media := p.c.people.sweep()
 		switch {
 		case media > seen:
 			seen, last = media, now
@@ -108,7 +108,7 @@ func (p *pump) paced(ctx context.Context, long time.Duration) (published uint64,
 	begun := time.Now()
 	for due := time.Duration(0); due < long && ctx.Err() == nil; due += step {
 		for wait := due - time.Since(begun); wait > 0; wait = due - time.Since(begun) {
-			p.c.sweeper.sweep()
+			p.c.people.sweep()
 			p.pause(min(wait, sweepIdly))
 		}
 		n, err := p.burst()
@@ -128,12 +128,12 @@ func (p *pump) pause(d time.Duration) {
 // drain waits until so many packets of media have come since a tally, or nothing has come for a while.
 func (p *pump) drain(since tallies, wanted uint64) {
 	const wait = 2 * time.Millisecond
-	seen := p.c.sweeper.sweep()
+	seen := p.c.people.sweep()
 	for last := time.Now(); time.Since(last) < stallTime; p.pause(wait) {
-		if media := p.c.sweeper.sweep(); media > seen {
+		if media := p.c.people.sweep(); media > seen {
 			seen, last = media, time.Now()
 		}
-		if now := p.c.sweeper.tally(); now.read+now.dropped >= since.read+since.dropped+wanted {
+		if now := p.c.people.tally(); now.read+now.dropped >= since.read+since.dropped+wanted {
 			return
 		}
 	}
@@ -145,7 +145,7 @@ func (c *contender) warmUp(ctx context.Context, load Load) error {
 	defer cancel()
 	p := c.pumping(load)
 	for {
-		before := c.sweeper.tally()
+		before := c.people.tally()
 		published := 0
 		for range 2 * len(c.sources) {
 			n, err := p.burst()
@@ -153,17 +153,17 @@ func (c *contender) warmUp(ctx context.Context, load Load) error {
 				return err
 			}
 			published += n
-			c.sweeper.sweep()
+			c.people.sweep()
 			p.pause(2 * time.Millisecond)
 		}
 		p.drain(before, uint64(published*c.viewers))
-		got := c.sweeper.tally().read - before.read
+		got := c.people.tally().read - before.read
 		if got == uint64(published*c.viewers) {
 			return nil
 		}
 		if err := ctx.Err(); err != nil {
 			return errors.Join(err, fmt.Errorf("%s: of %d packets for %d viewers %d come; %d viewers receive nothing",
-				c.name, published, c.viewers, got, c.sweeper.silent(1)))
+				c.name, published, c.viewers, got, c.people.silent(1)))
 		}
 	}
 }

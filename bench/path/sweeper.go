@@ -50,9 +50,6 @@ func (w *sweeper) run(ctx context.Context) {
 	}
 }
 
-// tallies are what sinks have seen so far.
-type tallies struct{ read, dropped uint64 }
-
 func (w *sweeper) tally() (t tallies) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -32,7 +32,7 @@ func (w window) cores() float64 { return w.cpu.Seconds() / w.took.Seconds() }
 
 // measure drives a contender for a time, flat out or at the load's pace, waits until all of it has come, and accounts for it.
 func (c *contender) measure(ctx context.Context, load Load, paced bool, long time.Duration) (w window, err error) {
-	before, begun := c.sweeper.tally(), time.Now()
+	before, begun := c.people.tally(), time.Now()
 	cpu, err := c.process.CPU()
 	if err != nil {
 		return w, err
@@ -59,7 +59,7 @@ func (c *contender) measure(ctx context.Context, load Load, paced bool, long tim
 		return w, err
 	}
 	w.cpu, w.took = now-cpu, time.Since(begun)
-	after := c.sweeper.tally()
+	after := c.people.tally()
 	w.dropped = after.dropped - before.dropped
 	w.forwarded = after.read - before.read + w.dropped
 	return w, w.check(c.name, float64(wanted))
@@ -104,7 +104,7 @@ func (c *contender) runFloor(load Load, paced bool, long time.Duration) (sent ui
 		case err := <-done:
 			return answer.Sent, err
 		case <-timer.C:
-			media := c.sweeper.sweep()
+			media := c.people.sweep()
 			if media == seen {
 				timer.Reset(nap)
 			} else {

@@ -35,8 +35,9 @@ func house() []room {
 		{dir: "cmd/swarm", floor: 6},
 		{dir: "api", floor: 5, extra: []string{"api/web"}},
 		{dir: "api/web", floor: 5, only: nothing},
-		{dir: "bench", floor: 5, only: append(public, "bench/path", "bench/server")},
-		{dir: "bench/path", floor: 5, only: append(public, "bench/server")}, // what Parley is measured beside is in it too
+		{dir: "bench", floor: 5, only: append(public, "bench/lean", "bench/path", "bench/server")},
+		{dir: "bench/lean", floor: 5, only: append(public, "internal/udp")}, // a client of its own, as small as can be
+		{dir: "bench/path", floor: 5, only: append(public, "bench/lean", "bench/server")}, // what Parley is measured beside is in it too
 		{dir: "bench/server", floor: 5, only: nothing},
 		{dir: "internal/doctor", floor: 5, only: public}, // a client, as bench is
 		{dir: "signal", floor: 4, extra: []string{"signal/wire"}},
@@ -63,12 +64,12 @@ func house() []room {
 // doors says which rooms may import a library. A library that stands nowhere here may be imported by nobody: that it is
 // one more dependency, and where, is decided by writing it down.
 func doors() map[string][]string {
-	pion := []string{"node", "cascade", "internal/rtc", "signal/client", "bench/path"}
+	pion := []string{"node", "cascade", "internal/rtc", "signal/client", "bench/lean", "bench/path"}
 	return map[string][]string{
 		"github.com/alecthomas/kong":           {"cmd/parley", "cmd/swarm"},
 		"github.com/HdrHistogram":              {"bench"},
 		"github.com/caddyserver/certmagic":     {"internal/cert"},
-		"github.com/coder/websocket":           {"signal", "signal/client"},
+		"github.com/coder/websocket":           {"signal", "signal/client", "bench/lean"},
 		"github.com/gin-gonic/gin":             {"api"},
 		"github.com/go-json-experiment/json":   {"api"},
 		"github.com/go-viper/mapstructure":     {"cmd/parley"},
@@ -208,6 +209,7 @@ func TestThePictureFindsWrongArrows(t *testing.T) {
 		{"a leaf that imports", "signal/wire/x.go", module + "node", "through a wall"},
 		{"the load tester inside", "bench/x.go", module + "signal", "through a wall"},
 		{"the cost of packets inside", "bench/path/x.go", module + "node", "through a wall"},
+		{"lean receivers inside", "bench/lean/x.go", module + "node", "through a wall"},
 		{"the lab from the product", "api/x.go", module + "internal/lab", "for tests"},
 		{"past the door", "signal/x.go", "github.com/nats-io/nats.go", "not at its door"},
 		{"past the narrower door", "cascade/x.go", "github.com/pion/turn/v4", "not at its door"},

@@ -56,6 +56,9 @@ func (c *Clip) MimeType() string { return c.mime }
 // Length is how long one round of the clip lasts.
 func (c *Clip) Length() time.Duration { return c.length }
 
+// Frames returns the clip's frames in their order. Nobody may change them.
+func (c *Clip) Frames() []Frame { return c.frames }
+
 // Loop returns a new source that plays the clip again and again, at its own pace.
 func (c *Clip) Loop() Source { return &loop{clip: c} }
 

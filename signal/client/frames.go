@@ -6,8 +6,6 @@ const (
 	frameWindow  = 1024                   // packets of a stream that are remembered
 	stuckFor     = 300 * time.Millisecond // without a decodable frame before a keyframe is asked for
 	pliInterval  = time.Second            // between two requests
-	averageOver  = 30                     // frames, by the W3C's definition of a freeze
-	freezeAtOnce = 150 * time.Millisecond
 )
 
 // frameTracker follows a video stream the way a decoder would, without decoding: frames are shown in order and whole, and
@@ -21,7 +19,7 @@ type frameTracker struct {
 	hasKey  bool
 
 	frames, keyframes uint64
-	freezes           freezeMeter
+	freezes           FreezeMeter
 	stuckSince        time.Time
 	askedAt           time.Time
 }
@@ -107,7 +105,7 @@ func (t *frameTracker) show(now time.Time) {
 		t.hasKey = t.hasKey && t.key-t.scan < 1<<15
 	}
 	t.frame = frameNote{}
-	t.freezes.shown(now)
+	t.freezes.Shown(now)
 }
 
 func (t *frameTracker) noteProgress(progress bool, now time.Time) {
@@ -130,61 +128,6 @@ func (t *frameTracker) needsKeyframe(now time.Time) bool {
 
 // interrupt says that what follows is another picture: the gap before it is no freeze and no reason for a keyframe.
 func (t *frameTracker) interrupt() {
-	t.freezes.interrupt()
+	t.freezes.Interrupt()
 	t.stuckSince = time.Time{}
-}
-
-// freezeMeter counts freezes as the W3C defines them (webrtc-stats, freezeCount): a gap between two shown frames of at
-// least three times the average, and of at least 150 ms more than the average, over the last 30 frames.
-type freezeMeter struct {
-	last      time.Time
-	intervals [averageOver]time.Duration
-	count     int // of intervals, all told
-	sum       time.Duration
-
-	freezes uint64
-	total   time.Duration
-	longest time.Duration
-}
-
-func (m *freezeMeter) shown(now time.Time) {
-	if !m.last.IsZero() {
-		gap := now.Sub(m.last)
-		if m.frozen(gap) {
-			m.freezes++
-			m.total += gap
-			m.longest = max(m.longest, gap)
-		}
-		m.learn(gap)
-	}
-	m.last = now
-}
-
-func (m *freezeMeter) learn(gap time.Duration) {
-	place := m.count % averageOver
-	m.sum += gap - m.intervals[place]
-	m.intervals[place] = gap
-	m.count++
-}
-
-func (m *freezeMeter) frozen(gap time.Duration) bool {
-	if m.count == 0 {
-		return false
-	}
-	average := m.sum / time.Duration(min(m.count, averageOver))
-	return gap >= max(3*average, average+freezeAtOnce)
-}
-
-func (m *freezeMeter) interrupt() { m.last = time.Time{} }
-
-// until returns the freezes so far, with one that is still going on.
-func (m *freezeMeter) until(now time.Time) (count uint64, total, longest time.Duration) {
-	count, total, longest = m.freezes, m.total, m.longest
-	if m.last.IsZero() {
-		return count, total, longest
-	}
-	if gap := now.Sub(m.last); m.frozen(gap) {
-		count, total, longest = count+1, total+gap, max(longest, gap)
-	}
-	return count, total, longest
 }

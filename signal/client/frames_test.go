@@ -111,21 +111,21 @@ func TestFreezeMeter(t *testing.T) {
 	}
 	for _, tc := range tests {
 		t.Run(tc.name, func(t *testing.T) {
-			var m freezeMeter
+			var m FreezeMeter
 			now := time.Unix(100, 0)
-			m.shown(now)
+			m.Shown(now)
 			for _, gap := range tc.gaps {
 				now = now.Add(gap)
-				m.shown(now)
+				m.Shown(now)
 			}
 			if m.freezes != tc.count || m.total != tc.total {
 				t.Errorf("freezes = %d of %s, want %d of %s", m.freezes, m.total, tc.count, tc.total)
 			}
-			if count, _, _ := m.until(now.Add(10 * time.Second)); count != tc.count+1 {
+			if count, _, _ := m.Until(now.Add(10 * time.Second)); count != tc.count+1 {
 				t.Errorf("freezes with one going on = %d, want %d", count, tc.count+1)
 			}
-			m.interrupt()
-			m.shown(now.Add(time.Minute))
+			m.Interrupt()
+			m.Shown(now.Add(time.Minute))
 			if m.freezes != tc.count {
 				t.Error("an interruption counted as a freeze")
 			}

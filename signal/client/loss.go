@@ -12,16 +12,16 @@ const (
 	maxJump    = 1024                   // a larger step in sequence numbers is a new stream, not loss
 )
 
-// lossLog notices packets of one stream that have not come and says when to ask for them (RFC 4585, generic NACK). It
-// knows no time of its own and touches no network.
-type lossLog struct {
+// LossLog notices packets of one stream that have not come and says when to ask for them (RFC 4585, generic NACK). It
+// knows no time of its own and touches no network. The zero value is ready. It belongs to one goroutine.
+type LossLog struct {
 	started bool
 	highest uint16
 	missing []missingPacket // oldest first
 
-	missed   uint64 // did not come in their turn
-	repaired uint64 // came later
-	lost     uint64 // were given up
+	Missed   uint64 // did not come in their turn
+	Repaired uint64 // of those, came later
+	Lost     uint64 // of those, were given up
 }
 
 type missingPacket struct {
@@ -30,8 +30,8 @@ type missingPacket struct {
 	next  time.Time
 }
 
-// arrived notes a packet and reports whether it is new, neither a duplicate nor one given up long ago.
-func (l *lossLog) arrived(seq uint16, now time.Time) bool {
+// Arrived notes a packet and reports whether it is new, neither a duplicate nor one given up long ago.
+func (l *LossLog) Arrived(seq uint16, now time.Time) bool {
 	if !l.started {
 		l.started, l.highest = true, seq
 		return true
@@ -52,35 +52,38 @@ func (l *lossLog) arrived(seq uint16, now time.Time) bool {
 	return true
 }
 
-func (l *lossLog) repair(seq uint16) bool {
+// Missing is how many packets may still come.
+func (l *LossLog) Missing() int { return len(l.missing) }
+
+func (l *LossLog) repair(seq uint16) bool {
 	i := slices.IndexFunc(l.missing, func(m missingPacket) bool { return m.seq == seq })
 	if i < 0 {
 		return false
 	}
 	l.missing = slices.Delete(l.missing, i, i+1)
-	l.repaired++
+	l.Repaired++
 	return true
 }
 
-func (l *lossLog) miss(from, to uint16, now time.Time) {
+func (l *LossLog) miss(from, to uint16, now time.Time) {
 	for seq := from; seq != to; seq++ {
-		l.missed++
+		l.Missed++
 		l.missing = append(l.missing, missingPacket{seq: seq, next: now})
 	}
 	if over := len(l.missing) - maxMissing; over > 0 {
-		l.lost += uint64(over)
+		l.Lost += uint64(over)
 		l.missing = slices.Delete(l.missing, 0, over)
 	}
 }
 
-func (l *lossLog) abandon() {
-	l.lost += uint64(len(l.missing))
+func (l *LossLog) abandon() {
+	l.Lost += uint64(len(l.missing))
 	l.missing = l.missing[:0]
 }
 
-// due returns the sequence numbers to ask for now, and gives up those that were asked for often enough. It costs nothing
+// Due returns the sequence numbers to ask for now, and gives up those that were asked for often enough. It costs nothing
 // while nothing is missing.
-func (l *lossLog) due(now time.Time) []uint16 {
+func (l *LossLog) Due(now time.Time) []uint16 {
 	if len(l.missing) == 0 {
 		return nil
 	}
@@ -92,7 +95,7 @@ func (l *lossLog) due(now time.Time) []uint16 {
 			continue
 		}
 		if m.tries == nackTries {
-			l.lost++
+			l.Lost++
 			continue
 		}
 		ask = append(ask, m.seq)

@@ -53,6 +53,13 @@ type videoInfo struct {
 	width, height int  // of VP8 keyframes
 }
 
+// StartsKeyframe reports whether a packet's payload begins a keyframe, and what size its pictures have where its first bytes
+// tell: those of VP8 do.
+func StartsKeyframe(mime string, payload []byte) (starts bool, width, height int) {
+	info := inspect(mime, payload)
+	return info.keyframe, info.width, info.height
+}
+
 // inspect reads the first bytes of a video packet. Payloads that it does not understand, encrypted ones for one, are no
 // keyframes.
 func inspect(mime string, payload []byte) videoInfo {

@@ -68,7 +68,7 @@ type slot struct {
 
 	mu     sync.Mutex // protects following
 	stats  SlotStats
-	loss   lossLog
+	loss   LossLog
 	frames frameTracker
 	clock  rtpClock
 }
@@ -137,7 +137,7 @@ func isTimeout(err error) bool {
 func (s *slot) incomplete() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.kind == webrtc.RTPCodecTypeVideo && len(s.loss.missing) > 0
+	return s.kind == webrtc.RTPCodecTypeVideo && s.loss.Missing() > 0
 }
 
 // chase asks again for what is missing while no packet comes.
@@ -177,7 +177,7 @@ func (s *slot) note(out *Packet, rate uint32, now time.Time) (fresh bool, feedba
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	packet := out.RTP
-	if !s.loss.arrived(packet.SequenceNumber, now) {
+	if !s.loss.Arrived(packet.SequenceNumber, now) {
 		return false, nil, 0
 	}
 	s.stats.Packets++
@@ -186,7 +186,7 @@ func (s *slot) note(out *Packet, rate uint32, now time.Time) (fresh bool, feedba
 	out.SentAt, _ = ParseStamp(packet.Payload)
 	out.Captured = s.clock.captured(packet.Timestamp, rate)
 	if s.kind == webrtc.RTPCodecTypeAudio {
-		s.loss.due(now) // counts what is lost; audio is not asked for again
+		s.loss.Due(now) // counts what is lost; audio is not asked for again
 		return true, nil, 0
 	}
 	info := inspect(out.MimeType, packet.Payload)
@@ -204,7 +204,7 @@ func (s *slot) note(out *Packet, rate uint32, now time.Time) (fresh bool, feedba
 func (s *slot) feedbackLocked(now time.Time) []rtcp.Packet {
 	var feedback []rtcp.Packet
 	ssrc := s.ssrc.Load()
-	if ask := s.loss.due(now); len(ask) > 0 {
+	if ask := s.loss.Due(now); len(ask) > 0 {
 		s.stats.NACKs += uint64(len(ask))
 		feedback = append(feedback, &rtcp.TransportLayerNack{
 			SenderSSRC: ssrc, MediaSSRC: ssrc, Nacks: rtcp.NackPairsFromSequenceNumbers(ask),
@@ -240,9 +240,9 @@ func (s *slot) snapshot(now time.Time) SlotStats {
 	defer s.mu.Unlock()
 	stats := s.stats
 	stats.Slot = *s.carries.Load()
-	stats.Missed, stats.Repaired, stats.Lost = s.loss.missed, s.loss.repaired, s.loss.lost
+	stats.Missed, stats.Repaired, stats.Lost = s.loss.Missed, s.loss.Repaired, s.loss.Lost
 	stats.Frames, stats.Keyframes = s.frames.frames, s.frames.keyframes
-	stats.Freezes, stats.FreezeTime, stats.LongestFreeze = s.frames.freezes.until(now)
+	stats.Freezes, stats.FreezeTime, stats.LongestFreeze = s.frames.freezes.Until(now)
 	return stats
 }
 
