@@ -14,8 +14,8 @@ const (
 	// to do, and few enough for the receive buffer of any server, also where the system allows no larger one than its default.
 	inFlight = 96
 
-	nap       = 50 * time.Microsecond // while nothing can be sent and nothing comes
-	stallTime = 300 * time.Millisecond
+	nap      = 50 * time.Microsecond // while nothing can be sent and nothing comes
+	lateTime = 3 * time.Second       // without a packet, after which those that are missing are lost
 )
 
 // A pump sends what a contender's publishers publish, and reads what the viewers receive, on one goroutine.
@@ -84,7 +84,7 @@ func (p *pump) flatOut(ctx context.Context, long time.Duration) (published uint6
 		switch {
 		case media > seen:
 			seen, last = media, now
-		case now.Sub(last) > stallTime: // what is on its way is lost
+		case now.Sub(last) > lateTime: // what is on its way is lost
 			arrived, last = seen, now
 			stalls++
 		case arrived > seen+room:
@@ -129,7 +129,7 @@ func (p *pump) pause(d time.Duration) {
 func (p *pump) drain(since tallies, wanted uint64) {
 	const wait = 2 * time.Millisecond
 	seen := p.c.people.sweep()
-	for last := time.Now(); time.Since(last) < stallTime; p.pause(wait) {
+	for last := time.Now(); time.Since(last) < lateTime; p.pause(wait) {
 		if media := p.c.people.sweep(); media > seen {
 			seen, last = media, time.Now()
 		}

@@ -1,6 +1,7 @@
 package path
 
 import (
+	"encoding/binary"
 	"errors"
 	"net"
 	"net/netip"
@@ -16,7 +17,7 @@ import (
 
 const (
 	sinkBuffer   = 1 << 20 // bytes of kernel memory that packets wait in
-	maxDatagram  = 2048
+	maxRun       = 1 << 16 // bytes of datagrams that the kernel hands over in one piece
 	readAtOnce   = 64
 	queuedChecks = 64 // datagrams of ICE and DTLS that wait for pion
 )
@@ -52,6 +53,7 @@ func newSink() (*sink, error) {
 	if unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, sinkBuffer) != nil {
 		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, sinkBuffer) // what the system allows
 	}
+	_ = unix.SetsockoptInt(fd, unix.IPPROTO_UDP, unix.UDP_GRO, 1) // where the kernel has it: runs come in one piece, as they were sent
 	if err := unix.Bind(fd, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}); err != nil {
 		return nil, errors.Join(os.NewSyscallError("bind", err), unix.Close(fd))
 	}
@@ -145,8 +147,11 @@ type scoop struct {
 	messages [readAtOnce]message
 	vectors  [readAtOnce]unix.Iovec
 	names    [readAtOnce]unix.RawSockaddrInet4
-	memory   [readAtOnce][maxDatagram]byte
+	controls [readAtOnce][controlSize]byte
+	memory   [readAtOnce][maxRun]byte
 }
+
+const controlSize = 64 // bytes; one UDP_GRO takes 24
 
 // message is struct mmsghdr.
 type message struct {
@@ -159,7 +164,7 @@ func newScoop() *scoop {
 	c := &scoop{}
 	for i := range c.messages {
 		c.vectors[i].Base = &c.memory[i][0]
-		c.vectors[i].SetLen(maxDatagram)
+		c.vectors[i].SetLen(maxRun)
 		h := &c.messages[i].header
 		h.Name, h.Iov = (*byte)(unsafe.Pointer(&c.names[i])), &c.vectors[i]
 		h.SetIovlen(1)
@@ -173,7 +178,9 @@ func (c *scoop) empty(s *sink) (media int) {
 	defer s.mu.RUnlock()
 	for !s.done {
 		for i := range c.messages {
-			c.messages[i].header.Namelen = unix.SizeofSockaddrInet4
+			h := &c.messages[i].header
+			h.Namelen, h.Control = unix.SizeofSockaddrInet4, &c.controls[i][0]
+			h.SetControllen(controlSize)
 		}
 		n, _, errno := unix.RawSyscall6(unix.SYS_RECVMMSG, uintptr(s.fd), uintptr(unsafe.Pointer(&c.messages)), readAtOnce,
 			unix.MSG_DONTWAIT, 0, 0)
@@ -184,7 +191,7 @@ func (c *scoop) empty(s *sink) (media int) {
 			body := c.memory[i][:c.messages[i].length]
 			switch classify(body) {
 			case isMedia:
-				media++
+				media += c.datagrams(int(i))
 			case isCheck:
 				s.pass(body, &c.names[i])
 			case isReport:
@@ -196,6 +203,24 @@ func (c *scoop) empty(s *sink) (media int) {
 	}
 	s.media.Add(uint64(media))
 	return media
+}
+
+// datagrams is how many a message holds: several where the sender had the kernel cut up a run.
+func (c *scoop) datagrams(i int) int {
+	m := &c.messages[i]
+	const size = unix.SizeofCmsghdr + 4
+	if m.header.Controllen < size {
+		return 1
+	}
+	h := (*unix.Cmsghdr)(unsafe.Pointer(&c.controls[i]))
+	if h.Level != unix.IPPROTO_UDP || h.Type != unix.UDP_GRO {
+		return 1
+	}
+	each := binary.NativeEndian.Uint32(c.controls[i][unix.CmsgLen(0):])
+	if each == 0 {
+		return 1
+	}
+	return int((m.length + each - 1) / each)
 }
 
 // pass hands a datagram to pion, or drops it when pion is behind.
