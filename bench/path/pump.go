@@ -12,7 +12,7 @@ import (
 const (
 	// inFlight is how many published packets may be on their way to the viewers at once: enough that the server always finds more
 	// to do, and few enough for the receive buffer of any server, also where the system allows no larger one than its default.
-	inFlight = 96
+	inFlight = 64
 
 	nap      = 50 * time.Microsecond // while nothing can be sent and nothing comes
 	lateTime = 3 * time.Second       // without a packet, after which those that are missing are lost

@@ -42,7 +42,7 @@ type samples struct {
 }
 
 // mostSpoilt windows of a load are measured again.
-const mostSpoilt = 5
+const mostSpoilt = 12
 
 var errSpoilt = errors.New("the window is spoilt")
 
