@@ -131,6 +131,8 @@ soak: | $(ARTIFACTS) ## SOAK (1h) of people who come, lose their sockets and go:
 	@$(MEASURE) soak -for $(SOAK) -dir $(ARTIFACTS)/soak
 rest-rate: ## 500 meetings created a second for a minute, p99 below 80 ms
 	@$(MEASURE) rest-rate
+headline: deps $(NATS) ## one room in three regions: 25 cameras and 500 viewers for five minutes; 1 × 500 and 9 × 500 with a large speaker
+	@LAB_FULL=1 $(SYSTEM) '^TestLabHeadline'
 bench-turn: deps ## CPU of a relayed packet, Parley's process beside coturn's
 	@$(SYSTEM) '^TestRelayCost'
 
@@ -180,4 +182,4 @@ clean: ## remove what was built here
 help: ## list the tasks
 	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  \033[1m%-10s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-.PHONY: run build web test unit web-test system check fmt fuzz bench bench-parts bench-short bench-keep curves soak rest-rate bench-turn browsers layers timings loss roam hostile durable regions drain diagnosis tiers tls nat lab lab-full deps browser-deps clean help
+.PHONY: run build web test unit web-test system check fmt fuzz bench bench-parts bench-short bench-keep curves soak rest-rate headline bench-turn browsers layers timings loss roam hostile durable regions drain diagnosis tiers tls nat lab lab-full deps browser-deps clean help

@@ -70,19 +70,18 @@ func (f pathFlags) measure(ctx context.Context, stdout, stderr io.Writer) error 
 			return err
 		}
 		result.Rows = append(result.Rows, rows...)
+		if !f.write {
+			continue
+		}
+		if _, err := result.Write(f.results); err != nil { // with each load anew: the rest may fail
+			return err
+		}
 	}
 	if len(result.Rows) == 0 {
 		return errors.New("--loads: there is no such load")
 	}
 	fmt.Fprintf(stdout, "%s, commit %s\n\n", result.Machine, result.Commit)
 	result.Table(stdout)
-	if f.write {
-		kept, err := result.Write(f.results)
-		if err != nil {
-			return err
-		}
-		fmt.Fprintf(stdout, "\nkept as %s\n", kept)
-	}
 	return f.compare(result, opts.Baseline, stdout)
 }
 

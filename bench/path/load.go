@@ -22,7 +22,7 @@ const (
 	audioSize = 120  // and of Opus
 )
 
-// Loads are those of the table, smallest rooms last.
+// Loads are those of the table, largest rooms last.
 //
 // A picture of 1.7 Mbit/s is 22 frames a second of 8 equal packets; a thumbnail's frame is one packet; Opus is 50 packets a
 // second. 25 open microphones at a real pace are no load that exists: an SFU forwards the loudest few.
@@ -32,10 +32,10 @@ func Loads() []Load {
 	return []Load{
 		{Name: "1 × 500, 1,100 bytes", Publishers: 1, Viewers: 500, Size: videoSize, Burst: 8, Pace: 22, Short: true},
 		{Name: "1 × 500, 120 bytes", Publishers: 1, Viewers: 500, Size: audioSize, Burst: 1, Pace: 50},
-		{Name: "25 × 500, 1,100 bytes", Publishers: 25, Viewers: 500, Size: videoSize, Burst: 1, Pace: 15, PionMost: 50},
-		{Name: "25 × 500, 120 bytes", Publishers: 25, Viewers: 500, Size: audioSize, Burst: 1, PionMost: 100},
 		{Name: "25 × 25, 1,100 bytes", Publishers: 25, Viewers: 25, Size: videoSize, Burst: 8, Pace: 22},
 		{Name: "25 × 25, 120 bytes", Publishers: 25, Viewers: 25, Size: audioSize, Burst: 1, Pace: 50, Short: true},
+		{Name: "25 × 500, 1,100 bytes", Publishers: 25, Viewers: 500, Size: videoSize, Burst: 1, Pace: 15, PionMost: 50},
+		{Name: "25 × 500, 120 bytes", Publishers: 25, Viewers: 500, Size: audioSize, Burst: 1, PionMost: 100},
 	}
 }
 

@@ -11,6 +11,7 @@ type stream struct {
 	load    Load
 	payload []byte
 	frame   uint16
+	fresh   bool // every frame is a keyframe: viewers are coming
 }
 
 func newStream(load Load) *stream {
@@ -26,7 +27,7 @@ func (s *stream) next(index int) []byte {
 	if !s.load.video() {
 		return s.payload
 	}
-	describe(s.payload, s.frame, index == 0, s.frame%keyframeEvery == 0)
+	describe(s.payload, s.frame, index == 0, s.fresh || s.frame%keyframeEvery == 0)
 	if index == s.load.Burst-1 {
 		s.frame++
 	}

@@ -42,6 +42,13 @@ func (c *contender) pumping(load Load) *pump {
 	return c.pump
 }
 
+// refresh has all publishers send keyframes alone, or as few as usual.
+func (p *pump) refresh(every bool) {
+	for _, s := range p.streams {
+		s.fresh = every
+	}
+}
+
 // burst sends the next publisher's packets and returns their number.
 func (p *pump) burst() (sent int, err error) {
 	of := p.turn
@@ -144,6 +151,8 @@ func (c *contender) warmUp(ctx context.Context, load Load) error {
 	ctx, cancel := context.WithTimeout(ctx, settleLimit)
 	defer cancel()
 	p := c.pumping(load)
+	p.refresh(true)
+	defer p.refresh(false)
 	for {
 		before := c.people.tally()
 		published := 0
