@@ -34,7 +34,10 @@ func runREST(ctx context.Context, args []string, stdout, stderr io.Writer) error
 	}
 	fmt.Fprintf(stdout, "meetings created at %g a second for %s: %s\n%s\n", *perSecond, *long, report, readBack)
 	const kept = 0.99 // of the rate
+	const punctual = 40 * time.Millisecond // half of what an answer may take
 	switch {
+	case report.Late > punctual:
+		return fmt.Errorf("the figures are not valid: this program asked up to %s late", report.Late)
 	case report.Failed > 0:
 		return fmt.Errorf("%d meetings were not created: %w", report.Failed, report.Fault)
 	case report.P99 >= *p99:
