@@ -72,7 +72,7 @@ fuzz: ## fuzz every parser of strangers' bytes for FUZZTIME (10s) each
 	  done; \
 	done
 
-bench: ## run the benchmarks
+bench-parts: ## run the Go benchmarks beside the code
 	go test -run '^$$' -bench . -benchmem ./...
 
 ##@ Show: each prints a table of its figures
@@ -120,6 +120,22 @@ diagnosis: deps browser-deps ## every symptom of the README's table, brought abo
 tiers: ## signalling and media on different nodes, and either dies
 	@$(SYSTEM) '^TestTiers'
 
+MEASURE = go run ./bench/measure
+SOAK   ?= 1h
+bench: ## CPU of a forwarded packet: the floor, Parley, plain pion; fails when Parley's ratio to the floor is 15 % worse than the kept one
+	@$(MEASURE) path $(BENCHFLAGS)
+bench-short: ## the same in a minute: two loads, without pion
+	@$(MEASURE) path -short $(BENCHFLAGS)
+bench-keep: ## the same as bench, and keep the result in bench/results
+	@$(MEASURE) path -write $(BENCHFLAGS)
+curves: | $(ARTIFACTS) ## CPU, memory and goroutines of a node against viewers and cameras: straight lines, plotted
+	@$(MEASURE) curves -dir $(ARTIFACTS)/curves
+soak: | $(ARTIFACTS) ## SOAK (1h) of people who come, lose their sockets and go: goroutines, files and memory stay flat
+	@$(MEASURE) soak -for $(SOAK) -dir $(ARTIFACTS)/soak
+rest-rate: ## 500 meetings created a second for a minute, p99 below 80 ms
+	@$(MEASURE) rest-rate
+headline: deps $(NATS) ## one room in three regions: 25 cameras and 500 viewers for five minutes; 1 × 500 and 9 × 500 with a large speaker
+	@LAB_FULL=1 $(SYSTEM) '^TestLabHeadline'
 bench-turn: deps ## CPU of a relayed packet, Parley's process beside coturn's
 	@$(SYSTEM) '^TestRelayCost'
 
@@ -169,4 +185,4 @@ clean: ## remove what was built here
 help: ## list the tasks
 	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  \033[1m%-10s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-.PHONY: run build web test unit web-test system check fmt fuzz bench bench-turn browsers layers timings footprint loss roam hostile durable regions drain diagnosis tiers tls nat lab lab-full deps browser-deps clean help
+.PHONY: run build web test unit web-test system check fmt fuzz bench bench-parts bench-short bench-keep curves soak rest-rate headline bench-turn browsers layers timings footprint loss roam hostile durable regions drain diagnosis tiers tls nat lab lab-full deps browser-deps clean help

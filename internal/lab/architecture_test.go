@@ -35,8 +35,10 @@ func house() []room {
 		{dir: "cmd/swarm", floor: 6},
 		{dir: "api", floor: 5, extra: []string{"api/web"}},
 		{dir: "api/web", floor: 5, only: nothing},
-		{dir: "bench", floor: 5, only: append(public, "bench/lean")},
-		{dir: "bench/lean", floor: 5, only: append(public, "internal/udp")}, // a client of its own, as small as can be
+		{dir: "bench", floor: 5, only: append(public, "bench/lean", "bench/path", "bench/server")},
+		{dir: "bench/lean", floor: 5, only: append(public, "internal/udp")},               // a client of its own, as small as can be
+		{dir: "bench/path", floor: 5, only: append(public, "bench/lean", "bench/server")}, // what Parley is measured beside is in it too
+		{dir: "bench/server", floor: 5, only: nothing},
 		{dir: "internal/doctor", floor: 5, only: public}, // a client, as bench is
 		{dir: "signal", floor: 4, extra: []string{"signal/wire"}},
 		{dir: "signal/client", floor: 4, only: []string{"signal/wire"}},
@@ -62,7 +64,7 @@ func house() []room {
 // doors says which rooms may import a library. A library that stands nowhere here may be imported by nobody: that it is
 // one more dependency, and where, is decided by writing it down.
 func doors() map[string][]string {
-	pion := []string{"node", "cascade", "internal/rtc", "signal/client", "bench/lean"}
+	pion := []string{"node", "cascade", "internal/rtc", "signal/client", "bench/lean", "bench/path"}
 	return map[string][]string{
 		"github.com/alecthomas/kong":           {"cmd/parley", "cmd/swarm"},
 		"github.com/HdrHistogram":              {"bench"},
@@ -88,7 +90,7 @@ func doors() map[string][]string {
 		"github.com/VictoriaMetrics/metrics":   {"internal/telemetry"},
 		"go.uber.org/zap":                      {"internal/cert"},
 		"go.yaml.in/yaml":                      {"api", "bench"},
-		"golang.org/x/sys":                     {"internal/bus", "internal/rtc", "internal/udp", "internal/lab"},
+		"golang.org/x/sys":                     {"internal/bus", "internal/rtc", "internal/udp", "internal/lab", "bench/path", "bench/server"},
 		"golang.org/x/time":                    {"api", "signal", "internal/split"},
 	}
 }
@@ -206,6 +208,7 @@ func TestThePictureFindsWrongArrows(t *testing.T) {
 		{"client to server", "signal/client/x.go", module + "node", "through a wall"},
 		{"a leaf that imports", "signal/wire/x.go", module + "node", "through a wall"},
 		{"the load tester inside", "bench/x.go", module + "signal", "through a wall"},
+		{"the cost of packets inside", "bench/path/x.go", module + "node", "through a wall"},
 		{"lean receivers inside", "bench/lean/x.go", module + "node", "through a wall"},
 		{"the lab from the product", "api/x.go", module + "internal/lab", "for tests"},
 		{"past the door", "signal/x.go", "github.com/nats-io/nats.go", "not at its door"},

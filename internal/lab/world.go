@@ -224,6 +224,9 @@ func (r *Region) httpClient(from netip.Addr, secure *tls.Config) *http.Client {
 	}}
 }
 
+// Do calls f on a thread that is in the region: the sockets that f opens stay there. f must not leave its goroutine for that.
+func (r *Region) Do(f func() error) error { return r.space.do(f) }
+
 // Dial opens a TCP connection from an address of the region.
 func (r *Region) Dial(ctx context.Context, address string) (net.Conn, error) {
 	return r.dial(ctx, r.address(lastHost), address)

@@ -1,0 +1,44 @@
+package server
+
+import (
+	"bufio"
+	"context"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+)
+
+// Metrics reads the node's own metrics, by name; those that differ in labels only are added up.
+func (p *Parley) Metrics(ctx context.Context) (map[string]float64, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, p.URL+"/metrics", nil)
+	if err != nil {
+		return nil, err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	return parseMetrics(resp.Body)
+}
+
+// parseMetrics reads the text format of Prometheus. Lines that are no sample are passed over.
+func parseMetrics(text io.Reader) (map[string]float64, error) {
+	sums := map[string]float64{}
+	lines := bufio.NewScanner(text)
+	lines.Buffer(nil, 1<<20)
+	for lines.Scan() {
+		at := strings.LastIndexByte(lines.Text(), ' ')
+		if at <= 0 || strings.HasPrefix(lines.Text(), "#") {
+			continue
+		}
+		value, err := strconv.ParseFloat(lines.Text()[at+1:], 64)
+		if err != nil {
+			continue
+		}
+		family, _, _ := strings.Cut(lines.Text()[:at], "{")
+		sums[family] += value
+	}
+	return sums, lines.Err()
+}
