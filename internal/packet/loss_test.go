@@ -19,28 +19,53 @@ func TestLoss(t *testing.T) {
 	for name, steps := range map[string][]step{
 		"nothing lost":      {{at: 0, come: []uint16{1, 2, 3}}, {at: time.Second}},
 		"the first is late": {{at: 0, come: []uint16{2, 1, 3}}, {at: time.Second}},
-		"one lost":          {{at: 0, come: []uint16{1, 3}}, {at: 4 * time.Millisecond}, {at: 5 * time.Millisecond, due: []uint16{2}}},
+		"one lost":          {{at: 0, come: []uint16{1, 3, 4, 5}}, {at: 4 * time.Millisecond}, {at: 5 * time.Millisecond, due: []uint16{2}}},
+		"little behind it":  {{at: 0, come: []uint16{1, 3}}, {at: 9 * time.Millisecond}, {at: 10 * time.Millisecond, due: []uint16{2}}},
 		"asked again after a round trip": {
 			{at: 0, come: []uint16{1, 3}},
-			{at: 5 * time.Millisecond, due: []uint16{2}},
-			{at: 54 * time.Millisecond},
-			{at: 55 * time.Millisecond, due: []uint16{2}},
+			{at: 10 * time.Millisecond, due: []uint16{2}},
+			{at: 40 * time.Millisecond},
+			{at: 70 * time.Millisecond},
+			{at: 73 * time.Millisecond, due: []uint16{2}},
 		},
 		"only out of order": {{at: 0, come: []uint16{1, 3}}, {at: 4 * time.Millisecond, come: []uint16{2}}, {at: time.Second / 2}},
+		"as late as others before": {
+			{at: 0, come: []uint16{1, 3, 4, 5}},
+			{at: 20 * time.Millisecond, come: []uint16{2, 7, 8, 9}},
+			{at: 25 * time.Millisecond},
+			{at: 32 * time.Millisecond},
+			{at: 33 * time.Millisecond, due: []uint16{6}},
+		},
+		"after a stall": {
+			{at: 0, come: []uint16{1, 3, 4, 5}},
+			{at: time.Millisecond},
+			{at: 101 * time.Millisecond},
+			{at: 105 * time.Millisecond, due: []uint16{2}},
+		},
+		"answers that take longer than a round trip": {
+			{at: 0, come: []uint16{1, 3, 5, 6, 7}},
+			{at: 10 * time.Millisecond, due: []uint16{2, 4}},
+			{at: 20 * time.Millisecond},
+			{at: 50 * time.Millisecond},
+			{at: 72 * time.Millisecond, come: []uint16{2}},
+			{at: 75 * time.Millisecond},
+			{at: 100 * time.Millisecond},
+			{at: 130 * time.Millisecond},
+			{at: 135 * time.Millisecond, due: []uint16{4}},
+		},
 		"retransmitted": {
 			{at: 0, come: []uint16{1, 4}},
-			{at: 5 * time.Millisecond, due: []uint16{2, 3}},
-			{at: 40 * time.Millisecond, come: []uint16{2, 2}},
-			{at: 60 * time.Millisecond, due: []uint16{3}},
+			{at: 10 * time.Millisecond, due: []uint16{2, 3}},
+			{at: 40 * time.Millisecond},
+			{at: 41 * time.Millisecond, come: []uint16{2, 2}},
+			{at: 70 * time.Millisecond},
+			{at: 73 * time.Millisecond, due: []uint16{3}},
 		},
 		"over a wrap":             {{at: 0, come: []uint16{65534, 1}}, {at: 10 * time.Millisecond, due: []uint16{65535, 0}}},
 		"forgotten at a keyframe": {{at: 0, come: []uint16{1, 3, 6}, forget: 5}, {at: 10 * time.Millisecond, due: []uint16{5}}},
-		"forgotten after a second": {
-			{at: 0, come: []uint16{1, 3}}, {at: 999 * time.Millisecond, due: []uint16{2}}, {at: 1100 * time.Millisecond},
-		},
-		"a big jump":   {{at: 0, come: []uint16{1, 3, 1000, 1002}}, {at: 10 * time.Millisecond, due: []uint16{1001}}},
-		"far behind":   {{at: 0, come: []uint16{1000, 1002, 1}}, {at: 10 * time.Millisecond, due: []uint16{1001}}},
-		"never missed": {{at: 0, come: []uint16{10, 12, 9, 10}}, {at: 10 * time.Millisecond, due: []uint16{11}}},
+		"a big jump":              {{at: 0, come: []uint16{1, 3, 1000, 1002}}, {at: 10 * time.Millisecond, due: []uint16{1001}}},
+		"far behind":              {{at: 0, come: []uint16{1000, 1002, 1}}, {at: 10 * time.Millisecond, due: []uint16{1001}}},
+		"never missed":            {{at: 0, come: []uint16{10, 12, 9, 10}}, {at: 10 * time.Millisecond, due: []uint16{11}}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var l Loss
@@ -67,11 +92,28 @@ func TestLossGivesUp(t *testing.T) {
 	l.Received(1, 0)
 	l.Received(3, 0)
 	asks := 0
-	for now := int64(0); now < lossForget; now += int64(time.Millisecond) {
+	for now := int64(0); now <= lossForget; now += int64(time.Millisecond) {
 		asks += len(l.Due(now, 0, nil))
 	}
 	if asks != lossAsks || l.Missing() != 0 {
 		t.Errorf("%d asks, %d still missing", asks, l.Missing())
+	}
+}
+
+// TestLossTooLate: nothing is asked for that would come more than a second late.
+func TestLossTooLate(t *testing.T) {
+	const rtt = 300 * time.Millisecond
+	var l Loss
+	l.Received(1, 0)
+	l.Received(3, 0)
+	last := time.Duration(0)
+	for now := time.Duration(0); l.Missing() > 0; now += time.Millisecond {
+		if len(l.Due(int64(now), rtt, nil)) > 0 {
+			last = now
+		}
+	}
+	if last < 300*time.Millisecond || last+rtt >= time.Second {
+		t.Errorf("last asked for after %v", last)
 	}
 }
 
@@ -86,8 +128,8 @@ func TestLossBounded(t *testing.T) {
 			came[seq] = true
 			l.Received(seq, 0)
 		}
-		due := l.Due(lossReorder, 0, nil)
-		if len(due) != l.Missing() || len(due) > lossBound {
+		due := l.Due(2*lateLeast, 0, nil)
+		if len(due) != min(l.Missing(), l.credit/lossShare+len(due)) || l.Missing() > lossBound {
 			t.Fatalf("%d due, %d missing", len(due), l.Missing())
 		}
 		for i, seq := range due {
