@@ -285,3 +285,22 @@ func TestPropertyPriority(t *testing.T) {
 		}
 	})
 }
+
+// TestPropertyFair: among equals nobody is two levels ahead of another.
+func TestPropertyFair(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		slots := anySlots(t)
+		one := anySlot(t)
+		one.Kind = max(one.Kind, Screen)
+		n := rapid.IntRange(2, 9).Draw(t, "equals")
+		for range n {
+			slots = append(slots, one)
+		}
+		var s Solver
+		s.Solve(anyBudget(t), 1, slots)
+		equals := levels(&s)[len(slots)-n:]
+		if slices.Max(equals)-slices.Min(equals) > 1 {
+			t.Fatalf("levels %v of equals", equals)
+		}
+	})
+}

@@ -6,6 +6,7 @@ const (
 	meterSlice  = 50 * ms // what is counted together
 	meterSlices = 20      // in the window: one second
 	meterLeast  = 10      // slices that a rate is an average of, at least: a keyframe at the start is no rate
+	meterSlow   = 40      // slices in which the usual rate follows: two seconds
 
 	// MaxTemporal is how many temporal layers a stream can have here.
 	MaxTemporal = 4
@@ -22,6 +23,7 @@ type Meter struct {
 	timestamp uint32 // of the newest frame
 
 	at    atomic.Int64               // end of the last slice that was counted
+	usual [MaxTemporal]atomic.Int64  // bit/s, smoothed
 	rates [MaxTemporal]atomic.Uint64 // bit/s << 16 | frames a second * 64, of all layers up to this
 }
 
@@ -72,7 +74,13 @@ func (m *Meter) tell(slice int64) {
 	for t, of := range sums {
 		bits += uint64(of.bytes) * 8
 		frames += uint64(of.frames)
-		m.rates[t].Store(bits*perSecond/uint64(span)<<16 | min(frames*perSecond*64/uint64(span), 1<<16-1))
+		rate := bits * perSecond / uint64(span)
+		m.rates[t].Store(rate<<16 | min(frames*perSecond*64/uint64(span), 1<<16-1))
+		if usual := m.usual[t].Load(); slice-m.first > meterLeast {
+			m.usual[t].Store(usual + (int64(rate)-usual)*(slice-m.now)/meterSlow)
+		} else {
+			m.usual[t].Store(int64(rate))
+		}
 	}
 	m.at.Store(slice * meterSlice)
 }
@@ -85,4 +93,13 @@ func (m *Meter) Rate(temporal uint8, now int64) (bitrate int64, frameRate float6
 	}
 	v := m.rates[min(temporal, MaxTemporal-1)].Load()
 	return int64(v >> 16), float64(v&0xFFFF) / 64
+}
+
+// Usual returns the bit rate like Rate, but so slowly that a keyframe, which can double what one second takes, moves it
+// little. It is what to reckon with when a layer is chosen.
+func (m *Meter) Usual(temporal uint8, now int64) int64 {
+	if now-m.at.Load() > meterSlices*meterSlice {
+		return 0
+	}
+	return m.usual[min(temporal, MaxTemporal-1)].Load()
 }

@@ -74,3 +74,29 @@ func TestMeterReaders(t *testing.T) {
 	close(done)
 	wg.Wait()
 }
+
+// TestMeterUsual: a keyframe of ten times a frame's size moves the usual rate little, a new rate takes over in seconds.
+func TestMeterUsual(t *testing.T) {
+	var m Meter
+	const rate = 30 * 4 * 8000
+	film(&m, 0, 10*time.Second)
+	for range 40 {
+		m.Add(1000, 300*3000, 0, int64(10*time.Second))
+	}
+	film(&m, 10*time.Second+time.Second/30, 11*time.Second)
+	now := int64(11 * time.Second)
+	bits, _ := m.Rate(2, now)
+	usual := m.Usual(2, now)
+	if bits < rate*5/4 || usual < rate*19/20 || usual > rate*6/5 {
+		t.Errorf("%d bit/s in the last second, usually %d, of %d", bits, usual, rate)
+	}
+	for at := 11 * time.Second; at < 17*time.Second; at += 100 * time.Millisecond {
+		m.Add(1000, 1, 0, int64(at))
+	}
+	if usual := m.Usual(2, int64(17*time.Second)); usual > rate/5 {
+		t.Errorf("usually %d after six seconds of 80,000", usual)
+	}
+	if usual := m.Usual(2, int64(19*time.Second)); usual != 0 {
+		t.Errorf("usually %d after the end", usual)
+	}
+}
