@@ -139,3 +139,54 @@ func TestLossBounded(t *testing.T) {
 		}
 	})
 }
+
+// TestLossRules plays any network against the rules: nothing is asked for that came, or that could not have been missed for
+// long; nothing again before an answer could be here; nothing too often, and not more than the share of what came.
+func TestLossRules(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		var l Loss
+		rtt := time.Duration(rapid.IntRange(0, 200).Draw(t, "rtt")) * time.Millisecond
+		came, asked, asks := map[uint16]bool{}, map[uint16]int64{}, map[uint16]int{}
+		newest, received, total := rapid.Uint16().Draw(t, "start"), 0, 0
+		gap := map[uint16]int64{} // when a newer one came
+		for now := int64(1); now < int64(3*time.Second); now += int64(10 * time.Millisecond) {
+			for range rapid.IntRange(0, 4).Draw(t, "packets") {
+				seq := newest + 1
+				switch rapid.IntRange(0, 9).Draw(t, "network") {
+				case 0:
+					seq = newest + 1 + uint16(rapid.IntRange(1, 6).Draw(t, "lost"))
+				case 1:
+					seq = newest - uint16(rapid.IntRange(0, 12).Draw(t, "late"))
+				}
+				for missed := newest + 1; SeqLess(missed, seq); missed++ {
+					gap[missed] = now
+				}
+				if SeqLess(newest, seq) {
+					newest = seq
+				}
+				came[seq] = true
+				received++
+				l.Received(seq, now)
+			}
+			for _, seq := range l.Due(now, rtt, nil) {
+				last, again := asked[seq]
+				switch {
+				case came[seq]:
+					t.Fatalf("%d came", seq)
+				case now-gap[seq] < lateLeast:
+					t.Fatalf("%d is missed since %v", seq, time.Duration(now-gap[seq]))
+				case again && now-last < max(int64(rtt)*5/4, lossAgain):
+					t.Fatalf("%d asked for again after %v at %v", seq, time.Duration(now-last), rtt)
+				case now-gap[seq]+int64(rtt) >= lossForget:
+					t.Fatalf("%d would come %v late", seq, time.Duration(now-gap[seq])+rtt)
+				}
+				asked[seq] = now
+				asks[seq]++
+				total++
+				if asks[seq] > lossAsks || total > received/lossShare+lossCredit {
+					t.Fatalf("asked %d times for %d, %d times in all of %d", asks[seq], seq, total, received)
+				}
+			}
+		}
+	})
+}
