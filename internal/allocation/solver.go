@@ -46,6 +46,7 @@ type Solver struct {
 	rose     int64 // when the whole last grew, as long as that has not been followed by a fall; 0 otherwise
 	hold     int64 // until when it may not grow
 	failures int   // growths in a row that did not last
+	broke    int64 // bit/s that were too much at the last fall
 }
 
 // purse is what is spent, and how far one may go for what.
@@ -71,7 +72,7 @@ func (s *Solver) Solve(budget, now int64, slots []Slot) Plan {
 	audio, shown := s.standing()
 	kept := shown
 	if shown > budget {
-		s.fell()
+		s.fell(shown)
 		s.purse = purse{used: audio, held: budget, grow: math.MinInt64, fresh: math.MinInt64}
 		s.walk()
 		kept = s.purse.used
@@ -79,6 +80,9 @@ func (s *Solver) Solve(budget, now int64, slots []Slot) Plan {
 	}
 	room := budget - budget/headroom
 	s.purse = purse{used: audio, held: budget, grow: room, fresh: room}
+	if room > s.broke+s.broke/4 { // another link than the one that failed
+		s.hold, s.failures = 0, 0
+	}
 	if now < s.hold {
 		s.purse.grow = min(room, kept)
 	}
@@ -243,7 +247,8 @@ func (s *Solver) bound(i int) int64 {
 }
 
 // fell notes that what is shown does not fit any more.
-func (s *Solver) fell() {
+func (s *Solver) fell(shown int64) {
+	s.broke = shown
 	if s.rose != 0 {
 		if s.now-s.rose < s.trial() {
 			s.failures = min(s.failures+1, maxDoubling)

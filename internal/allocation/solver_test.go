@@ -119,6 +119,9 @@ func TestSolveOverTime(t *testing.T) {
 		"holds grow when growing fails": {[]Slot{camera()}, []step{
 			{1, 3000, "f1"}, {2, 2000, "f0"}, {3.9, 3000, "f0"}, {4, 3000, "f1"}, {5, 2000, "f0"}, {8.9, 3000, "f0"}, {9, 3000, "f1"},
 		}},
+		"and end when the link is another": {[]Slot{camera()}, []step{
+			{1, 3000, "f1"}, {2, 2000, "f0"}, {4, 3000, "f1"}, {5, 2000, "f0"}, {6, 3400, "f0"}, {6.5, 3500, "f1"},
+		}},
 		"and shrink when it lasts": {[]Slot{camera()}, []step{
 			{1, 3000, "f1"}, {2, 2000, "f0"}, {4, 3000, "f1"}, {14, 2000, "f0"}, {15, 3000, "f1"},
 		}},
