@@ -66,7 +66,7 @@ func (s *Solver) equal(i, j int) bool {
 	return s.slots[i].Kind == s.slots[j].Kind && s.slots[i].Priority == s.slots[j].Priority
 }
 
-// round gives one level more to each slot that is not below the round, and reports whether any got it.
+// round gives one level more to those of the group that have the fewest and may have more, and reports whether any got it.
 func (s *Solver) round(group []int) (more bool) {
 	lowest := maxLevels
 	for _, i := range group {
