@@ -54,6 +54,7 @@ func hotPath(tb testing.TB) map[string]func(n int) {
 		},
 	}
 	addStreams(paths, at, fresh)
+	addScalable(paths)
 	return paths
 }
 

@@ -1,0 +1,105 @@
+package packet
+
+import "sync/atomic"
+
+const (
+	meterSlice  = 50 * ms // what is counted together
+	meterSlices = 20      // in the window: one second
+	meterLeast  = 10      // slices that a rate is an average of, at least: a keyframe at the start is no rate
+	meterSlow   = 40      // slices in which the usual rate follows: two seconds
+
+	// MaxTemporal is how many temporal layers a stream can have here.
+	MaxTemporal = 4
+)
+
+// Meter measures what one spatial layer of a stream takes, over the last second: bit rate and frame rate, each up to a
+// temporal layer. One goroutine counts packets, any may read. It allocates nothing; the zero value is ready.
+type Meter struct {
+	slices    [meterSlices][MaxTemporal]metered
+	now       int64 // number of the present slice
+	first     int64 // number of the first slice since the stream began, or began again
+	started   bool
+	fresh     bool   // the stream has just begun: timestamp is of another
+	timestamp uint32 // of the newest frame
+
+	at    atomic.Int64               // end of the last slice that was counted
+	usual [MaxTemporal]atomic.Int64  // bit/s, smoothed
+	rates [MaxTemporal]atomic.Uint64 // bit/s << 16 | frames a second * 64, of all layers up to this
+}
+
+// metered is what came in one slice of one temporal layer.
+type metered struct{ bytes, frames uint32 }
+
+// Add counts a packet of size bytes that arrived at now, in monotonic nanoseconds that do not go back. Packets with
+// one timestamp are one frame; retransmitted ones count for the bit rate alone.
+func (m *Meter) Add(size int, timestamp uint32, temporal uint8, now int64) {
+	if slice := now / meterSlice; slice != m.now || !m.started {
+		m.advance(slice)
+	}
+	at := &m.slices[m.now%meterSlices][min(temporal, MaxTemporal-1)]
+	at.bytes += uint32(size)
+	if m.fresh || TimestampDiff(timestamp, m.timestamp) > 0 {
+		at.frames++
+		m.fresh, m.timestamp = false, timestamp
+	}
+}
+
+// advance ends the present slice and begins another, and tells readers what came in the window before it.
+func (m *Meter) advance(slice int64) {
+	if !m.started || slice-m.now >= meterSlices || slice < m.now {
+		m.slices = [meterSlices][MaxTemporal]metered{}
+		m.started, m.fresh, m.now, m.first = true, true, slice, slice
+		m.tell(slice)
+		return
+	}
+	m.tell(slice)
+	for m.now < slice {
+		m.now++
+		m.slices[m.now%meterSlices] = [MaxTemporal]metered{}
+	}
+}
+
+// tell publishes the rates of the window that ends where slice begins.
+func (m *Meter) tell(slice int64) {
+	var sums [MaxTemporal]metered
+	for n := max(m.first, slice-meterSlices); n <= min(m.now, slice-1); n++ {
+		for t, of := range m.slices[n%meterSlices] {
+			sums[t].bytes += of.bytes
+			sums[t].frames += of.frames
+		}
+	}
+	span := min(max(slice-m.first, meterLeast), meterSlices)
+	perSecond := uint64(nanos / meterSlice)
+	var bits, frames uint64
+	for t, of := range sums {
+		bits += uint64(of.bytes) * 8
+		frames += uint64(of.frames)
+		rate := bits * perSecond / uint64(span)
+		m.rates[t].Store(rate<<16 | min(frames*perSecond*64/uint64(span), 1<<16-1))
+		if usual := m.usual[t].Load(); slice-m.first > meterLeast {
+			m.usual[t].Store(usual + (int64(rate)-usual)*(slice-m.now)/meterSlow)
+		} else {
+			m.usual[t].Store(int64(rate))
+		}
+	}
+	m.at.Store(slice * meterSlice)
+}
+
+// Rate returns bit/s, RTP headers included, and frames a second of all temporal layers up to the one given. Both are 0 when
+// nothing has come for a second, and for the first 50 ms.
+func (m *Meter) Rate(temporal uint8, now int64) (bitrate int64, frameRate float64) {
+	if now-m.at.Load() > meterSlices*meterSlice {
+		return 0, 0
+	}
+	v := m.rates[min(temporal, MaxTemporal-1)].Load()
+	return int64(v >> 16), float64(v&0xFFFF) / 64
+}
+
+// Usual returns the bit rate like Rate, but so slowly that a keyframe, which can double what one second takes, moves it
+// little. It is what to reckon with when a layer is chosen.
+func (m *Meter) Usual(temporal uint8, now int64) int64 {
+	if now-m.at.Load() > meterSlices*meterSlice {
+		return 0
+	}
+	return m.usual[min(temporal, MaxTemporal-1)].Load()
+}

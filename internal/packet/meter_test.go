@@ -1,0 +1,102 @@
+package packet
+
+import (
+	"math"
+	"sync"
+	"testing"
+	"time"
+)
+
+// film counts a camera of 30 frames a second in three temporal layers (T0 T2 T1 T2), four packets of 1,000 bytes each.
+func film(m *Meter, from, until time.Duration) {
+	frame := int(from * 30 / time.Second)
+	for at := from; at < until; at += time.Second / 30 {
+		for range 4 {
+			m.Add(1000, uint32(frame*3000), [4]uint8{0, 2, 1, 2}[frame%4], int64(at))
+		}
+		frame++
+	}
+}
+
+func TestMeter(t *testing.T) {
+	near := func(got, want float64) bool { return math.Abs(got-want) <= 0.07*want }
+	var m Meter
+	if bits, frames := m.Rate(2, 0); bits != 0 || frames != 0 {
+		t.Errorf("%v bit/s, %v frames of nothing", bits, frames)
+	}
+	begin := time.Hour
+	for _, tc := range []struct {
+		at   time.Duration // since begin
+		want float64       // share of the true rate
+	}{{100 * time.Millisecond, 0.2}, {500 * time.Millisecond, 1}, {2 * time.Second, 1}, {5 * time.Second, 1}} {
+		m = Meter{}
+		film(&m, begin, begin+tc.at+60*time.Millisecond)
+		for tid, share := range []float64{0.25, 0.5, 1, 1} {
+			bits, frames := m.Rate(uint8(tid), int64(begin+tc.at))
+			if tc.at >= time.Second && (!near(float64(bits), tc.want*share*30*4*8000) || !near(frames, tc.want*share*30)) {
+				t.Errorf("after %v up to %d: %v bit/s, %v frames", tc.at, tid, bits, frames)
+			}
+			if tc.at < time.Second && tid == 2 && math.Abs(frames-tc.want*30) > 6 {
+				t.Errorf("after %v: %v frames", tc.at, frames)
+			}
+		}
+	}
+	if bits, _ := m.Rate(2, int64(begin+7*time.Second)); bits != 0 {
+		t.Errorf("%v bit/s after the end", bits)
+	}
+	film(&m, begin+20*time.Second, begin+22*time.Second)
+	if _, frames := m.Rate(2, int64(begin+22*time.Second)); !near(frames, 30) {
+		t.Errorf("%v frames after a pause", frames)
+	}
+}
+
+// TestMeterReaders reads from other goroutines while one counts: for the race detector, and no rate is ever out of the world.
+func TestMeterReaders(t *testing.T) {
+	var m Meter
+	var wg sync.WaitGroup
+	done := make(chan struct{})
+	for range 2 {
+		wg.Go(func() {
+			for {
+				select {
+				case <-done:
+					return
+				default:
+				}
+				if bits, frames := m.Rate(2, int64(5*time.Second)); bits > 2_000_000 || frames > 60 {
+					t.Errorf("%v bit/s, %v frames", bits, frames)
+					return
+				}
+			}
+		})
+	}
+	film(&m, 0, 60*time.Second)
+	close(done)
+	wg.Wait()
+}
+
+// TestMeterUsual: a keyframe of ten times a frame's size moves the usual rate little, a new rate takes over in seconds.
+func TestMeterUsual(t *testing.T) {
+	var m Meter
+	const rate = 30 * 4 * 8000
+	film(&m, 0, 10*time.Second)
+	for range 40 {
+		m.Add(1000, 300*3000, 0, int64(10*time.Second))
+	}
+	film(&m, 10*time.Second+time.Second/30, 11*time.Second)
+	now := int64(11 * time.Second)
+	bits, _ := m.Rate(2, now)
+	usual := m.Usual(2, now)
+	if bits < rate*5/4 || usual < rate*19/20 || usual > rate*6/5 {
+		t.Errorf("%d bit/s in the last second, usually %d, of %d", bits, usual, rate)
+	}
+	for at := 11 * time.Second; at < 17*time.Second; at += 100 * time.Millisecond {
+		m.Add(1000, 1, 0, int64(at))
+	}
+	if usual := m.Usual(2, int64(17*time.Second)); usual > rate/5 {
+		t.Errorf("usually %d after six seconds of 80,000", usual)
+	}
+	if usual := m.Usual(2, int64(19*time.Second)); usual != 0 {
+		t.Errorf("usually %d after the end", usual)
+	}
+}
