@@ -109,7 +109,7 @@ func (w *town) watch(opts Options) *Viewer {
 
 func clip(tb testing.TB, name string) *client.Clip {
 	tb.Helper()
-	c, err := client.LoadClip(filepath.Join("..", "clips", name))
+	c, err := client.LoadClip(filepath.Join("..", "reel", "clips", name))
 	if err != nil {
 		tb.Fatal(err)
 	}

@@ -49,6 +49,7 @@ func house() []room {
 		{dir: "placement", floor: 2},
 		{dir: "turn", floor: 2},
 		{dir: "internal/allocation", floor: 1},
+		{dir: "internal/bandwidth", floor: 1, extra: []string{"internal/packet"}},
 		{dir: "internal/bus", floor: 1},
 		{dir: "internal/cert", floor: 1},
 		{dir: "internal/packet", floor: 1},

@@ -1,0 +1,152 @@
+package bandwidth
+
+import "math"
+
+const (
+	decreaseTo      = 0.85 // of what arrives: below the capacity, so that the queue drains
+	regainTo        = 0.95 // of it, once it has
+	increaseASecond = 1.08
+	applicationGap  = 0.75        // when less than this part of the rate leaves, the application is the limit
+	messageEvery    = 100 * milli // feedback: what an answer takes beside the round trip
+	drainsLeast     = second
+	drainsTimes     = 10 // the queue: with 15 % less than arrives it takes seven
+	drainsMost      = 3 * second
+	drained         = 20 * milli
+	meanPacket      = 8 * 1200 // bits
+)
+
+// aimd is the rate by delay (draft-ietf-rmcat-gcc-02 section 5.5): additive or multiplicative increase, multiplicative decrease of
+// what arrives. It departs from the draft in three ways. It waits until the queue that it found has drained, and then goes straight back
+// to just below what arrived, where the draft would climb. While the application sends less than it may, it does
+// not increase at all, since nothing would prove it right; probes do. And it puts up with rivals.
+type aimd struct {
+	rate      float64
+	ceiling   ceiling
+	updated   int64
+	decreased int64
+	draining  bool
+	until     int64 // when the queue that drains should have gone
+	rivals    rivals
+	regain    float64 // the rate to go back to once drained, 0 for none
+}
+
+// passage is what went through a path lately.
+type passage struct {
+	usage    usage
+	queue    int64   // ns
+	known    bool    // whether there are rates
+	leaving  float64 // bit/s, of what the receiver has told of
+	arriving float64
+}
+
+// idle reports whether the application sends less than it may.
+func (p passage) idle(rate float64) bool { return p.known && p.leaving < applicationGap*rate }
+
+// update takes what the path said at now.
+func (a *aimd) update(p passage, rtt, now int64) {
+	elapsed := min(now-a.updated, second)
+	a.updated = now
+	drains := a.drains(p.queue, now)
+	u := a.rivals.judge(p.usage, p.queue, drains, now)
+	switch {
+	case u == over:
+		a.decrease(p, rtt, now)
+	case u == under || drains || p.idle(a.rate):
+	default:
+		a.increase(p, rtt, elapsed)
+	}
+}
+
+// decrease goes below what arrives, once in the time that the path takes to answer. When the application sends less than it may, what arrives tells
+// nothing of the capacity: a burst filled the queue, or somebody else.
+func (a *aimd) decrease(p passage, rtt, now int64) {
+	if now-a.decreased < rtt+messageEvery {
+		return
+	}
+	a.decreased, a.draining = now, true
+	a.until = now + rtt + messageEvery + min(max(drainsTimes*p.queue, drainsLeast), drainsMost)
+	switch {
+	case !p.known || p.idle(a.rate):
+		a.rate *= decreaseTo
+		a.regain = 0
+	default:
+		a.ceiling.hit(p.arriving)
+		a.rate, a.regain = min(a.rate, decreaseTo*p.arriving), regainTo*p.arriving
+	}
+}
+
+// drains reports whether a decrease still waits for its queue to go. One that does not go in time is not this flow's, and going down
+// was for nothing.
+func (a *aimd) drains(queue, now int64) bool {
+	switch {
+	case !a.draining:
+	case queue <= drained:
+		a.draining = false
+		a.rate = max(a.rate, a.regain)
+	case now >= a.until:
+		a.draining = false
+		a.rivals.stayed(queue)
+		a.rate = max(a.rate, a.regain)
+	}
+	return a.draining
+}
+
+// increase grows by 8 % a second, and near the ceiling by a packet in the time of an answer.
+func (a *aimd) increase(p passage, rtt, elapsed int64) {
+	t := float64(elapsed) / second
+	grown := a.rate * math.Pow(increaseASecond, t)
+	if p.known && a.ceiling.near(p.arriving) {
+		answers := float64(elapsed) / float64(rtt+messageEvery)
+		grown = min(grown, a.rate+answers*meanPacket)
+	}
+	if p.known {
+		grown = min(grown, 1.5*p.arriving)
+	}
+	a.rate = max(a.rate, grown)
+}
+
+// lower takes a rate that loss has shown to be enough.
+func (a *aimd) lower(rate float64) {
+	a.rate, a.regain = min(a.rate, rate), min(a.regain, rate)
+}
+
+// raise takes a rate that a probe has shown.
+func (a *aimd) raise(rate float64) {
+	a.rate = max(a.rate, rate)
+	if a.ceiling.known && rate > a.ceiling.mean*(1+a.ceiling.spread()) {
+		a.ceiling = ceiling{}
+	}
+}
+
+const (
+	ceilingMemory = 0.1
+	spreadLeast   = 0.06
+	spreadMost    = 0.2
+)
+
+// ceiling remembers what arrived when queues grew: the capacity of the link, with its spread (section 5.5).
+type ceiling struct {
+	known     bool
+	mean      float64
+	deviation float64 // mean distance from the mean, as a part of it
+}
+
+func (c *ceiling) hit(arriving float64) {
+	if !c.known || math.Abs(arriving-c.mean) > c.spread()*c.mean {
+		*c = ceiling{known: true, mean: arriving, deviation: spreadLeast / 2}
+		return
+	}
+	off := math.Abs(arriving-c.mean) / c.mean
+	c.deviation += ceilingMemory * (off - c.deviation)
+	c.mean += ceilingMemory * (arriving - c.mean)
+}
+
+func (c *ceiling) spread() float64 { return min(max(3*c.deviation, spreadLeast), spreadMost) }
+
+// near reports whether so much is as much as the link was found to carry. More means that it has become another link.
+func (c *ceiling) near(arriving float64) bool {
+	if c.known && arriving > c.mean*(1+c.spread()) {
+		*c = ceiling{}
+	}
+	return c.known && arriving > c.mean*(1-c.spread())
+}

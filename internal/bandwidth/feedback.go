@@ -1,0 +1,126 @@
+package bandwidth
+
+import "github.com/parley-sfu/parley/internal/packet"
+
+// TransportFeedback takes a message in that came at now, and goes through it.
+func (e *Estimator) TransportFeedback(f *packet.TransportFeedback, now int64) {
+	if !e.heard {
+		e.heard, e.reference, e.leaving = true, f.Reference, throughput{}
+	}
+	ahead := (f.Reference - e.reference) % packet.ReferenceWrap
+	switch {
+	case ahead > packet.ReferenceWrap/2:
+		ahead -= packet.ReferenceWrap
+	case ahead < -packet.ReferenceWrap/2:
+		ahead += packet.ReferenceWrap
+	}
+	lift := e.reference + ahead - f.Reference
+	e.reference += max(ahead, 0)
+	e.newest = now
+	e.resume()
+	told := e.digest(f, lift, now)
+	e.delay.end(now)
+	e.history.settle(told + 1)
+	e.control(now)
+	e.conclude(told)
+	e.settle(now)
+}
+
+// digest goes through the packets of a message and returns the highest number told of, -1 for none.
+func (e *Estimator) digest(f *packet.TransportFeedback, lift, now int64) (told int64) {
+	told = -1
+	var left int64 // when the newest that came had left
+	for a, more := f.Next(); more; a, more = f.Next() {
+		n, ok := e.history.find(a.Sequence)
+		if !ok {
+			continue
+		}
+		told = max(told, n)
+		d, ok := e.history.take(n, now)
+		if !ok {
+			continue
+		}
+		e.leaving.add(d.at, d.size)
+		if !a.Received {
+			e.loss.add(n, d, false)
+			continue
+		}
+		left = max(left, d.at)
+		arrival := a.At + lift
+		e.loss.add(n, d, true)
+		e.arriving.add(arrival, d.size)
+		e.delay.add(d.at, arrival, d.cluster != 0)
+		if c := e.prober.find(d.cluster); c != nil {
+			c.arrivals.add(d, arrival)
+		}
+	}
+	if left > 0 {
+		e.rtt = e.round.add(now-left, now)
+	}
+	return told
+}
+
+// control runs the delay-based and the loss-based part.
+func (e *Estimator) control(now int64) {
+	p := passage{usage: e.delay.usage(), queue: e.delay.queue}
+	if p.usage == over && p.queue < probeQueue && e.prober.underWay() {
+		p.usage = normal
+	}
+	if p.usage == over {
+		e.over = now
+		e.prober.waiting = [2]float64{}
+	}
+	leaving, first := e.leaving.rate()
+	arriving, second := e.arriving.rate()
+	p.known, p.leaving, p.arriving = first && second, leaving, arriving
+	e.aimd.update(p, e.rtt, now)
+	before := e.loss.limit
+	e.loss.update(e.rate, e.delay.queue, e.history.next, now)
+	switch after := e.loss.limit; {
+	case after > 0 && (before == 0 || after < before):
+		e.aimd.lower(after)
+	case e.loss.acquitted:
+		e.aimd.raise(after)
+	}
+}
+
+// conclude takes what finished probes have shown, and follows one that found no end.
+func (e *Estimator) conclude(told int64) {
+	for {
+		c, ok := e.prober.finished(told)
+		if !ok {
+			return
+		}
+		rate, filled, ok := c.arrivals.rate(c.count, e.loss.own)
+		if !ok {
+			e.prober.last -= probeEvery / 2 // it told nothing; the next may come sooner
+			continue
+		}
+		if rate > e.rate {
+			e.aimd.raise(rate)
+			e.loss.raise(rate)
+		}
+		if !filled && e.prober.waiting[0] == 0 && !e.prober.underWay() && rate < e.want {
+			e.prober.queue(min(probeFollow*rate, probeSpare*e.want), 0)
+		}
+	}
+}
+
+// settle is the least of what the parts allow.
+func (e *Estimator) settle(now int64) {
+	e.aimd.rate = min(max(e.aimd.rate, float64(e.cfg.Min)), float64(e.cfg.Max))
+	e.rate, e.by = e.aimd.rate, ByDelay
+	if l := e.loss.limit; l > 0 && l < e.rate {
+		e.rate, e.by = l, ByLoss
+	}
+	if !e.heard {
+		e.by = ByReports
+	}
+	if r := e.reports.cap(now); r > 0 && r < e.rate {
+		e.rate, e.by = r, ByREMB
+	}
+	if e.outage.on {
+		e.by = BySilence
+	}
+	e.rate = max(e.rate, float64(e.cfg.Min))
+}

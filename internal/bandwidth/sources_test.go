@@ -1,0 +1,174 @@
+package bandwidth
+
+import (
+	"math"
+
+	"github.com/parley-sfu/parley/internal/packet"
+)
+
+// own drives this package's Estimator as its users are told to.
+type own struct {
+	e     *Estimator
+	trace func(now int64)
+}
+
+func newOwn(w *world, cfg Config) *own {
+	e, err := New(cfg)
+	if err != nil {
+		panic(err)
+	}
+	w.every(100*milli, func() { e.Tick(w.now) })
+	return &own{e: e}
+}
+
+func (o *own) sent(now int64, size int, kind Kind) uint16 { return o.e.Sent(now, size, kind) }
+func (o *own) rate() float64                              { return o.e.rate }
+func (o *own) pace() float64                              { return paceAhead * o.e.rate }
+
+func (o *own) feedback(now int64, raw []byte) {
+	p, _, _ := packet.NextRTCP(raw)
+	if f, ok := p.TransportFeedback(); ok {
+		o.e.TransportFeedback(&f, now)
+	}
+	if o.trace != nil {
+		o.trace(now)
+	}
+}
+
+func (o *own) owed(now int64) int {
+	o.e.Probe(now)
+	return o.e.Owed(now)
+}
+
+const pictureEvery = second / 30
+
+// elastic offers just the estimate, as an encoder would, in pictures of changing size.
+func (f *flow) elastic() {
+	f.w.every(pictureEvery, func() {
+		f.offer(int(f.ctl.rate() / 8 / 30 * (0.8 + 0.4*f.w.random.Float64())))
+	})
+}
+
+// constant offers a rate whatever the estimate is.
+func (f *flow) constant(rate float64) {
+	f.w.every(pictureEvery, func() { f.offer(int(rate / 8 / 30 * (0.8 + 0.4*f.w.random.Float64()))) })
+}
+
+// tile is one simulcast track; layer 0 is none.
+type tile struct{ layer, held int }
+
+func layerRates() [4]float64 { return [4]float64{0, 150_000, 500_000, 1_700_000} }
+
+// tiles offers simulcast tracks and three voices, whole layers, as many as the estimate carries: down at once, up a layer at a time
+// and only after the room has been there for half a second, with a keyframe of four pictures' size.
+func (f *flow) tiles(n int) {
+	tracks := make([]tile, n)
+	keyframes := make([]bool, n)
+	const voices, voice = 3, 40_000.0
+	f.w.every(20*milli, func() {
+		for range voices {
+			f.offer(int(voice / 8 / 50))
+		}
+	})
+	for i := range tracks {
+		f.w.after(f.w.random.Int64N(pictureEvery), func() {
+			f.w.every(pictureEvery, func() {
+				size := layerRates()[tracks[i].layer] / 8 / 30 * (0.8 + 0.4*f.w.random.Float64())
+				if keyframes[i] {
+					size, keyframes[i] = 4*size, false
+				}
+				f.offer(int(size))
+			})
+		})
+	}
+	f.w.every(100*milli, func() { f.allocate(tracks, keyframes, voices*voice) })
+}
+
+func (f *flow) allocate(tracks []tile, keyframes []bool, used float64) {
+	rates := layerRates()
+	room := f.ctl.rate()
+	next := make([]int, len(tracks))
+	for layer := 1; layer < len(rates); layer++ {
+		for i := range tracks {
+			more := rates[layer] - rates[layer-1]
+			if next[i] == layer-1 && used+more <= room {
+				next[i], used = layer, used+more
+			}
+		}
+	}
+	for i := range tracks {
+		t := &tracks[i]
+		switch {
+		case next[i] < t.layer:
+			t.layer, t.held, keyframes[i] = next[i], 0, true
+		case next[i] == t.layer:
+			t.held = 0
+		default:
+			if t.held++; t.held >= 5 {
+				t.layer, t.held, keyframes[i] = next[i], 0, true
+			}
+		}
+	}
+}
+
+// rival is a TCP flow with always more to send, after CUBIC (RFC 9438) or Reno (RFC 5681), without slow start beyond the first loss.
+type rival struct {
+	w        *world
+	link     *bottleneck
+	cubic    bool
+	window   float64 // packets
+	most     float64 // window at the last loss
+	cut      int64   // when that was
+	flight   int
+	open     bool // slow start
+	received int
+}
+
+const segment = 1448
+
+func newRival(w *world, link *bottleneck, cubic bool) *rival {
+	r := &rival{w: w, link: link, cubic: cubic, window: 10, open: true}
+	w.after(0, r.fill)
+	return r
+}
+
+func (r *rival) fill() {
+	for r.flight < int(r.window) {
+		r.flight++
+		r.link.send(segment, func(int64) {
+			r.received += segment
+			r.w.after(r.link.oneWay, r.acknowledged)
+		}, func() { r.w.after(2*r.link.oneWay+r.link.queue, r.lost) })
+	}
+}
+
+func (r *rival) acknowledged() {
+	r.flight--
+	switch {
+	case r.open:
+		r.window++
+	case r.cubic:
+		const c, beta = 0.4, 0.7
+		t := float64(r.w.now-r.cut) / second
+		k := math.Cbrt(r.most * (1 - beta) / c)
+		target := c*(t-k)*(t-k)*(t-k) + r.most
+		r.window += min(max((target-r.window)/r.window, 0.01/r.window), 0.5)
+	default:
+		r.window += 1 / r.window
+	}
+	r.fill()
+}
+
+func (r *rival) lost() {
+	r.flight--
+	if r.w.now-r.cut > 2*r.link.oneWay+r.link.queue {
+		r.cut, r.most, r.open = r.w.now, r.window, false
+		if r.cubic {
+			r.window *= 0.7
+		} else {
+			r.window /= 2
+		}
+		r.window = max(r.window, 2)
+	}
+	r.fill()
+}
