@@ -1,7 +1,7 @@
 // Package rtc moves real-time packets between this node and one remote at a time: ICE (RFC 8445), DTLS-SRTP (RFC 5764) and
 // SRTP (RFC 3711, RFC 7714) on one UDP port and one TCP port shared by all remotes.
 //
-// An Endpoint owns the sockets. A Transport is one remote: it hands decrypted RTP and RTCP to its Handler on the goroutine
+// An Endpoint owns the sockets: several of the UDP port, over which the kernel spreads remotes by address. A Transport is one remote: it hands decrypted RTP and RTCP to its Handler on the goroutine
 // that read the socket, and seals packets in place into the caller's send batch. Nothing in here knows SDP, tracks or
 // rooms.
 //
@@ -30,6 +30,8 @@
 //	answers to checks, without the          prove nothing: the right address and        TestForgedAnswer
 //	  client's password                       transaction are not enough
 //	a recorded check from a former address  media moves only after a new answer        TestReplayOfAFormerPath
+//	SRTP that is forged, or recorded and    not opened; no state is made of SSRCs      TestForgeriesLeaveNothing, TestManySockets,
+//	  sent again                              that had nothing authentic                 TestNothingIsOpenedTwice, FuzzOpen
 //	a client that answers no more           nothing is sent after 30 s                 TestConsent
 //	ClientHellos from elsewhere             not read, not answered                     TestDisturbedFromElsewhere
 //	ClientHellos, alerts, garbage under     clear text is dropped during a call; in a  TestDisturbedFromTheClientsAddress,

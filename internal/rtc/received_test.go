@@ -3,6 +3,7 @@ package rtc
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"testing"
 
 	"github.com/pion/srtp/v3"
@@ -111,6 +112,28 @@ func TestForgeriesLeaveNothing(t *testing.T) {
 			t.Errorf("the first %d bytes were opened", n)
 		}
 	}
+}
+
+// FuzzOpen: whatever comes is opened only if it is what the remote has sent.
+func FuzzOpen(f *testing.F) {
+	send, _, _ := both(f)
+	sent := [][]byte{sealedAt(f, send, 1, []byte("hello")), sealedAt(f, send, 65535, nil), sealedAt(f, send, 65536, make([]byte, 300))}
+	for _, b := range sent {
+		f.Add(b)
+		f.Add(b[:len(b)-1])
+	}
+	f.Add([]byte{0x9F, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 5, 0xBE, 0xDE, 0xFF, 0xFF})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		_, own, _ := both(t)
+		if len(b) > packet.MaxSize {
+			return
+		}
+		_, err := openWith(own, b)
+		known := slices.ContainsFunc(sent, func(s []byte) bool { return bytes.Equal(s, b) })
+		if err == nil && !known {
+			t.Errorf("opened %x", b)
+		}
+	})
 }
 
 func TestKeyIsUsedUp(t *testing.T) {

@@ -20,7 +20,7 @@ func TestManySockets(t *testing.T) {
 		for range 3 { // lines
 			before := e.received()
 			c.speak()
-			if !wait(time.Second, func() bool { return c.heard.rtp.Load() > 0 }) {
+			if !wait(10*time.Second, func() bool { return c.heard.rtp.Load() > 0 }) {
 				t.Fatal("the server has not taken the caller's packet")
 			}
 			for i, n := range e.received() {
@@ -28,7 +28,7 @@ func TestManySockets(t *testing.T) {
 					used[i] = true
 				}
 			}
-			if !c.get(time.Second) {
+			if !c.get(10 * time.Second) {
 				t.Fatal("the caller has not received the server's packet")
 			}
 			c.heard.rtp.Store(0)
@@ -65,10 +65,10 @@ func (c *caller) everyLineAtOnce() {
 			l.send(b)
 		}
 	}
-	if !wait(5*time.Second, func() bool { return c.heard.rtp.Load() >= before+packets }) {
+	if !wait(10*time.Second, func() bool { return c.heard.rtp.Load() >= before+packets }) {
 		c.tb.Errorf("%d of %d packets were taken", c.heard.rtp.Load()-before, packets)
 	}
-	if !c.get(time.Second) { // whatever came since has been worked off by then
+	if !c.get(10 * time.Second) { // whatever came since has been worked off by then
 		c.tb.Error("the caller receives no more")
 	}
 	if got := c.heard.rtp.Load() - before; got != packets {

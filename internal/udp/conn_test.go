@@ -158,6 +158,35 @@ func TestCloseWakesReaders(t *testing.T) {
 	t.Logf("slowest of 100: %s", slowest)
 }
 
+// TestNoDatagramIsOverlooked: one that comes just as the reader is about to sleep wakes it, with no other behind it.
+func TestNoDatagramIsOverlooked(t *testing.T) {
+	here, there := listen(t, loopback4), listen(t, loopback4)
+	hurry := time.AfterFunc(30*time.Second, func() {
+		_, _ = here.Close(), there.Close()
+		t.Error("a datagram was overlooked")
+	})
+	defer hurry.Stop()
+	const rounds = 20000
+	pass := func(from, to *Conn, first bool) {
+		ms := messages(4, 100)
+		for i := range rounds {
+			if !first || i > 0 {
+				if _, err := from.Read(ms); err != nil {
+					return
+				}
+			}
+			for range i % 50 {
+				runtime.Gosched()
+			}
+			_, _ = from.WriteTo([]byte("x"), AddrFrom(to.LocalAddr()))
+		}
+	}
+	var both sync.WaitGroup
+	both.Go(func() { pass(here, there, true) })
+	both.Go(func() { pass(there, here, false) })
+	both.Wait()
+}
+
 func TestAfterClose(t *testing.T) {
 	c, err := Listen(Config{Listen: loopback4})
 	if err != nil {

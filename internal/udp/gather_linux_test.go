@@ -3,12 +3,16 @@ package udp
 import (
 	"bufio"
 	"encoding/binary"
+	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"os"
 	"os/exec"
+	"runtime"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -61,6 +65,53 @@ func relayUsage(c *Conn) {
 		fmt.Println(used.Utime.Nano()+used.Stime.Nano(), c.Stats().Truncated, used.Nvcsw)
 	}
 	_ = c.Close()
+}
+
+// TestGather: what comes thick is read together, whole and in order, and Close wakes who gathers.
+func TestGather(t *testing.T) {
+	c, err := Listen(Config{Listen: loopback4, ReceiveBuffer: 1 << 20, Gather: 300 * time.Microsecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	from, to := listen(t, loopback4), AddrFrom(c.LocalAddr())
+	const datagrams, underWay = 20000, 100 // few enough for any receive buffer
+	var read atomic.Int64
+	go func() {
+		for i := range datagrams {
+			for int64(i)-read.Load() > underWay {
+				runtime.Gosched()
+			}
+			_, _ = from.WriteTo(binary.BigEndian.AppendUint32(nil, uint32(i)), to)
+		}
+	}()
+	ms, reads := messages(maxRead, 100), 0
+	for next := 0; next < datagrams; reads++ {
+		n, err := c.Read(ms)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range ms[:n] {
+			if got := binary.BigEndian.Uint32(m.Buf); got != uint32(next) {
+				t.Fatalf("datagram %d after %d", got, next-1)
+			}
+			next++
+		}
+		read.Store(int64(next))
+	}
+	if reads > datagrams/2 {
+		t.Errorf("%d reads for %d datagrams", reads, datagrams)
+	}
+	closed := make(chan error)
+	go func() {
+		_, err := c.Read(ms)
+		closed <- err
+	}()
+	if err := c.Close(); err != nil {
+		t.Error(err)
+	}
+	if err := <-closed; !errors.Is(err, net.ErrClosed) {
+		t.Errorf("Read: %v", err)
+	}
 }
 
 // BenchmarkGather tells what a datagram costs a process that passes it on to four addresses, and how long that takes, by how thick

@@ -62,10 +62,17 @@ func (w *waiter) attempt(epoll uintptr) bool {
 	if w.watching {
 		w.watch(epoll, 0)
 	}
-	w.n, w.truncated, w.failed = w.sock.receive(w.in, w.ms)
-	if w.n == 0 && w.failed == nil {
-		w.watch(epoll, unix.EPOLLIN) // wakes the waiting at once if something has come meanwhile
+	if w.take() {
+		return true
 	}
+	w.watch(epoll, unix.EPOLLIN)
+	// What came before the instance watched need not have woken anybody: nobody has told the instance that what it knew is over.
+	return w.failed != nil || w.take()
+}
+
+// take reads what is there, and reports whether there is something to return.
+func (w *waiter) take() bool {
+	w.n, w.truncated, w.failed = w.sock.receive(w.in, w.ms)
 	return w.n != 0 || w.failed != nil
 }
 
