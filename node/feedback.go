@@ -197,20 +197,41 @@ func (l *layer) receptionReport(ssrc uint32, now int64) rtcp.ReceptionReport {
 	return r
 }
 
-func description(ssrc uint32) rtcp.Packet {
-	return &rtcp.SourceDescription{Chunks: []rtcp.SourceDescriptionChunk{{
-		Source: ssrc, Items: []rtcp.SourceDescriptionItem{{Type: rtcp.SDESCNAME, Text: cname}},
-	}}}
+// description names the sender of streams (RFC 3550 section 6.5).
+func description(ssrcs ...uint32) rtcp.Packet {
+	d := &rtcp.SourceDescription{}
+	for _, ssrc := range ssrcs {
+		d.Chunks = append(d.Chunks, rtcp.SourceDescriptionChunk{
+			Source: ssrc, Items: []rtcp.SourceDescriptionItem{{Type: rtcp.SDESCNAME, Text: cname}},
+		})
+	}
+	return d
 }
 
+// reportsTogether is how many streams' sender reports and names fit into one datagram.
+const reportsTogether = 20
+
 // sendSenderReports gives every active slot the publisher's own pair of clocks in the slot's timestamps: the wall clock
-// stays the publisher's, so that picture and sound stay together through every hop.
+// stays the publisher's, so that picture and sound stay together through every hop. The reports of several slots go together (RFC 8108
+// section 5.3): sending costs more than what is sent.
 func (p *Peer) sendSenderReports(now int64) {
+	var reports []rtcp.Packet
+	var ssrcs []uint32
+	send := func() {
+		if len(reports) > 0 {
+			p.in.sendRTCP(append(reports, description(ssrcs...))...)
+		}
+		reports, ssrcs = reports[:0], ssrcs[:0]
+	}
 	for _, s := range p.slotList() {
 		if sr := s.senderReport(now); sr != nil {
-			p.in.sendRTCP(sr, description(sr.SSRC))
+			reports, ssrcs = append(reports, sr), append(ssrcs, sr.SSRC)
+		}
+		if len(reports) == reportsTogether {
+			send()
 		}
 	}
+	send()
 }
 
 func (s *slot) senderReport(now int64) *rtcp.SenderReport {

@@ -28,6 +28,7 @@ type Peer struct {
 	transport  *rtc.Transport
 	in         *ingress
 	slots      atomic.Pointer[[]*slot] // in the order of their m-lines; only ever appended to
+	group      uint64                  // below reportGroups: when it gets its sender reports
 
 	// Guarded by the room's mutex.
 	auto bool
@@ -45,7 +46,7 @@ type Peer struct {
 func newPeer(n *Node, cfg PeerConfig) (*Peer, error) {
 	p := &Peer{
 		node: n, id: cfg.Participant, canPublish: cfg.CanPublish, events: cfg.Events, log: cfg.Log,
-		in: newIngress(n, cfg.Log), auto: true, published: map[string]*published{}, muted: map[Source]bool{},
+		in: newIngress(n, cfg.Log), group: mrand.Uint64N(reportGroups), auto: true, published: map[string]*published{}, muted: map[Source]bool{},
 	}
 	p.slots.Store(&[]*slot{})
 	var err error

@@ -15,6 +15,7 @@ const (
 	arrivalTicks = 8                     // 80 ms: transport-wide feedback
 	reviewTicks  = 20                    // 200 ms: layers that stopped, slots that wait, publishers to be told
 	reportTicks  = 100                   // 1 s: sender and receiver reports
+	groupTicks   = 4                     // 40 ms: sender reports of a part of the peers, each once in reportTicks
 )
 
 func (n *Node) tick(ctx context.Context) {
@@ -82,7 +83,19 @@ func (r *room) tick(tracks []*published, count uint64, now int64) {
 				l.cache.Expire(now - int64(cacheFor))
 			}
 		}
-		for _, p := range r.everyone() {
+	}
+	if count%groupTicks == 0 {
+		r.reportTo(count/groupTicks%reportGroups, now)
+	}
+}
+
+// reportGroups is how many parts the peers of a room are in, so that a large room's reports do not leave all at once.
+const reportGroups = reportTicks / groupTicks
+
+// reportTo sends one part of the peers their sender reports.
+func (r *room) reportTo(group uint64, now int64) {
+	for _, p := range r.everyone() {
+		if p.group == group {
 			p.sendSenderReports(now)
 		}
 	}
