@@ -26,7 +26,7 @@ type mux struct {
 
 // pending is a check that has not been answered. It outlives its agent, and holds nothing of it.
 type pending struct {
-	ufrag string // of the agent
+	ufrag string    // of the agent
 	signs *password // the answer
 	to    source
 	at    time.Time
