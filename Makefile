@@ -131,7 +131,7 @@ bench-keep: ## the same as bench, and keep the result in bench/results
 curves: | $(ARTIFACTS) ## CPU, memory and goroutines of a node against viewers and cameras: straight lines, plotted
 	@$(MEASURE) curves -dir $(ARTIFACTS)/curves
 soak: | $(ARTIFACTS) ## SOAK (1h) of people who come, lose their sockets and go: goroutines, files and memory stay flat
-	@$(MEASURE) soak -for $(SOAK) -dir $(ARTIFACTS)/soak
+	@$(MEASURE) soak -for $(SOAK) -dir $(ARTIFACTS)/soak $(SOAKFLAGS)
 rest-rate: ## 500 meetings created a second for a minute, p99 below 80 ms
 	@$(MEASURE) rest-rate
 headline: deps $(NATS) ## one room in three regions: 25 cameras and 500 viewers for five minutes; 1 × 500 and 9 × 500 with a large speaker

@@ -23,7 +23,7 @@ type published struct {
 	muted   atomic.Bool
 	level   loudness
 	silence silence
-	gone    atomic.Bool // nothing comes any more
+	gone    atomic.Bool // nothing comes any more; slots forget the track when the room looks at them again
 
 	// Guarded by the room's mutex; see succession.go.
 	before   *published // the stream that this one takes over from; nil when there is none

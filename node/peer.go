@@ -196,6 +196,7 @@ func (p *Peer) Close() {
 // withdraw ends a track that is no longer in p.published.
 func (p *Peer) withdraw(t *published) {
 	p.in.forget(t)
+	t.gone.Store(true)
 	p.room.unpublish(t)
 	t.close()
 	p.node.turnAway(t, cascade.Ended)

@@ -128,6 +128,7 @@ func (n *Node) reviewFeeds(all bool, now int64) {
 			f.review(now)
 			f.track.room.forget(f.track)
 			f.track.close()
+			f.track.room.wakeAll()
 			n.turnAway(f.track, cascade.Ended)
 		case all || f.waits():
 			f.review(now)

@@ -53,19 +53,20 @@ func (r *room) add(p *Peer) (old *Peer) {
 	return old
 }
 
-// remove takes a peer out.
+// remove takes a peer out. Nothing here leads to it any more, nor from it to anybody else.
 func (r *room) remove(p *Peer) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.peers[p.id] == p {
 		delete(r.peers, p.id)
 	}
-	for _, t := range slices.Concat(r.tracks, r.others) {
-		for _, l := range t.layers {
-			for _, s := range p.slotList() {
+	for _, s := range p.slotList() {
+		for _, t := range slices.Concat(r.tracks, r.others) {
+			for _, l := range t.layers {
 				l.detach(s)
 			}
 		}
+		s.leave()
 	}
 }
 

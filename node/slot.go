@@ -30,7 +30,7 @@ type slot struct {
 	rewriter packet.Rewriter
 	ext      packet.Extensions
 	showing
-	shown    [4]*layer // by generation of the rewriter, for retransmissions
+	shown    [4]*layer // by generation of the rewriter, for retransmissions; none of a track that is gone
 	resent   []resent  // by sequence number modulo 256; made for the first retransmission
 	credit   int       // retransmissions that may be made, in halves of a packet
 	packets  uint32
@@ -239,7 +239,25 @@ func (s *slot) show(t, before *published, best, target *layer) (needsKeyframe bo
 	if c := s.current; c != nil && (target == nil || c.track != t && c.track != before) {
 		s.current = nil
 	}
+	s.forgetLocked()
 	return target != nil && s.current != target && s.kind == Video
+}
+
+// forgetLocked lets go of tracks that are gone: nothing of them can be sent again. A layer leads to its publisher, and so to what that
+// one was shown: whoever kept it would keep everybody who was ever here.
+func (s *slot) forgetLocked() {
+	for i, l := range s.shown {
+		if l != nil && l.track.gone.Load() {
+			s.shown[i] = nil
+		}
+	}
+}
+
+// leave empties the slot of a subscriber who has left.
+func (s *slot) leave() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.showing, s.shown = showing{}, [len(s.shown)]*layer{}
 }
 
 func (s *slot) state() showing {

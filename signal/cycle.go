@@ -8,12 +8,11 @@ import (
 // cycle calls a function again and again, each time so long after the last call has returned. Nobody waits in between.
 type cycle struct {
 	every   time.Duration
-	call    func()
 	running sync.WaitGroup // of one call at most; added to under mu, and never once over
 
 	mu    sync.Mutex
 	timer *time.Timer
-	over  bool
+	call  func() // nil once it is over: the runtime may keep a stopped timer, and what that leads to, until it would have been due
 }
 
 // startCycle begins a cycle, which goes on until it is stopped. The function must not stop it.
@@ -27,17 +26,18 @@ func startCycle(every time.Duration, call func()) *cycle {
 
 func (c *cycle) turn() {
 	c.mu.Lock()
-	if c.over {
+	call := c.call
+	if call == nil {
 		c.mu.Unlock()
 		return
 	}
 	c.running.Add(1)
 	c.mu.Unlock()
 	defer c.running.Done()
-	c.call()
+	call()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !c.over {
+	if c.call != nil {
 		c.timer.Reset(c.every)
 	}
 }
@@ -45,7 +45,7 @@ func (c *cycle) turn() {
 // stop ends the cycle. No call runs any more when it returns.
 func (c *cycle) stop() {
 	c.mu.Lock()
-	c.over = true
+	c.call = nil
 	c.timer.Stop()
 	c.mu.Unlock()
 	c.running.Wait()

@@ -121,7 +121,8 @@ func (r *room) detach(s *session, mayReturn bool) Peer {
 	}
 	m.entry.State = Reconnecting
 	r.putLocked(m)
-	m.grace = time.AfterFunc(r.cfg.Grace, func() { r.giveUp(m, s.svc.sweep) })
+	sweep := s.svc.sweep
+	m.grace = time.AfterFunc(r.cfg.Grace, func() { r.giveUp(m, sweep) })
 	return nil
 }
 

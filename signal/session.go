@@ -80,8 +80,9 @@ func (s *session) serve(ctx, handling context.Context) (mayReturn bool) {
 	stilled := sync.OnceFunc(func() { close(s.still) })
 	stop := context.AfterFunc(handling, func() { s.desk.Post(stilled) })
 	defer stop()
+	socket := s.socket
 	silent := time.AfterFunc(s.svc.cfg.HelloTimeout, func() {
-		s.socket.end(wire.CloseBadRequest, "nothing was said")
+		socket.end(wire.CloseBadRequest, "nothing was said")
 	})
 	defer silent.Stop()
 	fresh := startCycle(s.svc.cfg.ICEServersEvery, func() {

@@ -59,16 +59,19 @@ const (
 	blocks = 12
 	// surely is the 99.5 % quantile of Student's t with blocks-2 degrees of freedom.
 	surely = 3.169
+
+	// Fewest is how many samples Grows needs: three a block.
+	Fewest = 3 * blocks
 )
 
 // Grows tells whether a series grows by more than a share of its mean, and by more than noise explains.
 //
 // Neighbouring samples of a process are alike (a heap climbs for seconds and falls at once), so counting each as a witness
 // would make any drift look certain. The series is cut into twelve blocks; the median of each is one witness, and the slope of
-// these must be larger than the spread around it explains with a certainty of 99.5 %. It needs three samples a block, and says no
-// to fewer.
+// these must be larger than the spread around it explains with a certainty of 99.5 %. It says no to fewer
+// samples than Fewest.
 func Grows(series []Point, interesting float64) Growth {
-	if len(series) < 3*blocks {
+	if len(series) < Fewest {
 		return Growth{Line: Fit(series)}
 	}
 	medians := make([]Point, blocks)

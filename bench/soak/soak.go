@@ -36,10 +36,17 @@ type Series struct {
 	Points      []plot.Point
 }
 
-// Growth is what the last three quarters of the series do: the first is for everything to find its size.
+// Growth is what the last three quarters of the series do: the first is for everything to find its size. What has stopped growing by
+// half-time was longer about it, and does not grow: a leak goes on.
 func (s Series) Growth() plot.Growth {
-	return plot.Grows(s.Points[len(s.Points)/4:], s.Interesting)
+	g := plot.Grows(s.Points[len(s.Points)/4:], s.Interesting)
+	late := plot.Grows(s.Points[len(s.Points)/2:], s.Interesting*2/3) // of the same slope, two thirds of the growth
+	g.Grows = g.Grows && late.Grows
+	return g
 }
+
+// enough is how many samples Growth needs to judge by: its shorter stretch is half of them.
+const enough = 2 * plot.Fewest
 
 // A Report is what was seen.
 type Report struct {
@@ -52,7 +59,9 @@ type Report struct {
 func (r *Report) Fault() error {
 	var faults []error
 	for _, s := range r.Series {
-		if g := s.Growth(); g.Grows {
+		if n := len(s.Points); n < enough {
+			faults = append(faults, fmt.Errorf("%d samples of %s are too few to say whether it grows: it takes %d", n, s.Name, enough))
+		} else if g := s.Growth(); g.Grows {
 			faults = append(faults, fmt.Errorf("%s grew by %.1f %% in the last three quarters: noise does not explain it", s.Name, 100*g.Share))
 		}
 	}
@@ -81,6 +90,7 @@ func Run(ctx context.Context, plan Plan) (report *Report, err error) {
 		{Name: "files", Unit: "open files", Interesting: 0.02},
 		{Name: "memory", Unit: "MB resident", Interesting: 0.05},
 		{Name: "heap", Unit: "MB in use", Interesting: 0.05},
+		{Name: "target", Unit: "MB that the next collection waits for", Interesting: 0.05}, // twice what the last one left
 	}}}
 	defer func() {
 		for _, s := range r.seats {
@@ -159,14 +169,17 @@ func (r *run) look(ctx context.Context, at time.Duration) error {
 		return err
 	}
 	const mega = 1e6
-	values := []float64{metrics["go_goroutines"], files, memory / mega, metrics["go_memstats_heap_inuse_bytes"] / mega}
+	values := []float64{
+		metrics["go_goroutines"], files, memory / mega,
+		metrics["go_memstats_heap_inuse_bytes"] / mega, metrics["go_memstats_next_gc_bytes"] / mega,
+	}
 	for i, s := range r.report.Series {
 		s.Points = append(s.Points, plot.Point{X: at.Seconds(), Y: values[i]})
 	}
 	const toldEvery = 30
 	if len(r.report.Series[0].Points)%toldEvery == 1 {
-		fmt.Fprintf(r.plan.Log, "%6.0f s: %.0f goroutines, %.0f files, %.0f MB resident, %.0f MB heap; %d replaced, %d resumed\n",
-			at.Seconds(), values[0], values[1], values[2], values[3], r.report.Replaced, r.report.Resumed)
+		fmt.Fprintf(r.plan.Log, "%6.0f s: %.0f goroutines, %.0f files, %.0f MB resident, %.0f MB heap, collected at %.0f; %d replaced, %d resumed\n",
+			at.Seconds(), values[0], values[1], values[2], values[3], values[4], r.report.Replaced, r.report.Resumed)
 	}
 	return nil
 }

@@ -25,6 +25,9 @@ func TestFault(t *testing.T) {
 	}{
 		"level":           {Report{Series: []*Series{{Name: "files", Points: series(func(int) float64 { return 50 })}}}, ""},
 		"grows at first":  {Report{Series: []*Series{{Name: "heap", Points: series(func(i int) float64 { return float64(min(i, 90)) })}}}, ""},
+		"grows for long":  {Report{Series: []*Series{{Name: "heap", Points: series(func(i int) float64 { return float64(min(i, 190)) })}}}, ""},
+		"steps for ever":  {Report{Series: []*Series{{Name: "heap", Points: series(func(i int) float64 { return float64(100 + i/50*20) })}}}, "heap grew"},
+		"too short":       {Report{Series: []*Series{{Name: "heap", Points: series(func(int) float64 { return 1 })[:enough-1]}}}, "too few"},
 		"grows":           {Report{Series: []*Series{{Name: "heap", Points: series(func(i int) float64 { return 100 + float64(i) })}}}, "heap grew"},
 		"somebody silent": {Report{Silent: 2}, "2 guests"},
 	} {

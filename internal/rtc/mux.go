@@ -24,9 +24,9 @@ type mux struct {
 	swept        time.Time
 }
 
-// pending is a check that has not been answered.
+// pending is a check that has not been answered. It outlives its agent, and holds nothing of it.
 type pending struct {
-	agent *agent
+	ufrag string    // of the agent
 	signs *password // the answer
 	to    source
 	at    time.Time
@@ -151,10 +151,11 @@ func (m *mux) answered(b []byte, msg *stunMessage, from source) bool {
 	m.mu.Lock()
 	_, ok = m.transactions[msg.id] // unless it has been answered just now
 	delete(m.transactions, msg.id)
-	proof := ok && msg.success && m.agents[p.agent.ufrag] == p.agent && p.agent.paths.answered(from, now)
+	a := m.agents[p.ufrag]
+	proof := ok && msg.success && a != nil && a.paths.answered(from, now)
 	m.mu.Unlock()
 	if proof {
-		t := p.agent.t
+		t := a.t
 		t.e.bind(t, from, true)
 		t.proved(from, now.Sub(p.at))
 	}
@@ -172,7 +173,7 @@ func (m *mux) check(a *agent, to source, now time.Time) {
 		return
 	}
 	user, theirs, controls := a.user, a.theirs, a.controls
-	m.transactions[id] = pending{a, theirs, to, now}
+	m.transactions[id] = pending{a.ufrag, theirs, to, now}
 	m.sweepLocked(now)
 	m.mu.Unlock()
 	_ = m.send(theirs.seal(appendCheck(nil, id, user, controls)), to) // lost, as on a network
