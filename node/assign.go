@@ -155,32 +155,31 @@ func (t *published) nearestLive(best *layer, now int64) *layer {
 	return best
 }
 
-// showLocked tells a slot what to show and keeps the layers' lists of slots in step. It reports whether a keyframe is
+// showLocked tells a slot what to show, and has it given the packets of what it shows and is to show. It reports whether a keyframe is
 // needed.
 func (r *room) showLocked(s *slot, t *published, best, target *layer) (needsKeyframe bool) {
-	was := s.state()
-	streams := []*published{was.bound, t, nil, nil}
+	var before *published
 	if t != nil {
-		streams[2] = t.before
+		before = t.before
 	}
-	if was.current != nil {
-		streams[3] = was.current.track
-	}
-	needsKeyframe = s.show(t, streams[2], best, target)
-	current := s.state().current
-	for _, of := range streams {
-		if of == nil {
-			continue
-		}
-		for _, l := range of.layers {
-			if l == target || l == current {
-				l.attach(s)
-			} else {
-				l.detach(s)
-			}
-		}
-	}
+	needsKeyframe = s.show(t, before, best, target)
+	s.drawLocked([len(s.drawn)]*layer{target, s.state().current})
 	return needsKeyframe
+}
+
+// drawLocked has the slot given the packets of these layers and no others. The room's mutex is held.
+func (s *slot) drawLocked(from [2]*layer) {
+	for i, l := range s.drawn {
+		if l != nil && !slices.Contains(from[:], l) && !slices.Contains(s.drawn[:i], l) {
+			l.detach(s)
+		}
+	}
+	for i, l := range from {
+		if l != nil && !slices.Contains(s.drawn[:], l) && !slices.Contains(from[:i], l) {
+			l.attach(s)
+		}
+	}
+	s.drawn = from
 }
 
 // view is what the slot's owner is told. The room's mutex is held, for reason.

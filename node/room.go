@@ -61,11 +61,7 @@ func (r *room) remove(p *Peer) {
 		delete(r.peers, p.id)
 	}
 	for _, s := range p.slotList() {
-		for _, t := range slices.Concat(r.tracks, r.others) {
-			for _, l := range t.layers {
-				l.detach(s)
-			}
-		}
+		s.drawLocked([len(s.drawn)]*layer{})
 		s.leave()
 	}
 }

@@ -38,8 +38,9 @@ type slot struct {
 	lastTime uint32 // RTP timestamp last sent
 	caughtUp int64  // when the slot last began from the cache; 0 before
 
-	// The room's mutex guards the wish and what was last told.
+	// The room's mutex guards the wish, what was last told, and the layers that list the slot.
 	wish   SlotRequest
+	drawn  [2]*layer
 	reason string
 	told   Slot
 }
