@@ -33,7 +33,7 @@ func runREST(ctx context.Context, args []string, stdout, stderr io.Writer) error
 		return err
 	}
 	fmt.Fprintf(stdout, "meetings created at %g a second for %s: %s\n%s\n", *perSecond, *long, report, readBack)
-	const kept = 0.99 // of the rate
+	const kept = 0.99                      // of the rate
 	const punctual = 40 * time.Millisecond // half of what an answer may take
 	switch {
 	case report.Late > punctual:
