@@ -412,8 +412,15 @@ export class Client extends Emitter<ClientEvents> {
 
   /** Nothing comes over the path of media. Over a living socket another one is looked for, else once there is a new socket. */
   #silent(media: Media): void {
-    if (this.#session?.connected) media.restart().catch(() => undefined)
+    if (this.#session?.connected) this.#look(media, media.restart())
     else this.#pathLost = true
+  }
+
+  /** Where the search for another path fails because the socket is lost, it is for the next socket. Else media tell of it again. */
+  #look(media: Media, search: Promise<void>): void {
+    search.catch(() => {
+      if (this.#media === media && this.#state === 'reconnecting') this.#pathLost = true
+    })
   }
 
   #lost(): void {
@@ -518,7 +525,7 @@ export class Client extends Emitter<ClientEvents> {
     this.#presence.repeat()
     const lost = this.#pathLost
     this.#pathLost = false
-    this.#media.recover(lost).catch(() => undefined)
+    this.#look(this.#media, this.#media.recover(lost))
   }
 
   #anew(): void {
