@@ -229,6 +229,40 @@ func TestRestart(t *testing.T) {
 	c.agree()
 }
 
+// TestRestartMeetsAChange: a client has changed networks and says so with its old credentials, as its agent does until it has made
+// sockets for the new ones; the restart comes before it has answered. It is followed all the same, once, and not for longer than that.
+func TestRestartMeetsAChange(t *testing.T) {
+	c := newCaller(t, startEndpoint(t, "127.0.0.1:0"))
+	c.connect(false)
+	c.mute.Store(true)
+	c.dial(false)
+	there := c.source()
+	c.send(c.check(true))
+	if !wait(time.Second, func() bool { s := c.transport.wanted.Load(); return s != nil && *s == there }) {
+		t.Fatal("the check did not arrive")
+	}
+	for range 3 {
+		if err := c.transport.Restart(Remote{Ufrag: c.ufrag, Password: c.password}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c.mute.Store(false)
+	if !wait(2*time.Second, func() bool { return c.transport.goesTo(there) }) {
+		t.Fatal("the restart made the server forget where the client is")
+	}
+	c.send(c.check(false))
+	old := c.transport.former.ufrag
+	c.learn()
+	c.dial(false)
+	c.agree()
+	if !c.get(time.Second) {
+		t.Error("no media over the new path")
+	}
+	if c.e.mux.agent(old) != nil {
+		t.Error("the old credentials are still good")
+	}
+}
+
 // TestRestartsLeakNothing restarts ICE a thousand times.
 func TestRestartsLeakNothing(t *testing.T) {
 	c := newCaller(t, startEndpoint(t, "127.0.0.1:0"))
@@ -241,6 +275,9 @@ func TestRestartsLeakNothing(t *testing.T) {
 	}
 	c.learn()
 	c.agree()
+	if !wait(time.Second, func() bool { return c.e.mux.works(c.transport.present()) }) {
+		t.Error("the newest credentials lead nowhere")
+	}
 	if !wait(5*time.Second, func() bool { return runtime.NumGoroutine() <= before+2 }) {
 		t.Errorf("%d goroutines, %d before", runtime.NumGoroutine(), before)
 	}

@@ -47,16 +47,28 @@ func newMux(send func([]byte, source) error) *mux {
 	return &mux{send: send, agents: map[string]*agent{}, transactions: map[transaction]pending{}}
 }
 
-// replace puts a new agent in the place of an old one. Either may be nil.
-func (m *mux) replace(old, now *agent) {
+// add has an agent answered for.
+func (m *mux) add(a *agent) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if old != nil {
-		delete(m.agents, old.ufrag)
+	m.agents[a.ufrag] = a
+}
+
+// remove forgets an agent; nil is none.
+func (m *mux) remove(a *agent) {
+	if a == nil {
+		return
 	}
-	if now != nil {
-		m.agents[now.ufrag] = now
-	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.agents, a.ufrag)
+}
+
+// works reports whether any address has ever answered a check of an agent.
+func (m *mux) works(a *agent) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return a.paths.anyAnswered
 }
 
 func (m *mux) agent(ufrag string) *agent {
@@ -156,6 +168,7 @@ func (m *mux) answered(b []byte, msg *stunMessage, from source) bool {
 	if proof {
 		t := p.agent.t
 		t.e.bind(t, from, true)
+		t.supersede(p.agent)
 		t.proved(from, now.Sub(p.at))
 	}
 	return true

@@ -15,6 +15,8 @@ type paths struct {
 	all    map[source]*path
 	tokens float64
 	filled time.Time
+
+	anyAnswered bool // ever
 }
 
 // path is one address.
@@ -85,6 +87,7 @@ func (p *paths) answered(s source, now time.Time) bool {
 		return false
 	}
 	c.answered, c.unanswered = now, 0
+	p.anyAnswered = true
 	return true
 }
 

@@ -141,16 +141,11 @@ export class Media extends Emitter<MediaEvents> {
     })
   }
 
-  /** Brings the connection back after the session was restored: nothing to do where media went on, and the path is not `lost`. */
+  /** Looks for another path where the one that there is is broken or `lost`; it goes on meanwhile, as far as it does. */
   async recover(lost = false): Promise<void> {
     this.#subscriber.reset()
     if (lost || this.state !== 'connected' || this.#connection?.unanswered) await this.#renegotiate(true)
     else this.#subscribe()
-  }
-
-  /** Looks for another path. The one that there is goes on meanwhile, as far as it does. */
-  restart(): Promise<void> {
-    return this.#renegotiate(true)
   }
 
   /** Sends the captured screen, with m-lines of its own from the first time on. */
