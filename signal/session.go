@@ -81,6 +81,10 @@ func (s *session) serve(ctx, handling context.Context) (mayReturn bool) {
 	stop := context.AfterFunc(handling, func() { s.desk.Post(stilled) })
 	defer stop()
 	silent := time.AfterFunc(s.svc.cfg.HelloTimeout, func() {
+		if s.resumed { // its network may have gone again before it could say anything: it is lost, and has not misbehaved
+			s.socket.fail(errUnheard)
+			return
+		}
 		s.socket.end(wire.CloseBadRequest, "nothing was said")
 	})
 	defer silent.Stop()
