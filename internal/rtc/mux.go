@@ -86,6 +86,20 @@ func (m *mux) learn(a *agent, remote Remote, controls bool) {
 	a.user, a.theirs, a.controls = remote.Ufrag+":"+a.ufrag, theirs, controls
 }
 
+// bequeath has a former agent know what the remote goes by after a restart. Where it went by that already it is asked anew.
+func (m *mux) bequeath(former *agent, remote Remote) {
+	theirs := &password{}
+	theirs.set(remote.Password)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	former.heir = heir{remote.Ufrag, theirs}
+	for _, p := range former.paths.all {
+		if p.sender == remote.Ufrag && p.answered.IsZero() {
+			p.asked, p.unanswered = time.Time{}, 0
+		}
+	}
+}
+
 // dial has an agent send checks to an address that has sent none.
 func (m *mux) dial(a *agent, to source) {
 	m.mu.Lock()
@@ -129,7 +143,7 @@ func (m *mux) asked(b []byte, msg *stunMessage, from source) bool {
 	}
 	now := time.Now()
 	m.mu.Lock()
-	ok, controls := a.paths.heard(from, now), a.controls
+	ok, controls := a.paths.heard(from, msg.sender, now), a.controls
 	m.mu.Unlock()
 	if !ok {
 		return false
@@ -184,7 +198,8 @@ func (m *mux) check(a *agent, to source, now time.Time) {
 		m.mu.Unlock()
 		return
 	}
-	user, theirs, controls := a.user, a.theirs, a.controls
+	user, theirs := a.credentials(p)
+	controls := a.controls
 	m.transactions[id] = pending{a, theirs, to, now}
 	m.sweepLocked(now)
 	m.mu.Unlock()

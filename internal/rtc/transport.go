@@ -206,7 +206,13 @@ func (t *Transport) Restart(remote Remote) error {
 	if err := t.renew(); err != nil {
 		return fmt.Errorf("restart ICE: %w", err)
 	}
-	t.e.mux.learn(t.present(), remote, t.client)
+	t.mu.Lock()
+	now, former := t.agent, t.former
+	t.mu.Unlock()
+	t.e.mux.learn(now, remote, t.client)
+	if former != nil {
+		t.e.mux.bequeath(former, remote)
+	}
 	return nil
 }
 
