@@ -54,6 +54,8 @@ export class Pulse extends Emitter<PulseEvents> {
   /** The miss at which to look again. */
   #due = long
   #told = false
+  /** Another path has been looked for since something was heard: it should have come to something by now. */
+  #sought = false
   #busy = false
   readonly #waits: Backoff
 
@@ -87,6 +89,7 @@ export class Pulse extends Emitter<PulseEvents> {
       this.#begin(this.#heard > 0 ? doubtful : long)
       this.#misses = -grace
     }
+    this.#sought = true
   }
 
   /** Begins to count anew, and looks after so many misses. */
@@ -95,6 +98,7 @@ export class Pulse extends Emitter<PulseEvents> {
     this.#seen = undefined
     this.#due = due
     this.#told = false
+    this.#sought = false
   }
 
   async #feel(): Promise<void> {
@@ -125,10 +129,11 @@ export class Pulse extends Emitter<PulseEvents> {
       this.#due = this.#misses + this.#window()
       return
     }
-    const patient = this.#misses - before.misses >= long
+    const waited = this.#misses - before.misses
     const dead = arrivals.all === before.arrivals.all
-    const starved = patient && arrivals.media === before.arrivals.media
-    if (this.of.expects() ? dead || starved : dead && patient && arrivals.all > 0) this.#tell()
+    const starved = arrivals.media === before.arrivals.media && waited >= (this.#sought ? silent : long)
+    const idle = dead && waited >= long && arrivals.all > 0
+    if (this.of.expects() ? dead || starved : idle) this.#tell()
     else this.#due = this.#misses + this.#leisure()
   }
 

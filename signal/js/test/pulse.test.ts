@@ -80,6 +80,15 @@ test('where control packets come and media should, the server sends it over anot
   expect(told.filter(one => one === 'silent').length).toBeLessThanOrEqual(10)
 })
 
+test('where media should come and another path has just been looked for, it is silent soon', async () => {
+  await flow(1_000)
+  pulse.rest()
+  await idle(2_200)
+  expect(told).toEqual(['doubtful'])
+  await idle(400)
+  expect(told).toEqual(['doubtful', 'silent'])
+})
+
 test('media that come and are not shown are no fault of the path', async () => {
   await flow(1_000)
   for (let passed = 0; passed < 60_000; passed += 100) {
