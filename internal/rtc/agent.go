@@ -18,7 +18,7 @@ type agent struct {
 	user     string    // USERNAME of this end's checks
 	theirs   *password // signs what this end asks and what the remote answers; nil before its credentials are known
 	heir     heir
-	controls bool      // this end nominates; the other one follows
+	controls bool // this end nominates; the other one follows
 	paths    paths
 	relaxed  bool // checks are to be rare
 }
