@@ -39,6 +39,24 @@ func TestResumeGoesOnWhereItStopped(t *testing.T) {
 	}
 }
 
+// The network is gone again before the client could say anything over its new socket. Its place is kept as long as after any loss.
+func TestSilenceOfWhoResumesIsALoss(t *testing.T) {
+	r := newRig(t, withConfig(func(c *Config) { c.HelloTimeout = 50 * time.Millisecond }))
+	a := r.join("pt_a", grant.Attendee)
+	a.lose()
+	r.connect(resumeToken(t, a.snapshot))
+	eventually(t, "a is back", func() bool { return r.svc.Participants("mtg_1")[0].State == Joined })
+	eventually(t, "a is lost again", func() bool {
+		all := r.svc.Participants("mtg_1")
+		return len(all) == 0 || all[0].State == Reconnecting
+	})
+	if all := r.svc.Participants("mtg_1"); len(all) != 1 {
+		t.Fatal("a was put out of the room")
+	}
+	again := r.connect(resumeToken(t, a.snapshot))
+	again.ok(wire.TypeResume, wire.Resume{LastSeq: a.snapshot.Seq})
+}
+
 func TestNothingOvertakesAResume(t *testing.T) {
 	r := newRig(t)
 	a, b := r.join("pt_a", grant.Attendee), r.join("pt_b", grant.Attendee)

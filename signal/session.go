@@ -80,8 +80,12 @@ func (s *session) serve(ctx, handling context.Context) (mayReturn bool) {
 	stilled := sync.OnceFunc(func() { close(s.still) })
 	stop := context.AfterFunc(handling, func() { s.desk.Post(stilled) })
 	defer stop()
-	socket := s.socket
+	socket, resumed := s.socket, s.resumed // and not s: the runtime may keep a stopped timer until it would have been due
 	silent := time.AfterFunc(s.svc.cfg.HelloTimeout, func() {
+		if resumed { // its network may have gone again before it could say anything: it is lost, and has not misbehaved
+			socket.fail(errUnheard)
+			return
+		}
 		socket.end(wire.CloseBadRequest, "nothing was said")
 	})
 	defer silent.Stop()

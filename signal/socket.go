@@ -24,6 +24,9 @@ const (
 // errClosed says that the other end closed the socket on purpose.
 var errClosed = errors.New("closed by the client")
 
+// errUnheard says that nothing has come over a socket that was opened to resume.
+var errUnheard = errors.New("nothing was said")
+
 // socket is one WebSocket with a bounded outbound queue. Whoever calls run reads; who writes and pings is there only while there
 // is something to write or to be waited for.
 //

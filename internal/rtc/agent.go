@@ -17,9 +17,17 @@ type agent struct {
 	// Guarded by the mux's mutex.
 	user     string    // USERNAME of this end's checks
 	theirs   *password // signs what this end asks and what the remote answers; nil before its credentials are known
-	controls bool      // this end nominates; the other one follows
+	heir     heir
+	controls bool // this end nominates; the other one follows
 	paths    paths
 	relaxed  bool // checks are to be rare
+}
+
+// heir is what the remote has offered since for a restart. A remote that has made a socket for it before it had the answer goes
+// from there to this agent still, and knows this end's checks only by its new credentials.
+type heir struct {
+	ufrag  string
+	theirs *password
 }
 
 const (
@@ -33,6 +41,14 @@ func newAgent(t *Transport) *agent {
 	a := &agent{t: t, ufrag: rand.Text()[:ufragLength], secret: rand.Text(), paths: newPaths()}
 	a.password.set(a.secret)
 	return a
+}
+
+// credentials are those that the remote knows this end's checks by at an address: the USERNAME, and what signs them.
+func (a *agent) credentials(p *path) (user string, theirs *password) {
+	if p.sender != "" && p.sender == a.heir.ufrag {
+		return p.sender + ":" + a.ufrag, a.heir.theirs
+	}
+	return a.user, a.theirs
 }
 
 // gap is the least time between two checks to an address: to one that has never answered each time twice as long as before (RFC

@@ -229,6 +229,53 @@ func TestRestart(t *testing.T) {
 	c.agree()
 }
 
+// TestRestartMeetsAChange: a client has changed networks and nominates its new address by the server's old credentials, as its agent
+// does until it knows the new ones; the restart comes before it has answered. It is followed all the same, whether it sends from
+// the socket of before or from one that it has made for the restart already, and not for longer than that.
+func TestRestartMeetsAChange(t *testing.T) {
+	for name, own := range map[string]Remote{
+		"from the socket of before": {Ufrag: "clnt", Password: ""},
+		"from a new one":            {Ufrag: "anew", Password: "the password of a new socket"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := newCaller(t, startEndpoint(t, "127.0.0.1:0"))
+			c.connect(false)
+			c.mute.Store(true)
+			c.mu.Lock()
+			if own.Password != "" {
+				c.ufrag, c.password = own.Ufrag, own.Password
+			}
+			own = Remote{Ufrag: c.ufrag, Password: c.password}
+			c.mu.Unlock()
+			c.dial(false)
+			there := c.source()
+			c.send(c.check(true))
+			if !wait(time.Second, func() bool { s := c.transport.wanted.Load(); return s != nil && *s == there }) {
+				t.Fatal("the check did not arrive")
+			}
+			for range 3 {
+				if err := c.transport.Restart(own); err != nil {
+					t.Fatal(err)
+				}
+			}
+			c.mute.Store(false)
+			if !wait(time.Second, func() bool { return c.transport.goesTo(there) }) {
+				t.Fatal("the restart made the server forget where the client is")
+			}
+			old := c.transport.former.ufrag
+			c.learn()
+			c.dial(false)
+			c.agree()
+			if !c.get(time.Second) {
+				t.Error("no media over the new path")
+			}
+			if c.e.mux.agent(old) != nil {
+				t.Error("the old credentials are still good")
+			}
+		})
+	}
+}
+
 // TestRestartsLeakNothing restarts ICE a thousand times.
 func TestRestartsLeakNothing(t *testing.T) {
 	c := newCaller(t, startEndpoint(t, "127.0.0.1:0"))
@@ -241,6 +288,9 @@ func TestRestartsLeakNothing(t *testing.T) {
 	}
 	c.learn()
 	c.agree()
+	if !wait(time.Second, func() bool { return c.e.mux.works(c.transport.present()) }) {
+		t.Error("the newest credentials lead nowhere")
+	}
 	if !wait(5*time.Second, func() bool { return runtime.NumGoroutine() <= before+2 }) {
 		t.Errorf("%d goroutines, %d before", runtime.NumGoroutine(), before)
 	}

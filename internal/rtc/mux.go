@@ -47,16 +47,28 @@ func newMux(send func([]byte, source) error) *mux {
 	return &mux{send: send, agents: map[string]*agent{}, transactions: map[transaction]pending{}}
 }
 
-// replace puts a new agent in the place of an old one. Either may be nil.
-func (m *mux) replace(old, now *agent) {
+// add has an agent answered for.
+func (m *mux) add(a *agent) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if old != nil {
-		delete(m.agents, old.ufrag)
+	m.agents[a.ufrag] = a
+}
+
+// remove forgets an agent; nil is none.
+func (m *mux) remove(a *agent) {
+	if a == nil {
+		return
 	}
-	if now != nil {
-		m.agents[now.ufrag] = now
-	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.agents, a.ufrag)
+}
+
+// works reports whether any address has ever answered a check of an agent.
+func (m *mux) works(a *agent) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return a.paths.anyAnswered
 }
 
 func (m *mux) agent(ufrag string) *agent {
@@ -72,6 +84,20 @@ func (m *mux) learn(a *agent, remote Remote, controls bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	a.user, a.theirs, a.controls = remote.Ufrag+":"+a.ufrag, theirs, controls
+}
+
+// bequeath has a former agent know what the remote goes by after a restart. Where it went by that already it is asked anew.
+func (m *mux) bequeath(former *agent, remote Remote) {
+	theirs := &password{}
+	theirs.set(remote.Password)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	former.heir = heir{remote.Ufrag, theirs}
+	for _, p := range former.paths.all {
+		if p.sender == remote.Ufrag && p.answered.IsZero() {
+			p.asked, p.unanswered = time.Time{}, 0
+		}
+	}
 }
 
 // dial has an agent send checks to an address that has sent none.
@@ -117,7 +143,7 @@ func (m *mux) asked(b []byte, msg *stunMessage, from source) bool {
 	}
 	now := time.Now()
 	m.mu.Lock()
-	ok, controls := a.paths.heard(from, now), a.controls
+	ok, controls := a.paths.heard(from, msg.sender, now), a.controls
 	m.mu.Unlock()
 	if !ok {
 		return false
@@ -157,6 +183,7 @@ func (m *mux) answered(b []byte, msg *stunMessage, from source) bool {
 	if proof {
 		t := a.t
 		t.e.bind(t, from, true)
+		t.supersede(a)
 		t.proved(from, now.Sub(p.at))
 	}
 	return true
@@ -172,7 +199,8 @@ func (m *mux) check(a *agent, to source, now time.Time) {
 		m.mu.Unlock()
 		return
 	}
-	user, theirs, controls := a.user, a.theirs, a.controls
+	user, theirs := a.credentials(p)
+	controls := a.controls
 	m.transactions[id] = pending{a.ufrag, theirs, to, now}
 	m.sweepLocked(now)
 	m.mu.Unlock()

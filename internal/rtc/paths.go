@@ -15,6 +15,8 @@ type paths struct {
 	all    map[source]*path
 	tokens float64
 	filled time.Time
+
+	anyAnswered bool // ever
 }
 
 // path is one address.
@@ -23,6 +25,7 @@ type path struct {
 	asked      time.Time // when a check last went there; zero: never
 	answered   time.Time // when it last answered one; zero: never
 	unanswered int       // checks sent since
+	sender     string    // the remote's user name fragment in the last check from there
 	dialled    bool      // this end has gone there by itself
 }
 
@@ -31,10 +34,10 @@ func newPaths() paths { return paths{all: map[source]*path{}, tokens: maxPaths} 
 // dial adds an address that is gone to unasked.
 func (p *paths) dial(s source) { p.all[s] = &path{dialled: true} }
 
-// heard notes a signed check. It returns false for an address too many.
-func (p *paths) heard(s source, now time.Time) bool {
+// heard notes a signed check, and the fragment that its sender goes by. It returns false for an address too many.
+func (p *paths) heard(s source, sender string, now time.Time) bool {
 	if old := p.all[s]; old != nil {
-		old.heard = now
+		old.heard, old.sender = now, sender
 		return true
 	}
 	if !p.filled.IsZero() {
@@ -48,7 +51,7 @@ func (p *paths) heard(s source, now time.Time) bool {
 	if len(p.all) >= maxPaths {
 		p.drop()
 	}
-	p.all[s] = &path{heard: now}
+	p.all[s] = &path{heard: now, sender: sender}
 	return true
 }
 
@@ -85,6 +88,7 @@ func (p *paths) answered(s source, now time.Time) bool {
 		return false
 	}
 	c.answered, c.unanswered = now, 0
+	p.anyAnswered = true
 	return true
 }
 

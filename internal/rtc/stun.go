@@ -1,6 +1,7 @@
 package rtc
 
 import (
+	"bytes"
 	"crypto/hmac"
 	"crypto/sha1" //nolint:gosec // STUN's integrity is HMAC-SHA1 (RFC 8489 section 14.5)
 	"crypto/subtle"
@@ -20,6 +21,7 @@ type stunMessage struct {
 	success   bool // a success response
 	id        transaction
 	ufrag     string // of the receiver: the part of USERNAME before the colon
+	sender    string // of the sender: the part after it
 	role      bool   // says whether its sender is in control
 	controls  bool   // and it is
 	nominates bool   // USE-CANDIDATE
@@ -77,6 +79,7 @@ func parseSTUN(b []byte) (m stunMessage, ok bool) {
 		case stunUsername:
 			if m.ufrag == "" {
 				m.ufrag = localFragment(b[at+4 : at+4+size])
+				m.sender = remoteFragment(b[at+4 : at+4+size])
 			}
 		case stunControlling:
 			m.role, m.controls = true, true
@@ -93,6 +96,12 @@ func parseSTUN(b []byte) (m stunMessage, ok bool) {
 		at = min(end, at+4+(size+3)&^3)
 	}
 	return m, true
+}
+
+// remoteFragment is the part of a USERNAME after the colon: the sender's user name fragment.
+func remoteFragment(user []byte) string {
+	_, remote, _ := bytes.Cut(user, []byte(":"))
+	return string(remote[:min(len(remote), maxUfrag)])
 }
 
 func localFragment(username []byte) string {

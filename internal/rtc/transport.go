@@ -86,6 +86,7 @@ type Transport struct {
 
 	mu      sync.Mutex
 	agent   *agent
+	former  *agent // of before a restart that has not come to anything yet; nil: there is none
 	expect  Remote
 	started bool
 	closed  bool
@@ -116,7 +117,8 @@ func (e *Endpoint) NewTransport(h Handler, converse func(conn net.Conn, client b
 	return t, t.renew()
 }
 
-// renew gives this end new ICE credentials.
+// renew gives this end new ICE credentials. The last ones that led to a path stay good until these have: a client that changes
+// networks goes on over the old path's socket, and may have done so before it can make another one.
 func (t *Transport) renew() error {
 	now := newAgent(t)
 	t.mu.Lock()
@@ -124,11 +126,26 @@ func (t *Transport) renew() error {
 		t.mu.Unlock()
 		return errOver
 	}
-	t.e.mux.replace(t.agent, now)
+	before := t.agent
 	t.agent = now
+	if before != nil && t.e.mux.works(before) {
+		before, t.former = t.former, before
+	}
+	t.e.mux.remove(before)
+	t.e.mux.add(now)
 	t.mu.Unlock()
 	t.e.name(t, now.ufrag)
 	return nil
+}
+
+// supersede ends the former agent once the present one has a path.
+func (t *Transport) supersede(by *agent) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.former != nil && t.agent == by {
+		t.e.mux.remove(t.former)
+		t.former = nil
+	}
 }
 
 // present is the agent since the last restart.
@@ -189,7 +206,13 @@ func (t *Transport) Restart(remote Remote) error {
 	if err := t.renew(); err != nil {
 		return fmt.Errorf("restart ICE: %w", err)
 	}
-	t.e.mux.learn(t.present(), remote, t.client)
+	t.mu.Lock()
+	now, former := t.agent, t.former
+	t.mu.Unlock()
+	t.e.mux.learn(now, remote, t.client)
+	if former != nil {
+		t.e.mux.bequeath(former, remote)
+	}
 	return nil
 }
 
@@ -437,7 +460,7 @@ func (t *Transport) Close() error {
 		return nil
 	}
 	t.closed = true
-	cancel, last := t.cancel, t.agent
+	cancel, last, former := t.cancel, t.agent, t.former
 	t.mu.Unlock()
 	if cancel != nil {
 		cancel()
@@ -446,7 +469,8 @@ func (t *Transport) Close() error {
 	t.work.Wait()
 	t.farewell()
 	t.remote.Store(nil)
-	t.e.mux.replace(last, nil)
+	t.e.mux.remove(former)
+	t.e.mux.remove(last)
 	t.e.forget(t)
 	return nil
 }

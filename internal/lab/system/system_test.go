@@ -61,13 +61,13 @@ func (t *table) print() {
 	_ = w.Flush()
 }
 
-// percentile of durations that need not be sorted.
+// percentile of durations that need not be sorted, by nearest rank: of 20 the 95th is the 19th.
 func percentile(of []time.Duration, p int) time.Duration {
 	sorted := slices.Sorted(slices.Values(of))
 	if len(sorted) == 0 {
 		return 0
 	}
-	return sorted[min(len(sorted)-1, len(sorted)*p/100)]
+	return sorted[max(0, (len(sorted)*p+99)/100-1)]
 }
 
 // verdict is a table's last word on a row.

@@ -12,6 +12,7 @@ import type { Source } from './outlet.ts'
 import { Presence } from './presence.ts'
 import { type JoinTicket, Rest } from './rest.ts'
 import { everything, type Part, type Participant, Roster } from './roster.ts'
+import { Search } from './search.ts'
 import { Session } from './session.ts'
 import type { StatsDigest } from './stats.ts'
 import type { View } from './subscription.ts'
@@ -85,8 +86,7 @@ export class Client extends Emitter<ClientEvents> {
   #problems: ParleyError[] = []
   readonly #rest: Rest
   readonly #network = new Network()
-  /** The path of media is taken for lost, whatever the browser says. */
-  #pathLost = false
+  readonly #search = new Search()
   readonly #slots: SlotCounts
   readonly #icePolicy: RTCIceTransportPolicy
   #media: Media
@@ -401,19 +401,19 @@ export class Client extends Emitter<ClientEvents> {
   /** The machine may have another address: what was connected from the old one is lost. */
   #rerouted(): void {
     if (this.#state === 'idle' || this.#state === 'closed') return
-    this.#pathLost = true
+    this.#search.lose()
     this.#session?.renew()
   }
 
   /** Nothing may come over the path of media. Where the socket is dead too, the network is another one. */
   async #doubt(): Promise<void> {
-    if (this.#session?.connected && !(await this.#session.probe())) this.#pathLost = true
+    if (this.#session?.connected && !(await this.#session.probe())) this.#search.lose()
   }
 
   /** Nothing comes over the path of media. Over a living socket another one is looked for, else once there is a new socket. */
   #silent(media: Media): void {
-    if (this.#session?.connected) media.restart().catch(() => undefined)
-    else this.#pathLost = true
+    this.#search.lose()
+    if (this.#session?.connected) this.#search.look(media)
   }
 
   #lost(): void {
@@ -516,12 +516,11 @@ export class Client extends Emitter<ClientEvents> {
     }
     if (this.#state === 'reconnecting') this.#become('joined')
     this.#presence.repeat()
-    const lost = this.#pathLost
-    this.#pathLost = false
-    this.#media.recover(lost).catch(() => undefined)
+    this.#search.look(this.#media)
   }
 
   #anew(): void {
+    this.#search.forget()
     this.#publishes = this.self.role !== 'viewer'
     this.#media.start(this.#publishes)
     this.#media.setIce(this.#ice(this.#ticket))

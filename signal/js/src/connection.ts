@@ -1,6 +1,7 @@
 import { cameraLayers, forSlot, preferSimulcast, screenLayers } from './codec.ts'
 import { Emitter } from './emitter.ts'
 import { Outlet, type Source } from './outlet.ts'
+import type { Arrivals } from './pulse.ts'
 import { rankCandidates } from './rank.ts'
 import { wildcardPeer } from './wildcard.ts'
 import type { TrackHint } from './wire.ts'
@@ -154,11 +155,13 @@ export class Connection extends Emitter<ConnectionEvents> {
     return Math.max(0, ...heard.map(one => one.timestamp))
   }
 
-  /** How many packets and answered checks have come over the path. */
-  async arrivals(): Promise<number> {
-    let count = 0
+  /** What has come over the path. */
+  async arrivals(): Promise<Arrivals> {
+    const count: Arrivals = { media: 0, all: 0 }
     for (const [, report] of await this.#pc.getStats()) {
-      if (report.type === 'candidate-pair') count += (report.packetsReceived ?? 0) + (report.responsesReceived ?? 0)
+      if (report.type === 'inbound-rtp') count.media += report.packetsReceived ?? 0
+      if (report.type === 'candidate-pair')
+        count.all += (report.packetsReceived ?? 0) + (report.responsesReceived ?? 0) + (report.requestsReceived ?? 0)
     }
     return count
   }

@@ -9,7 +9,7 @@ import { Pulse } from './pulse.ts'
 import type { Roster } from './roster.ts'
 import { Serial } from './serial.ts'
 import { type StatsDigest, StatsDigester } from './stats.ts'
-import { assign, carriedBy, Subscriber, type View } from './subscription.ts'
+import { assign, carriedBy, expectsMedia, Subscriber, type View } from './subscription.ts'
 import type { TrackHint } from './wire.ts'
 
 /** The events of the media plane. */
@@ -19,7 +19,7 @@ export interface MediaEvents {
   refused: Source
   /** Nothing may come over the path any more. */
   doubtful: undefined
-  /** Nothing comes over it. */
+  /** What should come over it does not; told again while that stays so. */
   silent: undefined
 }
 
@@ -102,7 +102,11 @@ export class Media extends Emitter<MediaEvents> {
     const connection = new Connection({ publish, audioSlots: this.slots.audio, videoSlots: video, tracks })
     this.#connection = connection
     if (publish) this.#addScreen()
-    const pulse = new Pulse(connection)
+    const pulse = new Pulse({
+      heardAt: () => connection.heardAt(),
+      arrivals: () => connection.arrivals(),
+      expects: () => expectsMedia(this.#roster.slots),
+    })
     pulse.on('doubtful', () => this.emit('doubtful', undefined))
     pulse.on('silent', () => this.emit('silent', undefined))
     this.#pulse = pulse
@@ -137,16 +141,11 @@ export class Media extends Emitter<MediaEvents> {
     })
   }
 
-  /** Brings the connection back after the session was restored: nothing to do where media went on, and the path is not `lost`. */
+  /** Looks for another path where the one that there is is broken or `lost`; it goes on meanwhile, as far as it does. */
   async recover(lost = false): Promise<void> {
     this.#subscriber.reset()
     if (lost || this.state !== 'connected' || this.#connection?.unanswered) await this.#renegotiate(true)
     else this.#subscribe()
-  }
-
-  /** Looks for another path. The one that there is goes on meanwhile, as far as it does. */
-  restart(): Promise<void> {
-    return this.#renegotiate(true)
   }
 
   /** Sends the captured screen, with m-lines of its own from the first time on. */
@@ -321,11 +320,21 @@ export class Media extends Emitter<MediaEvents> {
   #watch(state: PathState): void {
     clearTimeout(this.#mending)
     if (state === 'connected') this.#restarts.reset()
-    if (state !== 'interrupted' && state !== 'failed') return
-    const wait = state === 'failed' ? this.#restarts.next() : mendTime
-    this.#mending = setTimeout(() => {
-      if (this.state === 'connected' || this.state === 'closed') return
-      this.#renegotiate(true).catch(() => this.#watch(this.state))
+    else if (isBroken(state)) this.#mend(state === 'failed' ? this.#restarts.next() : mendTime)
+  }
+
+  /** Restarts ICE after a while, and ever more rarely again while the path stays broken, be it answered or not. */
+  #mend(wait: number): void {
+    const connection = this.#connection
+    clearTimeout(this.#mending)
+    this.#mending = setTimeout(async () => {
+      if (!isBroken(this.state)) return
+      await this.#renegotiate(true).catch(() => undefined)
+      if (this.#connection === connection && isBroken(this.state)) this.#mend(mendTime + this.#restarts.next())
     }, wait)
   }
+}
+
+function isBroken(state: PathState): boolean {
+  return state === 'interrupted' || state === 'failed'
 }

@@ -62,6 +62,15 @@ export function carriedBy(slots: readonly Slot[], asked: readonly SlotRequest[])
   return carried
 }
 
+/**
+ * Whether the server says that it sends something. Of whose open microphone it hears nothing, nothing is expected: it is their
+ * path that is broken.
+ */
+export function expectsMedia(slots: readonly Slot[]): boolean {
+  const gone = new Set(slots.flatMap(slot => (slot.reason === 'no_packets' && slot.participant_id) || []))
+  return slots.some(slot => slot.state === 'active' && !gone.has(slot.participant_id ?? ''))
+}
+
 function request(mid: string, view: View): SlotRequest {
   return {
     mid,

@@ -27,7 +27,7 @@ class FakeStream {
 
 class FakeTransceiver {
   mid: string | null = null
-  readonly receiver: { track: FakeTrack }
+  readonly receiver: { track: FakeTrack; getSynchronizationSources(): { timestamp: number }[] }
   readonly sender: {
     track: FakeTrack | null
     replaceTrack(track: FakeTrack | null): Promise<void>
@@ -39,8 +39,9 @@ class FakeTransceiver {
     public direction: string,
     encodings: { rid: string; active: boolean }[],
     track: FakeTrack | null,
+    heardAt: () => number,
   ) {
-    this.receiver = { track: new FakeTrack(kind) }
+    this.receiver = { track: new FakeTrack(kind), getSynchronizationSources: () => [{ timestamp: heardAt() }] }
     const sender: FakeTransceiver['sender'] = {
       track,
       replaceTrack: async track => {
@@ -66,6 +67,10 @@ export class FakePeer {
   onconnectionstatechange: (() => void) | null = null
   /** The mids that something has come through. */
   received: string[] = []
+  /** What has come over the path: packets of media, and answered checks. */
+  readonly arrived = { media: 0, answers: 0 }
+  /** When media was last heard or seen; 0 is never. */
+  heardAt = 0
 
   constructor() {
     FakePeer.all.push(this)
@@ -88,7 +93,8 @@ export class FakePeer {
 
   addTransceiver(of: string | FakeTrack, init: { direction: string; sendEncodings?: [] }): FakeTransceiver {
     const kind = typeof of === 'string' ? of : of.kind
-    const made = new FakeTransceiver(kind, init.direction, init.sendEncodings ?? [], typeof of === 'string' ? null : of)
+    const track = typeof of === 'string' ? null : of
+    const made = new FakeTransceiver(kind, init.direction, init.sendEncodings ?? [], track, () => this.heardAt)
     this.transceivers.push(made)
     return made
   }
@@ -103,13 +109,15 @@ export class FakePeer {
   }
   getConfiguration = (): object => ({})
   setConfiguration(): void {}
-  getStats = async (): Promise<Map<string, object>> =>
-    new Map(
-      this.received.map(mid => {
-        const { kind } = (this.transceivers.find(one => one.mid === mid) as FakeTransceiver).receiver.track
-        return [mid, { type: 'inbound-rtp', kind, mid, framesDecoded: 1, packetsReceived: 1 }]
-      }),
-    )
+  getStats = async (): Promise<Map<string, object>> => {
+    const { media, answers } = this.arrived
+    const pair = { type: 'candidate-pair', packetsReceived: media, responsesReceived: answers }
+    const inbound = this.received.map((mid): [string, object] => {
+      const { kind } = (this.transceivers.find(one => one.mid === mid) as FakeTransceiver).receiver.track
+      return [mid, { type: 'inbound-rtp', kind, mid, framesDecoded: 1, packetsReceived: media || 1 }]
+    })
+    return new Map([['pair', pair], ...inbound])
+  }
   /** The path comes up, or goes down. */
   become(state: string): void {
     this.connectionState = state

@@ -28,9 +28,46 @@ const snapshot = (seq: number, slots: object[]): object => ({
   resume_token: 'resume',
 })
 const someSlot = { mid: '2', kind: 'audio', state: 'empty' }
+const fullSlot = {
+  mid: '2',
+  kind: 'audio',
+  state: 'active',
+  track_id: 'voice',
+  participant_id: 'other',
+  source: 'microphone',
+}
 
 /** Offers that the latest socket has carried. */
 const offers = (): unknown[] => FakeWebSocket.latest.sent.filter(one => one.type === 'participant.offer')
+
+/** Media comes for a second. */
+async function flow(): Promise<void> {
+  const peer = FakePeer.latest
+  for (let i = 0; i < 10; i++) {
+    peer.heardAt++
+    peer.arrived.media++
+    await tick(100)
+  }
+}
+
+/** The path lives, as far as checks show, for a while; the server answers offers. Returns when offers came, in seconds. */
+async function checksAlone(seconds: number): Promise<number[]> {
+  const came: number[] = []
+  for (let i = 0; i < seconds * 10; i++) {
+    FakePeer.latest.arrived.answers++
+    await tick(100)
+    if (answerOffer()) came.push(i / 10)
+  }
+  return came
+}
+
+/** Answers the latest request, where it is an offer without an answer. */
+function answerOffer(): boolean {
+  const latest = FakeWebSocket.latest.sent.at(-1)
+  if (FakePeer.latest.signalingState !== 'have-local-offer' || latest?.type !== 'participant.offer') return false
+  FakeWebSocket.latest.answer({ type: 'sfu.answer', sdp_answer: 'answer' })
+  return true
+}
 
 beforeEach(async () => {
   vi.useFakeTimers()
@@ -90,6 +127,52 @@ test('a path that breaks alone is looked for anew over the living socket', async
   expect(FakeWebSocket.all).toHaveLength(1)
   expect(offers()).toHaveLength(1)
   expect(log).toEqual([])
+})
+
+test('a restart that was answered and brings nothing is followed by others, ever more rarely, until something comes', async () => {
+  FakeWebSocket.latest.say({ type: 'media.slots', seq: 2, slots: [fullSlot] })
+  await flow()
+  const came = await checksAlone(120)
+  expect(came.length).toBeGreaterThanOrEqual(4)
+  expect(came.length).toBeLessThanOrEqual(12)
+  expect(came[0]).toBeLessThan(10)
+  expect(Math.min(...came.slice(1).map((at, i) => at - (came[i] ?? 0)))).toBeGreaterThan(2)
+  FakePeer.latest.received = ['2']
+  const count = offers().length
+  for (let i = 0; i < 60; i++) await flow()
+  expect(offers()).toHaveLength(count)
+})
+
+test('while nothing is expected answered checks are enough', async () => {
+  await flow()
+  expect(await checksAlone(120)).toEqual([])
+})
+
+test('a search that the socket did not outlive is begun again over the next one', async () => {
+  FakeWebSocket.latest.say({ type: 'media.slots', seq: 2, slots: [fullSlot] })
+  await flow()
+  machine.dispatchEvent(new Event('online'))
+  await tick(100)
+  expect(offers()).toHaveLength(1)
+  FakePeer.latest.signalingState = 'stable' // as after a rollback: nothing but the client knows that a search is due
+  FakeWebSocket.latest.drop(1006)
+  await tick(1_000)
+  expect(FakeWebSocket.all).toHaveLength(3)
+  expect(offers()).toHaveLength(1)
+})
+
+test('a path that stays broken after a restart is looked for again, ever more rarely', async () => {
+  FakePeer.latest.become('disconnected')
+  let count = 0
+  for (let i = 0; i < 1_200; i++) {
+    await tick(100)
+    if (answerOffer()) count++
+  }
+  expect(count).toBeGreaterThanOrEqual(5)
+  expect(count).toBeLessThanOrEqual(40)
+  FakePeer.latest.become('connected')
+  await tick(30_000)
+  expect(answerOffer()).toBe(false)
 })
 
 test('who was away for too long joins anew, and is told', async () => {

@@ -1,11 +1,26 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import type { Slot } from '../src/roster.ts'
-import { assign, carriedBy, Subscriber, type View } from '../src/subscription.ts'
+import { assign, carriedBy, expectsMedia, Subscriber, type View } from '../src/subscription.ts'
 import type { SlotRequest } from '../src/wire.ts'
 
 const view = (trackId: string, width = 320, height = 180, priority = 0): View => ({ trackId, width, height, priority })
 const bindings = (requests: readonly SlotRequest[]): Record<string, string | undefined> =>
   Object.fromEntries(requests.map(one => [one.mid, one.track_id]))
+
+test('media is expected in slots that are active, but not of those of whom the server hears nothing', () => {
+  const slot = (state: Slot['state'], participant_id?: string, reason?: string): Slot => ({
+    mid: '1',
+    kind: 'audio',
+    state,
+    ...(participant_id ? { participant_id } : {}),
+    ...(reason ? { reason } : {}),
+  })
+  expect(expectsMedia([])).toBe(false)
+  expect(expectsMedia([slot('empty'), slot('paused', 'a', 'muted')])).toBe(false)
+  expect(expectsMedia([slot('active', 'a')])).toBe(true)
+  expect(expectsMedia([slot('active', 'a', 'no_packets'), slot('active', 'a')])).toBe(false)
+  expect(expectsMedia([slot('active', 'a', 'no_packets'), slot('active', 'b')])).toBe(true)
+})
 
 describe('assign', () => {
   test('new tracks take free slots, the important ones first', () => {
