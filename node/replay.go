@@ -57,6 +57,7 @@ func (s *slot) catchUp(l *layer, now int64) bool {
 		}
 		return sent < maxBurst
 	})
+	_ = out.Flush() // with the mutex held: what comes next must not overtake
 	s.peer.node.count.sent.Add(sent)
 	return s.current == l
 }
@@ -109,6 +110,7 @@ func (s *outletStream) replay(have uint32, now int64) bool {
 		last = p.Sequence
 		return true
 	})
+	_ = out.Flush() // likewise
 	s.replayed, s.settled = true, last
 	s.outlet.relay.node.count.sent.Add(sent)
 	return true
