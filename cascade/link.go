@@ -75,6 +75,10 @@ const (
 	// meetTimeout is for the first connectivity checks, once there is an answer: two trips. Without them the other node has
 	// given up this call, and must not be kept from making another.
 	meetTimeout = 1500 * time.Millisecond
+
+	// greetTimeout is for the rest, handshake and control channel, once there is a path: six trips. The other node may have
+	// given up just before its checks were answered.
+	greetTimeout = 2 * time.Second
 )
 
 var (
@@ -232,7 +236,7 @@ func (l *Link) Disconnected(err error) { l.die(err) }
 func (l *Link) watch() {
 	tick := time.NewTicker(l.beat / beatTicks)
 	defer tick.Stop()
-	adopted := time.Now()
+	birth := birth{began: l.began, adopted: time.Now()}
 	var own pulse
 	for {
 		select {
@@ -241,7 +245,7 @@ func (l *Link) watch() {
 		case <-tick.C:
 		}
 		up := l.isUp() // before the other end's silence: a link comes up with a sign of life
-		late := time.Since(l.began) > birthTimeout || time.Since(adopted) > meetTimeout && l.transport.Over() == ""
+		late := birth.late(l.transport.Over() != "", time.Now())
 		if silent := l.heard.tick(l.patience); up && silent || !up && late {
 			l.die(rtc.ErrSilent)
 			return
@@ -250,6 +254,27 @@ func (l *Link) watch() {
 			l.pulse(&own, up)
 		}
 	}
+}
+
+// birth is how far a link has come that is not up yet.
+type birth struct {
+	began   time.Time
+	adopted time.Time // when there was an answer to the introduction
+	met     time.Time // when there was a path; zero before
+}
+
+// late reports whether a link must be given up that has a path or none.
+func (b *birth) late(path bool, now time.Time) bool {
+	if path && b.met.IsZero() {
+		b.met = now
+	}
+	switch {
+	case now.Sub(b.began) > birthTimeout:
+		return true
+	case path:
+		return now.Sub(b.met) > greetTimeout
+	}
+	return now.Sub(b.adopted) > meetTimeout
 }
 
 // pulse sends a heartbeat if one is due.
