@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/parley-sfu/parley/internal/bus"
@@ -16,6 +17,7 @@ import (
 
 const (
 	gatherTimeout = 500 * time.Millisecond // for the other nodes to say whom they have, before a new home answers
+	gatherAgain   = 20 * time.Millisecond  // before they are asked again, where one could not be
 	leaseWriters  = 16                     // leases written at the same time
 	recallShare   = 3                      // tenths of the time for the home to answer, for lots to come back
 )
@@ -88,6 +90,7 @@ func (s *Service) gather(ctx context.Context, r *room) {
 	nodes := s.owners.electorate()
 	for len(nodes) > 0 && ctx.Err() == nil {
 		var wg sync.WaitGroup
+		var failed atomic.Bool
 		for _, n := range nodes {
 			if n.ID == s.deps.NodeID {
 				continue
@@ -95,6 +98,7 @@ func (s *Service) gather(ctx context.Context, r *room) {
 			wg.Go(func() {
 				answer, err := s.fabric.ask(ctx, n.ID, ask)
 				if err != nil {
+					failed.Store(true)
 					return
 				}
 				closeAll(r.gatheredFrom(n.ID, answer))
@@ -104,6 +108,12 @@ func (s *Service) gather(ctx context.Context, r *room) {
 		}
 		wg.Wait()
 		nodes = slices.DeleteFunc(nodes, func(n placement.Node) bool { return !r.isPulling(n.ID) }) // they have gone on meanwhile
+		if failed.Load() {                                                                          // perhaps at once, because nobody is there
+			select {
+			case <-time.After(gatherAgain):
+			case <-ctx.Done():
+			}
+		}
 	}
 }
 
