@@ -44,8 +44,10 @@ web: $(PAGES:%=%/node_modules/.ready) ## rebuild the meeting page that the binar
 test: deps unit web-test system ## run every test, the ones with real browsers included
 
 unit: deps $(TESTSUM) | $(ARTIFACTS) ## run the Go tests beside the code
-	@$(call TEST,unit,testname) $$(go list ./... | grep -v /internal/lab/system)
+	@$(call TEST,unit,testname) $$(go list ./... | grep -vE '/internal/lab/system|/bench|/cmd/swarm')
 	$(call NO_SKIPS,unit)
+	@$(call TEST,bench,testname) -p 1 $$(go list ./bench/... ./cmd/swarm) # they run rooms of many people
+	$(call NO_SKIPS,bench)
 
 web-test: $(PAGES:%=%/node_modules/.ready) ## run the TypeScript tests, and prove that the embedded page is fresh
 	cd signal/js && npm test
