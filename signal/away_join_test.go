@@ -276,7 +276,7 @@ func TestExpected(t *testing.T) {
 			synctestPlay(t, func(t *testing.T, p *play) {
 				to := p.cast[1]
 				p.cast[through].svc.Expect("mtg_a", settings, to.node.SignalEndpoint)
-				p.sleep(time.Second) // the home is found, and asks everybody
+				p.sleep(900 * time.Millisecond) // the home is found, and asks everybody; nothing else is due at that moment
 				in, camera, took := to.comes("pt_1", settings)
 				if !in || !camera || took != 0 {
 					t.Errorf("in %v, camera %v, after %v", in, camera, took)
