@@ -122,9 +122,7 @@ func TestNextBestLayerAfterLong(t *testing.T) {
 		return s.media.SSRC
 	}
 	old := ssrc()
-	s.mu.Lock()
-	s.latest = w.nodes["eu-1"].endpoint.Now() - int64(staleFor) - 1
-	s.mu.Unlock()
+	out.expire(1)
 	if !s.stale(w.nodes["eu-1"].endpoint.Now()) {
 		t.Error("an old stream may go on")
 	}
@@ -132,6 +130,14 @@ func TestNextBestLayerAfterLong(t *testing.T) {
 	bob.see("the layer has a new SSRC", func() bool { return ssrc() != old })
 	alice.paused.Store(top)
 	bob.see("the middle layer again", bob.shows("h"))
+}
+
+// expire has a layer go on under new SSRCs only, or where it is asked for: as if it had been sent long ago.
+func (o *outlet) expire(rank int) {
+	s := o.streams[rank]
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.started, s.latest = true, o.relay.node.endpoint.Now()-int64(staleFor)-1
 }
 
 // TestStaleLayers: which layers of a pull need new SSRCs.
