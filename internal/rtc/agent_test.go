@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/pion/stun/v4"
+
+	"github.com/parley-sfu/parley/internal/udp"
 )
 
 // TestMessages: what this end says is what pion understands, and signed as it should be.
@@ -87,6 +89,24 @@ func TestGap(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestRoundTripBeginsWithTheCheck: however late a tick is worked off, the time to the remote and back does not grow by it.
+func TestRoundTripBeginsWithTheCheck(t *testing.T) {
+	m := newMux(func([]byte, source) error { return nil })
+	a, to := newAgent(nil), source{addr: udp.AddrFrom(netip.MustParseAddrPort("192.0.2.1:9"))}
+	a.paths.dial(to)
+	m.learn(a, Remote{Ufrag: "theirs", Password: "their password"}, true)
+	began := time.Now()
+	m.check(a, to, began.Add(-time.Second))
+	if len(m.transactions) != 1 {
+		t.Fatalf("%d checks were sent", len(m.transactions))
+	}
+	for _, p := range m.transactions {
+		if p.at.Before(began) {
+			t.Errorf("it counts from %s before it was sent", began.Sub(p.at))
+		}
 	}
 }
 

@@ -29,7 +29,7 @@ type pending struct {
 	ufrag string    // of the agent
 	signs *password // the answer
 	to    source
-	at    time.Time
+	at    time.Time // when it was sent, which may be long after the tick that it was due with
 }
 
 const (
@@ -144,6 +144,7 @@ func (m *mux) asked(b []byte, msg *stunMessage, from source) bool {
 	now := time.Now()
 	m.mu.Lock()
 	ok, controls := a.paths.heard(from, msg.sender, now), a.controls
+	fresh := a.paths.proved(from, now.Add(-freshProof))
 	m.mu.Unlock()
 	if !ok {
 		return false
@@ -159,7 +160,7 @@ func (m *mux) asked(b []byte, msg *stunMessage, from source) bool {
 	if msg.nominates && !controls {
 		t.nominated(a, from)
 	}
-	if !m.proved(a, from, freshProof) {
+	if !fresh {
 		m.check(a, from, now)
 	}
 	return true
@@ -189,7 +190,7 @@ func (m *mux) answered(b []byte, msg *stunMessage, from source) bool {
 	return true
 }
 
-// check sends a check to an address, if one may go there now.
+// check sends a check to an address, if one may go there now: the time of the tick that it is due with, or of what it answers.
 func (m *mux) check(a *agent, to source, now time.Time) {
 	var id transaction
 	_, _ = rand.Read(id[:]) // never fails
@@ -201,7 +202,7 @@ func (m *mux) check(a *agent, to source, now time.Time) {
 	}
 	user, theirs := a.credentials(p)
 	controls := a.controls
-	m.transactions[id] = pending{a.ufrag, theirs, to, now}
+	m.transactions[id] = pending{a.ufrag, theirs, to, time.Now()}
 	m.sweepLocked(now)
 	m.mu.Unlock()
 	_ = m.send(theirs.seal(appendCheck(nil, id, user, controls)), to) // lost, as on a network
