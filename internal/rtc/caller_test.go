@@ -61,15 +61,10 @@ func newListener() *listener {
 
 func (*listener) Wants(*packet.Header, []byte) bool { return true }
 func (*listener) RTCP([]byte, *udp.Batch)           {}
-func (l *listener) Disconnected(err error)          { l.disconnected <- err }
 
-// Connected never blocks, as a Handler must not: who moves often is told of as often.
-func (l *listener) Connected() {
-	select {
-	case l.connected <- struct{}{}:
-	default:
-	}
-}
+// Neither blocks, as a Handler must not: who moves often is told of as often.
+func (l *listener) Connected()             { put(l.connected, struct{}{}) }
+func (l *listener) Disconnected(err error) { put(l.disconnected, err) }
 
 func (l *listener) RTP(run []*packet.Packet, _ *udp.Batch) {
 	for _, p := range run {

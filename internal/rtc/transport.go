@@ -18,9 +18,9 @@ import (
 	"github.com/parley-sfu/parley/internal/udp"
 )
 
-// Handler takes what a transport receives. RTP and RTCP run on the goroutine that read the socket: they must not block,
-// and packets they queue on out leave when the reader has worked off what it read. The others run on the transport's own
-// goroutine.
+// Handler takes what a transport receives. RTP and RTCP run on the goroutine that read the socket, and packets they queue on out leave
+// when the reader has worked off what it read. Connected and Disconnected run there too, on the transport's own goroutine or on that
+// which sends the endpoint's checks. None of them may block, or close the transport.
 type Handler interface {
 	// Wants says whether packets of an SSRC are worth decrypting; header is the packet's clear part. It bounds how many
 	// SSRCs a remote can make this node keep state for.
