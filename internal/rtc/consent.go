@@ -91,18 +91,25 @@ func (t *Transport) watch(now int64) {
 	if t.converse != nil {
 		return
 	}
-	if t.remote.Load() != nil && now-t.alive.Load() >= iceDisconnected.Nanoseconds() && !t.renewed.Swap(true) {
-		t.handler.Disconnected(ErrSilent)
+	if t.remote.Load() != nil && now-t.alive.Load() >= iceDisconnected.Nanoseconds() && !t.renewed.Load() {
+		t.silent()
 	}
 	t.expire(now)
 }
 
 // expire stops sending when the remote's consent has run out.
 func (t *Transport) expire(now int64) {
+	remote := t.remote.Load() // before consent: whatever is moved to after this has it
 	if now-t.consent.Load() < consentFor.Nanoseconds() || t.lost.Swap(true) {
 		return
 	}
-	t.renewed.Store(true)
-	t.remote.Store(nil)
+	t.remote.CompareAndSwap(remote, nil)
+	t.silent()
+}
+
+// silent tells the handler that the remote has fallen silent. Only after that an answer, which may be coming just now, has it told
+// of a path: it hears of that last.
+func (t *Transport) silent() {
 	t.handler.Disconnected(ErrSilent)
+	t.renewed.Store(true)
 }

@@ -3,10 +3,14 @@ package rtc
 import (
 	"errors"
 	"net"
+	"net/netip"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/parley-sfu/parley/internal/udp"
 )
 
 // TestCall: media flows both ways, over every transport and family.
@@ -185,6 +189,83 @@ func TestConsent(t *testing.T) {
 		t.Error("media does not come back with consent")
 	}
 	<-c.heard.connected
+}
+
+// hasty is a listener that the remote answers while it is told of silence.
+type hasty struct {
+	*listener
+	answer func()
+}
+
+func (h hasty) Disconnected(err error) {
+	h.answer()
+	h.listener.Disconnected(err)
+}
+
+// TestSilenceEnds: who answers just when it is taken for silent is told of as connected after that, at its next answer at the latest.
+func TestSilenceEnds(t *testing.T) {
+	for name, silence := range map[string]time.Duration{"for a while": iceDisconnected, "for good": consentFor} {
+		t.Run(name, func(t *testing.T) {
+			c := newCaller(t, startEndpoint(t, "127.0.0.1:0"))
+			c.connect(false)
+			is := c.source()
+			answer := func() { c.transport.proved(is, time.Millisecond) }
+			c.transport.handler = hasty{c.heard, answer}
+			c.transport.watch(c.e.Now() + silence.Nanoseconds())
+			if err := <-c.heard.disconnected; !errors.Is(err, ErrSilent) {
+				t.Fatalf("told %v", err)
+			}
+			for len(c.heard.connected) > 0 {
+				<-c.heard.connected // told before
+			}
+			answer()
+			if len(c.heard.connected) == 0 {
+				t.Error("the last that is told is the silence")
+			}
+		})
+	}
+}
+
+// TestExpiryMeetsAMove: consent may run out just when an address has answered. Then media goes there, or is known to be lost: a
+// transport that is neither would wait for ever.
+func TestExpiryMeetsAMove(t *testing.T) {
+	e := startEndpoint(t, "127.0.0.1:0")
+	tr := newCaller(t, e).transport
+	former, next := source{addr: udp.AddrFrom(e.Addr())}, source{addr: udp.AddrFrom(netip.MustParseAddrPort("127.0.0.1:9"))}
+	var begun, moved atomic.Int64
+	var over atomic.Bool
+	var mover sync.WaitGroup
+	mover.Go(func() {
+		for round := int64(0); !over.Load(); runtime.Gosched() {
+			if begun.Load() <= round {
+				continue
+			}
+			for range round % 16 { // sooner or later
+				_ = begun.Load()
+			}
+			tr.move(next)
+			round = moved.Add(1)
+		}
+	})
+	stuck := 0
+	for began := time.Now(); time.Since(began) < time.Second/2; {
+		tr.move(former)
+		now := e.Now()
+		tr.consent.Store(now - consentFor.Nanoseconds())
+		round := begun.Add(1)
+		tr.expire(now)
+		for moved.Load() < round {
+			runtime.Gosched()
+		}
+		if !tr.goesTo(next) && !tr.lost.Load() {
+			stuck++
+		}
+	}
+	over.Store(true)
+	mover.Wait()
+	if stuck > 0 {
+		t.Errorf("%d times of %d media goes nowhere, and nobody knows", stuck, begun.Load())
+	}
 }
 
 // TestRestart: media goes on over the old path while ICE starts anew, as often as it may be, over whatever transport, and when the
