@@ -377,7 +377,7 @@ func TestRestartsLeakNothing(t *testing.T) {
 	}
 	c.e.mux.mu.Lock()
 	defer c.e.mux.mu.Unlock()
-	if len(c.e.mux.agents) != 1 || len(c.e.byUfrag) != 1 || len(c.e.bySrc) != 1 {
-		t.Errorf("%d agents, %d names, %d addresses", len(c.e.mux.agents), len(c.e.byUfrag), len(c.e.bySrc))
+	if len(c.e.mux.agents) != 1 || len(c.e.transports) != 1 || len(c.e.bySrc) != 1 {
+		t.Errorf("%d agents, %d transports, %d addresses", len(c.e.mux.agents), len(c.e.transports), len(c.e.bySrc))
 	}
 }

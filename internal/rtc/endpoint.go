@@ -32,9 +32,9 @@ type Endpoint struct {
 	began       time.Time
 	idle        sync.Pool // of *reader
 
-	mu      sync.RWMutex
-	byUfrag map[string]*Transport
-	bySrc   map[source]binding
+	mu         sync.RWMutex
+	transports map[*Transport]struct{} // those that are not closed
+	bySrc      map[source]binding
 }
 
 // source is where a datagram came from: a UDP address, or the remote end of a TCP connection.
@@ -71,7 +71,7 @@ func New(cfg Config, log *slog.Logger) (*Endpoint, error) {
 		shards: shards, conn: shards[0], log: log, certificate: certificate, fingerprint: fingerprintOf(certificate.Certificate[0]),
 		began:   time.Now(),
 		quiet:   quietLogs{log},
-		byUfrag: map[string]*Transport{}, bySrc: map[source]binding{},
+		transports: map[*Transport]struct{}{}, bySrc: map[source]binding{},
 	}
 	if tcp != nil {
 		e.listener, err = udp.NewFramedListener(tcp, udp.FramedDefaults())
@@ -164,22 +164,17 @@ func (e *Endpoint) Stats() udp.Stats { return e.shards.Stats() }
 // use on.
 func (e *Endpoint) NewBatch() *udp.Batch { return e.conn.NewBatch() }
 
-// name notes a transport's present ICE user name fragment. e.mu guards t.ufrag.
-func (e *Endpoint) name(t *Transport, ufrag string) {
+// keep has a transport watched and bound from now on.
+func (e *Endpoint) keep(t *Transport) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	delete(e.byUfrag, t.ufrag)
-	if !t.forgotten {
-		t.ufrag = ufrag
-		e.byUfrag[ufrag] = t
-	}
+	e.transports[t] = struct{}{}
 }
 
 // forget removes every trace of a closed transport, and closes its connections.
 func (e *Endpoint) forget(t *Transport) {
 	e.mu.Lock()
-	t.forgotten = true
-	delete(e.byUfrag, t.ufrag)
+	delete(e.transports, t)
 	var own []source
 	for _, s := range t.bindings {
 		if e.bySrc[s].t == t {
@@ -204,7 +199,7 @@ func (e *Endpoint) bind(t *Transport, s source, proven bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	old, taken := e.bySrc[s]
-	if t.forgotten || taken && (old.t == t && old.proven || old.proven && !proven) {
+	if _, kept := e.transports[t]; !kept || taken && (old.t == t && old.proven || old.proven && !proven) {
 		return
 	}
 	e.bySrc[s] = binding{t, proven}
@@ -263,7 +258,7 @@ func (e *Endpoint) watch(ctx context.Context) {
 			continue
 		}
 		e.mu.RLock()
-		all := slices.Collect(maps.Values(e.byUfrag))
+		all := slices.Collect(maps.Keys(e.transports))
 		e.mu.RUnlock()
 		for _, t := range all {
 			t.watch(e.Now())

@@ -77,10 +77,7 @@ type Transport struct {
 	sentMedia atomic.Bool // since the last Sent
 	sentOther atomic.Bool // likewise; control packets
 
-	// Guarded by the endpoint's mutex.
-	ufrag     string
-	bindings  []source // addresses that lead here, oldest first
-	forgotten bool
+	bindings []source // addresses that lead here, oldest first; guarded by the endpoint's mutex
 
 	work sync.WaitGroup // of run and listen; added to under mu, and never once closed
 
@@ -114,6 +111,7 @@ func (e *Endpoint) NewTransport(h Handler, converse func(conn net.Conn, client b
 	t.renewed.Store(true)
 	t.consent.Store(e.Now())
 	t.dtls = newHandshakeConn(t)
+	e.keep(t)
 	return t, t.renew()
 }
 
@@ -122,8 +120,8 @@ func (e *Endpoint) NewTransport(h Handler, converse func(conn net.Conn, client b
 func (t *Transport) renew() error {
 	now := newAgent(t)
 	t.mu.Lock()
+	defer t.mu.Unlock()
 	if t.closed {
-		t.mu.Unlock()
 		return errOver
 	}
 	before := t.agent
@@ -133,8 +131,6 @@ func (t *Transport) renew() error {
 	}
 	t.e.mux.remove(before)
 	t.e.mux.add(now)
-	t.mu.Unlock()
-	t.e.name(t, now.ufrag)
 	return nil
 }
 
