@@ -59,21 +59,27 @@ func (s *socket) wait() (*waiter, error) {
 
 // receive takes what is there, which may be nothing.
 func (s *socket) receive(r *reader, ms []Message) (n, truncated int, err error) {
+	r.point(ms)
+	n, err = s.recvmmsg(r.headers[:len(ms)])
+	return n, r.collect(ms[:n]), err
+}
+
+// recvmmsg fills the first n headers with what is there, which may be nothing.
+func (s *socket) recvmmsg(headers []unix.Mmsghdr) (n int, err error) {
 	if !s.gate.enter() {
-		return 0, 0, net.ErrClosed
+		return 0, net.ErrClosed
 	}
 	defer s.gate.leave()
-	r.point(ms)
 	for {
-		got, _, errno := unix.RawSyscall6(unix.SYS_RECVMMSG, uintptr(s.fd), uintptr(unsafe.Pointer(&r.headers)),
-			uintptr(len(ms)), unix.MSG_DONTWAIT, 0, 0)
+		got, _, errno := unix.RawSyscall6(unix.SYS_RECVMMSG, uintptr(s.fd), uintptr(unsafe.Pointer(unsafe.SliceData(headers))),
+			uintptr(len(headers)), unix.MSG_DONTWAIT, 0, 0)
 		switch {
 		case errno == 0:
-			return int(got), r.collect(ms[:got]), nil
+			return int(got), nil
 		case errno == unix.EAGAIN:
-			return 0, 0, nil
+			return 0, nil
 		case !passing(errno):
-			return 0, 0, os.NewSyscallError("recvmmsg", errno)
+			return 0, os.NewSyscallError("recvmmsg", errno)
 		}
 	}
 }

@@ -119,24 +119,10 @@ func (t *taker) take(c *Conn) (pieces, datagrams int, err error) {
 	if t.memory == nil {
 		t.prepare()
 	}
-	if !c.sock.gate.enter() {
-		return 0, 0, net.ErrClosed
-	}
-	defer c.sock.gate.leave()
-	for {
-		got, _, errno := unix.RawSyscall6(unix.SYS_RECVMMSG, uintptr(c.sock.fd), uintptr(unsafe.Pointer(&t.headers)),
-			sweepVector, unix.MSG_DONTWAIT, 0, 0)
-		switch {
-		case errno == 0:
-			datagrams, bytes := t.collect(int(got))
-			c.stats.addReceived(datagrams, bytes, 0)
-			return int(got), datagrams, nil
-		case errno == unix.EAGAIN:
-			return 0, 0, nil
-		case !passing(errno):
-			return 0, 0, os.NewSyscallError("recvmmsg", errno)
-		}
-	}
+	pieces, err = c.sock.recvmmsg(t.headers[:])
+	datagrams, bytes := t.collect(pieces)
+	c.stats.addReceived(datagrams, bytes, 0)
+	return pieces, datagrams, err
 }
 
 // collect makes pieces of the first messages, and the headers ready for the next call. It returns how many datagrams and
