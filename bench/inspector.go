@@ -30,7 +30,7 @@ func newInspector(e Entry) *inspector {
 	return i
 }
 
-// packet is called for every packet, by one goroutine a slot.
+// packet is called for every packet, by one goroutine a slot; of a lean receiver, by its reader alone.
 func (i *inspector) packet(packet client.Packet) {
 	if !packet.SentAt.IsZero() && !packet.Repaired {
 		i.hears.Latency(packet.Slot.Kind == "video", packet.Arrived.Sub(packet.SentAt))

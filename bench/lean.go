@@ -3,7 +3,6 @@ package bench
 import (
 	"context"
 	"errors"
-	"sync"
 
 	"github.com/parley-sfu/parley/bench/lean"
 	"github.com/parley-sfu/parley/bench/reel"
@@ -29,11 +28,7 @@ func (s *Scenario) LeanViewers(share float64) {
 // A leanViewer is a lean receiver in a run.
 type leanViewer struct {
 	*lean.Viewer
-	hears  Hearer
-	verify *reel.Reel // nil: frames are not looked at
-
-	mu       sync.Mutex // protects following
-	checkers map[string]*reel.Checker
+	*inspector
 }
 
 // Lean returns the Connector of a fleet's receivers. The fleet is running.
@@ -42,13 +37,13 @@ func Lean(fleet *lean.Fleet) Connector {
 		if len(e.Options.Publish) > 0 || e.Options.Net != nil {
 			return nil, errors.New("a lean receiver sends nothing, and opens its sockets on this machine")
 		}
-		v := &leanViewer{hears: e.Hears, checkers: map[string]*reel.Checker{}}
+		v := &leanViewer{inspector: newInspector(e)}
 		opts := lean.Options{
 			AudioSlots: max(0, e.Options.AudioSlots), VideoSlots: max(0, e.Options.VideoSlots), Codecs: e.Options.Codecs,
 			HTTPClient: e.Options.HTTPClient, OnPresence: e.Hears.Presence, OnChat: func(c wire.Chat) { e.Hears.Chat(c.Text) }, OnLost: v.cutOff,
 		}
 		if e.Verify {
-			v.verify, opts.OnPacket = e.Reel, v.packet
+			opts.OnPacket = v.packet
 		}
 		var err error
 		v.Viewer, err = fleet.Join(ctx, e.Ticket, opts)
@@ -59,29 +54,11 @@ func Lean(fleet *lean.Fleet) Connector {
 	}
 }
 
-func (v *leanViewer) packet(p client.Packet) {
-	if !p.SentAt.IsZero() && !p.Repaired {
-		v.hears.Latency(p.Slot.Kind == "video", p.Arrived.Sub(p.SentAt))
-	}
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	checker := v.checkers[p.Slot.MID]
-	if checker == nil {
-		checker = v.verify.Checker()
-		v.checkers[p.Slot.MID] = checker
-	}
-	checker.Packet(p)
-}
-
 // Verified implements Viewer. What is not authentic nobody sent.
 func (v *leanViewer) Verified() (sum reel.Counts, looked bool) {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	for _, checker := range v.checkers {
-		sum.Add(checker.Counts())
-	}
+	sum, looked = v.inspector.Verified()
 	sum.Corrupt += v.Forged()
-	return sum, len(v.checkers) > 0
+	return sum, looked
 }
 
 // cutOff says that the server was lost; a lean receiver does not find it again.
