@@ -13,11 +13,10 @@ import (
 
 // A reading is what servers have used and done so far.
 type reading struct {
-	cpu      float64 // seconds
-	packets  float64 // RTP packets sent
-	bytes    float64 // sent on the media sockets
-	received float64 // RTP packets
-	linked   float64 // bytes sent over links to other nodes
+	cpu     float64 // seconds
+	packets float64 // RTP packets sent
+	bytes   float64 // sent on the media sockets
+	linked  float64 // bytes sent over links to other nodes
 
 	memory   float64 // resident bytes, now
 	routines float64 // goroutines, now
@@ -72,7 +71,6 @@ func (sum *reading) grow(last, now reading) {
 	sum.cpu += now.cpu - last.cpu
 	sum.packets += now.packets - last.packets
 	sum.bytes += now.bytes - last.bytes
-	sum.received += now.received - last.received
 	sum.linked += now.linked - last.linked
 }
 
@@ -119,8 +117,6 @@ func (sum *reading) add(text io.Reader) error {
 			sum.routines += v
 		case "parley_rtp_packets_sent_total":
 			sum.packets += v
-		case "parley_rtp_packets_received_total":
-			sum.received += v
 		case "parley_udp_sent_bytes":
 			sum.bytes += v
 		case "parley_link_bytes_total":

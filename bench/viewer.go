@@ -12,7 +12,6 @@ import (
 // A Viewer is somebody who has joined, as a run needs them: a whole client of the public library, or a lean receiver that
 // joins like one. What its methods promise is what those of *client.Client do.
 type Viewer interface {
-	ParticipantID() string
 	Timings() client.Timings
 	// SlotStats are asked for once a second. A lean one fills in Slot, Packets, Missed, Lost, Freezes and FreezeTime.
 	SlotStats() []client.SlotStats
@@ -29,7 +28,6 @@ type Viewer interface {
 type Entry struct {
 	Ticket  client.Ticket
 	Options client.Options // slots, codecs, what is published, and where sockets are opened; no OnPacket
-	Number  int            // of the person in the run, from 0
 	Verify  bool           // look at every frame
 	Reel    *reel.Reel     // what is published in the run
 	Hears   Hearer

@@ -25,9 +25,6 @@ func whole(ctx context.Context, e Entry) (Viewer, error) {
 	return v, nil
 }
 
-// ParticipantID implements Viewer.
-func (v *wholeViewer) ParticipantID() string { return v.Self().ID }
-
 // follow hears what the client is told, until it has left.
 func (v *wholeViewer) follow() {
 	for event := range v.Events() {
