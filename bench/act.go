@@ -35,9 +35,9 @@ func (c *cast) measure(ctx context.Context, begin time.Time) (*outcome, error) {
 	if err := pause(ctx, time.Until(end)); err != nil {
 		return nil, err
 	}
-	usage := own.read("")
+	usage, took := own.read(""), time.Since(own.at)
 	stop()
-	return c.outcome(usage), nil
+	return c.outcome(usage, took), nil
 }
 
 var errOver = errors.New("the time is over") //nolint:gochecknoglobals // a sentinel
@@ -100,15 +100,19 @@ func (c *cast) dismiss(number int) error {
 	return nil
 }
 
-// outcome is what everybody has gone through.
-func (c *cast) outcome(own Usage) *outcome {
+// outcome is what everybody has gone through, and what this process used for it in the time that was measured.
+func (c *cast) outcome(own Usage, took time.Duration) *outcome {
 	o := newOutcome()
 	now := time.Now()
-	for _, p := range c.all() {
+	all := c.all()
+	for _, p := range all {
 		if p.group.Sends != SendsNothing {
 			o.Counts.Publishers++
 		} else {
 			o.Counts.Viewers++
+		}
+		if p.group.Receiver == ReceiverLean {
+			o.Counts.Lean++
 		}
 		got := p.received.enter(now, p.SlotStats)
 		o.Counts.add(&got)
@@ -123,6 +127,7 @@ func (c *cast) outcome(own Usage) *outcome {
 	o.Faults = slices.Clone(c.faults)
 	c.mu.Unlock()
 	o.Times.merge(c.times)
+	own.per(took, o.Counts.Received, resident()-c.empty, len(all))
 	o.Own = []Usage{own}
 	return o
 }

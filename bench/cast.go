@@ -36,6 +36,7 @@ type cast struct {
 	pulse   func(pulse) // hears once a second how it goes; must not block
 	rotates bool        // the scenario says who is loud
 	times   tallies
+	empty   int64 // bytes of memory that this process had before anybody came
 
 	mu     sync.Mutex // protects following
 	people map[int]*person
@@ -74,6 +75,7 @@ func (c *cast) fault(err error) {
 // server is slow, those who come later are late, and are counted as late: nobody's join begins to count only when there is
 // time for it.
 func (c *cast) gather(ctx context.Context, begin time.Time) error {
+	c.empty = resident()
 	stop := c.beat(ctx, stageJoining, begin)
 	defer stop()
 	var due []turn

@@ -5,7 +5,10 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"runtime/debug"
 	"sync"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -149,6 +152,25 @@ func TestUsageIsOfWhatTheMachineLeaves(t *testing.T) {
 				t.Errorf("%+v", u)
 			}
 		})
+	}
+}
+
+func TestMemoryIsWhatTheProcessOccupies(t *testing.T) {
+	const size = 64 << 20
+	debug.FreeOSMemory() // now, and not meanwhile
+	before := resident()
+	region, err := syscall.Mmap(-1, 0, size, syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_ANON|syscall.MAP_PRIVATE)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := 0; i < size; i += os.Getpagesize() {
+		region[i] = 1
+	}
+	if grown := resident() - before; before <= 0 || grown < size/2 || grown > 2*size {
+		t.Errorf("%d bytes before, and %d more", before, grown)
+	}
+	if err := syscall.Munmap(region); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -32,6 +32,8 @@ func (rep *Report) figures() []figure {
 		figure{"CPU a join", "ms", s.MillisPerJoin},
 		figure{"between nodes", "Mbit/s", s.LinkMbit},
 		figure{"swarm's share", "%", rep.Own.Share * 100},
+		figure{"swarm's CPU a packet", "µs", rep.Own.MicrosPerPacket},
+		figure{"swarm's memory a person", "kB", rep.Own.MemoryPerPerson},
 	)
 }
 

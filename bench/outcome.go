@@ -72,6 +72,7 @@ func (t *tallies) UnmarshalJSON(raw []byte) error {
 // counts are sums over people, which those of several agents add up to.
 type counts struct {
 	Publishers, Viewers int
+	Lean                int // of the viewers: lean receivers
 	Failed              int // joins
 	Throttled           int // answers of 429 that were waited out
 	Reconnects          int
@@ -91,6 +92,7 @@ type counts struct {
 
 func (c *counts) add(o *counts) {
 	c.Publishers, c.Viewers = c.Publishers+o.Publishers, c.Viewers+o.Viewers
+	c.Lean += o.Lean
 	c.Failed, c.Throttled, c.Reconnects = c.Failed+o.Failed, c.Throttled+o.Throttled, c.Reconnects+o.Reconnects
 	c.Moved, c.Churned, c.Refused, c.Meetings = c.Moved+o.Moved, c.Churned+o.Churned, c.Refused+o.Refused, c.Meetings+o.Meetings
 	c.Received, c.Missed, c.Lost = c.Received+o.Received, c.Missed+o.Missed, c.Lost+o.Lost

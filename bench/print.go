@@ -9,8 +9,8 @@ import (
 // Print writes the report for people.
 func (rep *Report) Print(out io.Writer) {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintf(w, "%s: %d publishers and %d viewers in %d rooms, joined in %.1f s, measured for %.0f s\n\n",
-		rep.Scenario, rep.Publishers, rep.Viewers, rep.Rooms, rep.JoinedIn, rep.Seconds)
+	fmt.Fprintf(w, "%s: %d publishers and %d viewers (%d of them lean) in %d rooms, joined in %.1f s, measured for %.0f s\n\n",
+		rep.Scenario, rep.Publishers, rep.Viewers, rep.Lean, rep.Rooms, rep.JoinedIn, rep.Seconds)
 	rep.printTimes(w)
 	fmt.Fprintf(w, "\npackets\t%d received, %d missed, %d lost after repair (%.3f%%)\n", rep.Received, rep.Missed, rep.Lost, rep.LossRatio*100)
 	fmt.Fprintf(w, "frames\t%d whole, %d corrupt, %d misplaced, %d broken, looked at by %d\n",
@@ -23,9 +23,11 @@ func (rep *Report) Print(out io.Writer) {
 		s.CPU, s.MicrosPerPacket, s.Packets, s.MillisPerMbit, s.MbitPerSecond)
 	fmt.Fprintf(w, "\t%.0f MB, grown by %.0f kB a person; %.1f ms of CPU a join; %.0f goroutines; %.2f Mbit/s between nodes\n",
 		s.MemoryMB, s.MemoryPerPerson, s.MillisPerJoin, s.Goroutines, s.LinkMbit)
-	fmt.Fprintf(w, "swarm\t%.2f cores, %.0f%% of what its machine left it\n", rep.Own.Cores, rep.Own.Share*100)
+	own := rep.Own
+	fmt.Fprintf(w, "swarm\t%.2f cores, %.0f%% of what its machine left it; %.2f µs a packet received, grown by %.0f kB a person\n",
+		own.Cores, own.Share*100, own.MicrosPerPacket, own.MemoryPerPerson)
 	for _, u := range rep.Agents {
-		fmt.Fprintf(w, "\t%s: %.2f cores, %.0f%%\n", u.Agent, u.Cores, u.Share*100)
+		fmt.Fprintf(w, "\t%s: %.2f cores, %.0f%%; %.2f µs a packet, %.0f kB a person\n", u.Agent, u.Cores, u.Share*100, u.MicrosPerPacket, u.MemoryPerPerson)
 	}
 	_ = w.Flush() // out is the terminal
 	for _, fault := range rep.Faults {

@@ -23,6 +23,7 @@ type Report struct {
 	Rooms      int     `json:"rooms"`
 	Publishers int     `json:"publishers"` // in all rooms, at the end, likewise the following
 	Viewers    int     `json:"viewers"`
+	Lean       int     `json:"lean_viewers"` // of the viewers
 	Failed     int     `json:"failed_joins"`
 	Throttled  int     `json:"throttled_joins"` // answers of 429 that were waited out
 	Reconnects int     `json:"reconnects"`
@@ -90,7 +91,7 @@ func (rep *Report) fill(o *outcome, s *Scenario, took time.Duration, used readin
 	c := &o.Counts
 	rep.Rooms, rep.Seconds = s.Rooms, took.Seconds()
 	rep.Publishers, rep.Viewers, rep.Failed, rep.Throttled = c.Publishers, c.Viewers, c.Failed, c.Throttled
-	rep.CutOff = c.CutOff
+	rep.Lean, rep.CutOff = c.Lean, c.CutOff
 	rep.Reconnects, rep.Moved, rep.Churned, rep.Refused, rep.Meetings = c.Reconnects, c.Moved, c.Churned, c.Refused, c.Meetings
 	rep.Received, rep.Missed, rep.Lost, rep.Freezes = c.Received, c.Missed, c.Lost, c.Freezes
 	rep.Verifiers, rep.Verified, rep.Faults = c.Verifiers, c.Verified, o.Faults

@@ -20,10 +20,12 @@ func someReport() *Report {
 		}
 	}
 	o.Counts = counts{
-		Publishers: 2, Viewers: 3, Received: 9000, Missed: 12, Lost: 1, Freezes: 1, Watched: 100, Frozen: 1, Verifiers: 1,
+		Publishers: 2, Viewers: 3, Lean: 2, Received: 9000, Missed: 12, Lost: 1, Freezes: 1, Watched: 100, Frozen: 1, Verifiers: 1,
 		Verified: reel.Counts{Whole: 1234},
 	}
 	o.Own = []Usage{{Agent: "agent 1 on a", Share: 0.2, Cores: 0.4, Given: 2}, {Agent: "agent 2 on <b>", Share: 0.3, Cores: 0.6, Given: 2}}
+	o.Own[0].per(10*time.Second, 4000, 300_000, 2)
+	o.Own[1].per(10*time.Second, 5000, 600_000, 3)
 	o.Faults = []string{"it <hurt>"}
 	rep := &Report{Scenario: "a <name>", Marks: []Mark{{2, "drain n1"}, {99, "never"}}, Begun: time.Unix(0, 0).UTC()}
 	b := newBoard(2, 5, nil)
@@ -145,7 +147,7 @@ func TestReportForPeople(t *testing.T) {
 	var out bytes.Buffer
 	rep.Print(&out)
 	rep.Compare(&out, old)
-	for _, want := range []string{"✗ 30", "✓ 410", "agent 1 on a", "CPU a packet", "× 0.50", "1234 whole"} {
+	for _, want := range []string{"✗ 30", "✓ 410", "agent 1 on a", "CPU a packet", "× 0.50", "1234 whole", "3 viewers (2 of them lean)", "1200.00 µs a packet received, grown by 200 kB a person", "1000.00 µs a packet, 150 kB"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("does not say %q:\n%s", want, out.String())
 		}

@@ -74,6 +74,12 @@ func TestRunOfFlags(t *testing.T) {
 	if rep.Viewers != 3 || rep.Received == 0 || rep.FirstFrame.Count != 0 {
 		t.Errorf("%d viewers, %d packets, %d pictures", rep.Viewers, rep.Received, rep.FirstFrame.Count)
 	}
+	if v := rep.Verified; rep.Lean != 3 || rep.Verifiers != 1 || v.Whole == 0 || v.Corrupt > 0 || rep.AudioLatency.Count == 0 {
+		t.Errorf("%d lean viewers, %d who looked at frames: %+v, %d latencies", rep.Lean, rep.Verifiers, v, rep.AudioLatency.Count)
+	}
+	if rep.Own.MicrosPerPacket <= 0 {
+		t.Errorf("swarm itself: %+v", rep.Own)
+	}
 	if rep.Valid && (code != exitFailed || !strings.Contains(out.String(), "does not hold: viewers>100")) || !rep.Valid && code != exitInvalid {
 		t.Errorf("exit code %d:\n%s", code, out.String())
 	}
