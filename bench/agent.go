@@ -252,7 +252,8 @@ func (a *Agent) cast(o order) (*cast, error) {
 	}
 	c := newCast(newPlan(s), w.URL, newREST(w.URL, "", nil).http, clips)
 	c.lean = a.Lean
-	c.share = func(number int) bool { return number%w.Agents == w.Index }
+	parts := c.plan.deal(w.Agents)
+	c.share = func(number int) bool { return parts[number] == w.Index }
 	mine := 0
 	for _, one := range c.plan.seats {
 		if c.share(one.number) {

@@ -147,7 +147,7 @@ func (c *cast) join(ctx context.Context, s seat, due time.Time) (*person, error)
 		enter = c.lean
 	}
 	p.began = time.Now()
-	entry := Entry{Ticket: ticket, Options: opts, Verify: p.watches() && p.verifies(), Reel: c.reel, Hears: p}
+	entry := Entry{Ticket: ticket, Options: opts, Verify: p.watches() && p.group.verifies(s.index), Reel: c.reel, Hears: p}
 	viewer, err := enter(ctx, entry)
 	if err != nil {
 		return nil, err

@@ -50,12 +50,6 @@ func seatOf(name string) (number int, ok bool) {
 // watches says whether the person receives anything.
 func (p *person) watches() bool { return p.group.Layout != LayoutNone }
 
-// verifies says whether the person looks at every frame: a share of the group, spread evenly.
-func (p *person) verifies() bool {
-	i, v := float64(p.seat.index), *p.group.Verify
-	return int((i+1)*v+1e-9) > int(i*v+1e-9)
-}
-
 // options are what the person joins with.
 func (p *person) options() client.Options {
 	s := p.cast.plan.scenario

@@ -111,6 +111,25 @@ func (p *plan) chosen(right func(seat, *Group) bool) (numbers []int) {
 	return numbers
 }
 
+// deal says which of so many agents plays each seat. Of every group, and of those in it who look at frames, all agents get as
+// many, give or take one: looking is most of the work, and what is only seen so is to be seen from every machine.
+func (p *plan) deal(agents int) (parts []int) {
+	type kind struct {
+		group int
+		looks bool
+	}
+	next := map[kind]int{}
+	for i, s := range p.seats {
+		k := kind{s.group, p.of(i).verifies(s.index)}
+		if _, begun := next[k]; !begun {
+			next[k] = i // not all groups begin with the same agent
+		}
+		parts = append(parts, next[k]%agents)
+		next[k]++
+	}
+	return parts
+}
+
 // due is when a change of presence was due that is seen at a time; the latest one before it.
 func (p *plan) due(c cue, seen time.Duration) (at time.Duration, ok bool) {
 	all := p.cues[c]

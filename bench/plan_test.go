@@ -118,6 +118,31 @@ func TestCuesTellWhenAChangeWasDue(t *testing.T) {
 	}
 }
 
+// Every twentieth looks at frames: dealt by number alone, all of them would be one agent's.
+func TestAgentsGetPartsAlike(t *testing.T) {
+	s := Simple(1, 25, 500, SendsAV, "vp8", LayoutGrid, 10, time.Minute)
+	s.LeanViewers(0.05)
+	p := newPlan(s)
+	for agents := 1; agents <= 10; agents++ {
+		publishers, looking, others := make([]int, agents), make([]int, agents), make([]int, agents)
+		for i, part := range p.deal(agents) {
+			switch {
+			case p.of(i).Role == roleAttendee:
+				publishers[part]++
+			case p.of(i).verifies(p.seats[i].index):
+				looking[part]++
+			default:
+				others[part]++
+			}
+		}
+		for name, kind := range map[string][]int{"publishers": publishers, "viewers who look": looking, "other viewers": others} {
+			if slices.Max(kind)-slices.Min(kind) > 1 {
+				t.Errorf("%d agents have %v %s", agents, kind, name)
+			}
+		}
+	}
+}
+
 func TestPeopleJoinAtTheRamp(t *testing.T) {
 	s := Simple(2, 1, 9, SendsAV, "vp8", LayoutGrid, 0, time.Minute)
 	s.Join = Ramp{Within: lasting(10 * time.Second)}

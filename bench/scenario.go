@@ -183,6 +183,12 @@ func (g *Group) complete() {
 func (g *Group) camera() bool { return g.Sends == SendsAV || g.Sends == SendsVideo }
 func (g *Group) voice() bool  { return g.Sends == SendsAV || g.Sends == SendsAudio }
 
+// verifies says whether somebody of the group looks at every frame: a share of them, spread evenly.
+func (g *Group) verifies(index int) bool {
+	i, v := float64(index), *g.Verify
+	return int((i+1)*v+1e-9) > int(i*v+1e-9)
+}
+
 // cameras is how many there are in each room.
 func (s *Scenario) cameras() (n int) {
 	for _, g := range s.People {
