@@ -24,8 +24,11 @@ func dial(ctx context.Context, url string) (messenger bench.Messenger, hangUp fu
 		return nil, nil, fmt.Errorf("nats: %w", err)
 	}
 	running, stop := context.WithCancel(context.WithoutCancel(ctx))
-	var wg sync.WaitGroup
-	wg.Go(func() { err = b.Run(running) })
+	var (
+		wg    sync.WaitGroup
+		broke error // of the bus; known once it has stopped
+	)
+	wg.Go(func() { broke = b.Run(running) })
 	hangUp = func() {
 		stop()
 		wg.Wait()
@@ -40,7 +43,7 @@ func dial(ctx context.Context, url string) (messenger bench.Messenger, hangUp fu
 			return nil, nil, context.Cause(ctx)
 		case <-limit:
 			hangUp()
-			return nil, nil, errors.Join(fmt.Errorf("nats: no connection within %s: is the address right, and the password?", dialLimit), err)
+			return nil, nil, errors.Join(fmt.Errorf("nats: no connection within %s: is the address right, and the password?", dialLimit), broke)
 		}
 	}
 	return b, hangUp, nil

@@ -82,46 +82,45 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 }
 
 func (c *cli) run(ctx context.Context, stdout, stderr io.Writer) int {
-	usage := func(err error) int {
+	fail := func(err error, code int) int {
 		fmt.Fprintln(stderr, "swarm:", err)
-		return exitUsage
+		return code
 	}
 	scenario, err := c.scenario()
 	if err != nil {
-		return usage(err)
+		return fail(err, exitUsage)
 	}
 	assertions, err := parseAssertions(c.Assert)
 	if err != nil {
-		return usage(err)
+		return fail(err, exitUsage)
 	}
 	old, err := c.older()
 	if err != nil {
-		return usage(err)
+		return fail(err, exitUsage)
 	}
 	lean, dismiss, err := receivers(ctx)
 	if err != nil {
-		return usage(err)
+		return fail(err, exitFailed)
 	}
 	defer dismiss()
 	cfg := bench.Config{Scenario: scenario, URL: c.URL, Token: c.Token, Metrics: c.Metrics, Agents: c.Agents, Lean: lean}
 	if c.Agents > 0 && c.NATS != "" {
 		messenger, hangUp, err := dial(ctx, c.NATS)
 		if err != nil {
-			return usage(err)
+			return fail(err, exitFailed)
 		}
 		defer hangUp()
 		cfg.Messenger = messenger
 	}
 	if err := cfg.Validate(); err != nil {
-		return usage(err)
+		return fail(err, exitUsage)
 	}
 	show := newView(stderr, c.Quiet)
 	cfg.Tell = show.tell
 	report, err := bench.Run(ctx, cfg)
 	show.close()
 	if err != nil {
-		fmt.Fprintln(stderr, "swarm:", err)
-		return exitFailed
+		return fail(err, exitFailed)
 	}
 	return c.conclude(report, old, assertions, stdout, stderr)
 }

@@ -38,6 +38,7 @@ func TestUsage(t *testing.T) {
 		"bad scenario":     {[]string{"--scenario", scenario}, exitUsage, []string{"s.yaml", "line 4: field smell", "actions[1].do:"}},
 		"the lab's":        {[]string{"--scenario", lab}, exitUsage, []string{"actions[0].do: kill", "only the lab"}},
 		"agents but where": {[]string{"--agents", "2"}, exitUsage, []string{"nats:"}},
+		"agents of nobody": {[]string{"--agents", "2", "--nats", "nowhere"}, exitFailed, []string{"nats:"}},
 		"agent of whom":    {[]string{"--agent"}, exitUsage, []string{"nats:"}},
 		"no report":        {[]string{"--compare", scenario}, exitUsage, []string{"is no report"}},
 	} {
