@@ -128,6 +128,6 @@ func (c *cast) outcome(own Usage, took time.Duration) *outcome {
 	c.mu.Unlock()
 	o.Times.merge(c.times)
 	own.per(took, o.Counts.Received, resident()-c.empty, len(all))
-	o.Own = []Usage{own}
+	o.Own, o.Joining = []Usage{own}, []Usage{c.joining}
 	return o
 }

@@ -37,6 +37,7 @@ type cast struct {
 	rotates bool        // the scenario says who is loud
 	times   tallies
 	empty   int64 // bytes of memory that this process had before anybody came
+	joining Usage // while people came; zero where that took less than shortest
 
 	mu     sync.Mutex // protects following
 	people map[int]*person
@@ -84,8 +85,18 @@ func (c *cast) gather(ctx context.Context, begin time.Time) error {
 			due = append(due, turn{at: begin.Add(s.due), do: func(ctx context.Context, at time.Time) { c.admit(ctx, s, at) }})
 		}
 	}
-	return inTurn(ctx, joiners, due)
+	if err := pause(ctx, time.Until(begin)); err != nil {
+		return err
+	}
+	own := newMeter()
+	err := inTurn(ctx, joiners, due)
+	if time.Since(own.at) >= shortest {
+		c.joining = own.read("")
+	}
+	return err
 }
+
+const shortest = time.Second // in which the use of a CPU can be told: the machine counts in hundredths
 
 // A turn is something that is due.
 type turn struct {

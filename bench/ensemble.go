@@ -285,8 +285,10 @@ func (e *ensemble) measure(ctx context.Context, begin time.Time) (*outcome, erro
 		if m.outcome == nil {
 			continue // gone, and told of
 		}
-		for n := range m.outcome.Own {
-			m.outcome.Own[n].Agent = fmt.Sprintf("agent %d on %s", i+1, m.host)
+		for _, used := range [][]Usage{m.outcome.Own, m.outcome.Joining} {
+			for n := range used {
+				used[n].Agent = fmt.Sprintf("agent %d on %s", i+1, m.host)
+			}
 		}
 		sum.merge(m.outcome)
 	}

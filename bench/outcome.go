@@ -103,10 +103,11 @@ func (c *counts) add(o *counts) {
 
 // An outcome is all that the people of one agent went through, or those of all.
 type outcome struct {
-	Counts counts
-	Times  tallies
-	Own    []Usage  // of each agent
-	Faults []string // of joins and steps, the first few
+	Counts  counts
+	Times   tallies
+	Own     []Usage  // of each agent, while it was measured
+	Joining []Usage  // likewise, while people came
+	Faults  []string // of joins and steps, the first few
 }
 
 const maxFaults = 8 // told of each agent
@@ -117,6 +118,7 @@ func (o *outcome) merge(other *outcome) {
 	o.Counts.add(&other.Counts)
 	o.Times.merge(other.Times)
 	o.Own = append(o.Own, other.Own...)
+	o.Joining = append(o.Joining, other.Joining...)
 	for _, fault := range other.Faults {
 		if len(o.Faults) < maxFaults && !slices.Contains(o.Faults, fault) {
 			o.Faults = append(o.Faults, fault)

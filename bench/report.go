@@ -63,7 +63,8 @@ type Report struct {
 
 	Budgets []Budget `json:"budgets"`
 	Server  Server   `json:"server"`
-	Own     Usage    `json:"own"` // of the agent that used most
+	Own     Usage    `json:"own"`         // of the agent that used most while it was measured
+	Joining Usage    `json:"own_joining"` // likewise, while people came; zero where that took less than a second
 	Agents  []Usage  `json:"agents,omitempty"`
 
 	Faults []string              `json:"faults,omitempty"` // of joins and steps, the first few
@@ -121,14 +122,20 @@ func (rep *Report) fill(o *outcome, s *Scenario, took time.Duration, used readin
 	}
 	rep.Budgets = rep.budgets()
 	rep.cost(used, took)
-	for _, u := range o.Own {
-		if u.Share >= rep.Own.Share {
-			rep.Own = u
-		}
-	}
+	rep.Own, rep.Joining = busiest(o.Own), busiest(o.Joining)
 	if len(o.Own) > 1 {
 		rep.Agents = o.Own
 	}
+}
+
+// busiest is the use of the agent that took the largest share.
+func busiest(all []Usage) (most Usage) {
+	for _, u := range all {
+		if u.Share >= most.Share {
+			most = u
+		}
+	}
+	return most
 }
 
 func (rep *Report) cost(used reading, took time.Duration) {
@@ -166,14 +173,8 @@ func (rep *Report) doubt(why string) {
 
 // judge says whether the figures may be trusted.
 func (rep *Report) judge() {
-	if u := rep.Own; u.Share > ValidCPU {
-		who := "swarm itself"
-		if u.Agent != "" {
-			who = u.Agent
-		}
-		rep.doubt(fmt.Sprintf("%s used %.0f%% of the CPU that its machine left it (%.2f of %.2f cores), more than %.0f%%: it measured its own slowness",
-			who, u.Share*100, u.Cores, u.Given, ValidCPU*100))
-	}
+	rep.doubt(slowness("", rep.Own))
+	rep.doubt(slowness("while people came ", rep.Joining))
 	if busy := rep.starved(); busy > starvedMost && rep.Own.Share <= ValidCPU {
 		rep.doubt(fmt.Sprintf("in %.0f%% of all seconds swarm used more than %.0f%% of the CPU that its machine left it", busy*100, ValidCPU*100))
 	}
@@ -181,6 +182,19 @@ func (rep *Report) judge() {
 		rep.doubt("viewers received nothing")
 	}
 	rep.Valid = rep.Why == ""
+}
+
+// slowness says, of some time, that what was measured is swarm's own; empty: it is not.
+func slowness(when string, u Usage) string {
+	if u.Share <= ValidCPU {
+		return ""
+	}
+	who := "swarm itself"
+	if u.Agent != "" {
+		who = u.Agent
+	}
+	return fmt.Sprintf("%s%s used %.0f%% of the CPU that its machine left it (%.2f of %.2f cores), more than %.0f%%: it measured its own slowness",
+		when, who, u.Share*100, u.Cores, u.Given, ValidCPU*100)
 }
 
 // starvedMost is the share of seconds in which swarm may be short of CPU: a mean alone would hide a bad minute.

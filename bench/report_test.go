@@ -26,6 +26,7 @@ func someReport() *Report {
 	o.Own = []Usage{{Agent: "agent 1 on a", Share: 0.2, Cores: 0.4, Given: 2}, {Agent: "agent 2 on <b>", Share: 0.3, Cores: 0.6, Given: 2}}
 	o.Own[0].per(10*time.Second, 4000, 300_000, 2)
 	o.Own[1].per(10*time.Second, 5000, 600_000, 3)
+	o.Joining = []Usage{{Agent: "agent 1 on a", Share: 0.7, Cores: 1.4, Given: 2}, {Agent: "agent 2 on <b>", Share: 0.1, Cores: 0.2, Given: 2}}
 	o.Faults = []string{"it <hurt>"}
 	rep := &Report{Scenario: "a <name>", Marks: []Mark{{2, "drain n1"}, {99, "never"}}, Begun: time.Unix(0, 0).UTC()}
 	b := newBoard(2, 5, nil)
@@ -47,7 +48,7 @@ func someReport() *Report {
 
 func TestReportAddsUp(t *testing.T) {
 	rep := someReport()
-	if !rep.Valid || rep.Own.Agent != "agent 2 on <b>" || rep.Latency.Count != 200 || rep.FreezeRatio != 0.01 {
+	if !rep.Valid || rep.Own.Agent != "agent 2 on <b>" || rep.Joining.Share != 0.7 || rep.Latency.Count != 200 || rep.FreezeRatio != 0.01 {
 		t.Errorf("%+v", rep)
 	}
 	want := Server{
@@ -105,7 +106,10 @@ func TestReportsAreDoubted(t *testing.T) {
 		spoil func(*Report)
 		says  string
 	}{
-		"busy":    {func(r *Report) { r.Own = Usage{Agent: "agent 2", Share: 0.81, Cores: 0.8, Given: 1} }, "agent 2 used 81%"},
+		"busy": {func(r *Report) { r.Own = Usage{Agent: "agent 2", Share: 0.81, Cores: 0.8, Given: 1} }, "agent 2 used 81%"},
+		"busy while people came": {
+			func(r *Report) { r.Joining = Usage{Share: 0.9, Cores: 0.9, Given: 1} }, "while people came swarm itself used 90%",
+		},
 		"starved": {func(r *Report) { r.Series = slices.Repeat([]Sample{{OwnCPU: 0.1}, {OwnCPU: 0.2}, {OwnCPU: 0.9}}, 5) }, "in 33% of all seconds"},
 		"nothing": {func(r *Report) { r.Received = 0 }, "received nothing"},
 		"told":    {func(r *Report) { r.doubt("agent 1 is gone") }, "agent 1 is gone"},

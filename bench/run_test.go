@@ -52,6 +52,9 @@ actions:
 			t.Errorf("%s was not measured", row.name)
 		}
 	}
+	if rep.Own.Cores <= 0 || rep.Joining.Cores <= 0 { // people come for two seconds
+		t.Errorf("swarm itself: %+v, and while people came %+v", rep.Own, rep.Joining)
+	}
 	if rep.Received < 1000 || rep.Server.MicrosPerPacket <= 0 || rep.Server.MemoryMB <= 0 || len(rep.Series) < 4 {
 		t.Errorf("%d packets, %+v, %d samples", rep.Received, rep.Server, len(rep.Series))
 	}
