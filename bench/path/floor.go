@@ -17,12 +17,11 @@ func newFloor(ctx context.Context, binary string, load Load) (c *contender, err 
 	}()
 	sinks := c.attend(ctx)
 	for range load.Viewers {
-		s, err := newSink()
+		s, err := sinks.open()
 		if err != nil {
 			return nil, err
 		}
 		c.later(s.Close)
-		sinks.add(s)
 		c.floor.to = append(c.floor.to, s.address())
 	}
 	if c.process, err = server.Start(ctx, binary); err != nil {

@@ -12,7 +12,7 @@ import (
 type loopback struct {
 	transport.Net
 
-	open func() (*sink, error)
+	sinks *sweeper
 }
 
 // newLoopback returns a network whose media sockets are read by the sweeper.
@@ -21,13 +21,7 @@ func newLoopback(w *sweeper) (*loopback, error) {
 	if err != nil {
 		return nil, fmt.Errorf("network: %w", err)
 	}
-	return &loopback{Net: own, open: func() (*sink, error) {
-		s, err := newSink()
-		if err == nil {
-			w.add(s)
-		}
-		return s, err
-	}}, nil
+	return &loopback{own, w}, nil
 }
 
 // Interfaces implements transport.Net.
@@ -47,4 +41,4 @@ func (n *loopback) Interfaces() ([]*transport.Interface, error) {
 }
 
 // ListenUDP implements transport.Net.
-func (n *loopback) ListenUDP(string, *net.UDPAddr) (transport.UDPConn, error) { return n.open() }
+func (n *loopback) ListenUDP(string, *net.UDPAddr) (transport.UDPConn, error) { return n.sinks.open() }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"sync"
 	"time"
+
+	"github.com/parley-sfu/parley/internal/udp"
 )
 
 // sweepIdly is how often sinks are read while nothing is measured: often enough for ICE and DTLS.
@@ -11,28 +13,32 @@ const sweepIdly = 5 * time.Millisecond
 
 // A sweeper reads the sinks of a crowd in turn.
 type sweeper struct {
-	mu    sync.Mutex // protects following
-	scoop *scoop
+	sockets *udp.Sweep[*sink]
+
+	mu    sync.Mutex // held during a turn of sockets; protects following
 	sinks []*sink
 	media uint64 // packets read so far
 }
 
-func newSweeper() *sweeper { return &sweeper{scoop: newScoop()} }
+func newSweeper() *sweeper { return &sweeper{sockets: udp.NewSweep[*sink]()} }
 
-// add has the sweeper read one more sink from now on.
-func (w *sweeper) add(s *sink) {
+// open makes one more sink, which is read from now on. The caller closes it.
+func (w *sweeper) open() (*sink, error) {
+	s, err := newSink(w.sockets)
+	if err != nil {
+		return nil, err
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.sinks = append(w.sinks, s)
+	return s, nil
 }
 
 // sweep reads all that has come, and returns how many packets of media have been read so far, by whomever.
 func (w *sweeper) sweep() (media uint64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for _, s := range w.sinks {
-		w.media += uint64(w.scoop.empty(s))
-	}
+	w.sockets.Turn(func(s *sink, ps []udp.Piece) { w.media += s.receive(ps) })
 	return w.media
 }
 
