@@ -32,12 +32,7 @@ func (v *Viewer) receiveLocked(ps []udp.Piece) {
 	for i := range ps {
 		p := &ps[i]
 		at := time.Unix(0, p.At)
-		size := max(p.Size, 1)
-		for b := p.B; len(b) > 0; {
-			n := min(size, len(b))
-			v.datagramLocked(b[:n:n], p.From, at)
-			b = b[n:]
-		}
+		p.Datagrams(func(b []byte) { v.datagramLocked(b, p.From, at) })
 	}
 	if v.lacks {
 		v.askLocked(time.Now())
