@@ -15,11 +15,18 @@ import (
 func (v *Viewer) receive(ps []udp.Piece) (lacks bool) {
 	v.mu.Lock()
 	v.receiveLocked(ps)
-	packets := v.packets
-	v.packets, lacks = nil, v.lacks
+	packets := v.takeLocked()
+	lacks = v.lacks
 	v.mu.Unlock()
 	v.tell(packets)
 	return lacks
+}
+
+// takeLocked returns what OnPacket has not been told of yet.
+func (v *Viewer) takeLocked() []client.Packet {
+	packets := v.packets
+	v.packets = nil
+	return packets
 }
 
 func (v *Viewer) tell(packets []client.Packet) {
@@ -113,17 +120,15 @@ func (v *Viewer) find(ssrc uint32) (place, bool) {
 // unlock makes the keys known and works off what came too early.
 func (v *Viewer) unlock(k *keys) {
 	v.mu.Lock()
+	defer v.mu.Unlock()
 	v.keys = k
 	for _, p := range v.early {
 		v.rtpLocked(p.b, time.Unix(0, p.at))
 	}
 	v.early = nil
-	v.reportAt = time.Now().Add(v.opts.reportEvery())
-	v.due.Store(v.reportAt.UnixNano())
-	packets := v.packets
-	v.packets = nil
-	v.mu.Unlock()
-	v.tell(packets)
+	now := time.Now()
+	v.reportAt = now.Add(v.opts.reportEvery())
+	v.due.Store(now.UnixNano()) // the reader tells of them: nobody else does, so that they stay in their order
 }
 
 func (v *Viewer) openLocked(now time.Time) {
@@ -135,12 +140,14 @@ func (v *Viewer) openLocked(now time.Time) {
 
 // tend does what time demands: checks, reports, and asking again. The fleet's reader calls it when it is due.
 func (v *Viewer) tend(now time.Time) {
-	if silent := v.attend(now); silent {
+	packets, silent := v.attend(now)
+	v.tell(packets)
+	if silent {
 		v.lost(ErrSilent)
 	}
 }
 
-func (v *Viewer) attend(now time.Time) (silent bool) {
+func (v *Viewer) attend(now time.Time) (packets []client.Packet, silent bool) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	silent = v.path.due(now, v.sendTo)
@@ -159,7 +166,7 @@ func (v *Viewer) attend(now time.Time) (silent bool) {
 	if v.lacks {
 		v.askLocked(now)
 	}
-	return silent
+	return v.takeLocked(), silent
 }
 
 // askLocked asks for what is missing.

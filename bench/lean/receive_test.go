@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"net/netip"
+	"slices"
 	"testing"
 	"time"
 
@@ -148,6 +149,28 @@ func TestCounts(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// TestEarlyPackets: what comes before the keys is told of by the reader, as what comes after them is, and in front of it.
+func TestEarlyPackets(t *testing.T) {
+	const slot = 5
+	var told []uint16
+	s := newStand(t, func(p client.Packet) { told = append(told, p.RTP.SequenceNumber) })
+	k := s.keys
+	s.keys = nil
+	s.get(s.frame(t, slot, 2, true)...)
+	s.unlock(k)
+	if len(told) > 0 {
+		t.Errorf("who joins tells of %v: the reader may be telling of later ones", told)
+	}
+	if now := time.Now().UnixNano(); s.due.Load() > now {
+		t.Errorf("the reader is not called for %s", time.Duration(s.due.Load()-now))
+	}
+	s.get(s.frame(t, slot, 1, false)...)
+	s.tend(time.Now())
+	if want := []uint16{1, 2, 3}; !slices.Equal(told, want) {
+		t.Errorf("told of %v, want %v", told, want)
 	}
 }
 
