@@ -157,7 +157,7 @@ func (v *Viewer) connect(ctx context.Context, a *answer) error {
 	}
 	v.mu.Lock()
 	v.conn = conn
-	v.path.theirs, v.path.secret, v.path.candidates = a.ufrag, a.password, a.candidates
+	v.path.to(a)
 	v.path.due(time.Now(), v.sendTo)
 	v.due.Store(v.path.next.UnixNano())
 	v.mu.Unlock()

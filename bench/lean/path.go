@@ -14,6 +14,7 @@ import (
 
 const (
 	checkAgain   = 50 * time.Millisecond // until a path is found
+	remembered   = 20                    // checks of each candidate that may still be answered: those of a second
 	freshEvery   = 4 * time.Second       // between checks afterwards (RFC 7675 says 5 s, less a random part)
 	freshSpread  = 2 * time.Second
 	freshFor     = 30 * time.Second       // without an answer: the path is lost
@@ -33,7 +34,7 @@ type path struct {
 	tieBreaker      [8]byte
 	candidates      []udp.Addr
 
-	sent      [8]check // the newest
+	sent      []check // the newest, from count on the oldest; as many of each candidate as are remembered
 	count     int
 	chosen    udp.Addr // answered first; not valid before
 	nominated bool     // a check that nominates chosen was answered
@@ -47,6 +48,12 @@ type check struct {
 	id         [stun.TransactionIDSize]byte
 	to         udp.Addr
 	nominating bool
+}
+
+// to makes the path lead to a node, by its answer, which names a candidate at least.
+func (p *path) to(a *answer) {
+	p.theirs, p.secret, p.candidates = a.ufrag, a.password, a.candidates
+	p.sent = make([]check, remembered*len(a.candidates))
 }
 
 // open says whether media can go both ways. A node that has answered, but makes no check of its own, is not waited for for

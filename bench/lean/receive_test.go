@@ -37,8 +37,9 @@ func newStand(tb testing.TB, onPacket func(client.Packet)) *stand {
 	}
 	tb.Cleanup(func() { v.conn.Close() })
 	s := &stand{Viewer: v, from: udp.AddrFrom(netip.MustParseAddrPort("127.0.0.1:9")), at: time.Now().Add(-time.Minute).UnixNano()}
+	a := answer{ufrag: "node", password: "the node's own password", candidates: []udp.Addr{s.from}}
+	v.path.to(&a)
 	v.path.chosen = s.from
-	a := answer{}
 	for i := range v.slots {
 		l := line{mid: v.slots[i].mid, ssrc: uint32(1000 + i)}
 		if v.slots[i].video {
