@@ -80,13 +80,14 @@ func (r *parleyRoom) use(ctx context.Context, long time.Duration) (Usage, error)
 	if err != nil {
 		return Usage{}, err
 	}
-	metrics, err := r.node.Metrics(ctx)
+	const heap, routines = "go_memstats_heap_inuse_bytes", "go_goroutines"
+	metrics, err := r.node.Metrics(ctx, heap, routines)
 	if err != nil {
 		return Usage{}, err
 	}
 	const mega = 1e6
 	return Usage{
-		Cameras: len(r.sources), Viewers: r.viewers, CPU: w.cores(), Memory: memory / mega, Heap: metrics["go_memstats_heap_inuse_bytes"] / mega,
-		Goroutines: metrics["go_goroutines"], Packets: float64(w.forwarded) / w.took.Seconds(),
+		Cameras: len(r.sources), Viewers: r.viewers, CPU: w.cores(), Memory: memory / mega, Heap: metrics[heap] / mega,
+		Goroutines: metrics[routines], Packets: float64(w.forwarded) / w.took.Seconds(),
 	}, nil
 }

@@ -3,14 +3,16 @@ package server
 import (
 	"bufio"
 	"context"
+	"fmt"
 	"io"
 	"net/http"
 	"strconv"
 	"strings"
 )
 
-// Metrics reads the node's own metrics, by name; those that differ in labels only are added up.
-func (p *Parley) Metrics(ctx context.Context) (map[string]float64, error) {
+// Metrics reads the node's own metrics, by name; those that differ in labels only are added up. It is an error when one of the
+// wanted is missing: as 0 it would be a good figure.
+func (p *Parley) Metrics(ctx context.Context, wanted ...string) (map[string]float64, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, p.URL+"/metrics", nil)
 	if err != nil {
 		return nil, err
@@ -20,7 +22,19 @@ func (p *Parley) Metrics(ctx context.Context) (map[string]float64, error) {
 		return nil, err
 	}
 	defer resp.Body.Close()
-	return parseMetrics(resp.Body)
+	if resp.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("metrics: %s", resp.Status)
+	}
+	all, err := parseMetrics(resp.Body)
+	if err != nil {
+		return nil, fmt.Errorf("metrics: %w", err)
+	}
+	for _, name := range wanted {
+		if _, ok := all[name]; !ok {
+			return nil, fmt.Errorf("metrics: the node does not tell its %s", name)
+		}
+	}
+	return all, nil
 }
 
 // parseMetrics reads the text format of Prometheus. Lines that are no sample are passed over.

@@ -1,6 +1,8 @@
 package server
 
 import (
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 )
@@ -34,5 +36,30 @@ NaN_too x
 `))
 	if err != nil || len(got) != 2 || got["a_total"] != 7 || got["go_goroutines"] != 17 {
 		t.Errorf("= %v, %v", got, err)
+	}
+}
+
+// What a node does not tell is no 0.
+func TestMetricsThatAreMissing(t *testing.T) {
+	for name, tc := range map[string]struct {
+		status int
+		text   string
+		fails  bool
+	}{
+		"told":     {http.StatusOK, "go_goroutines 0\n", false},
+		"not told": {http.StatusOK, "go_threads 9\n", true},
+		"refused":  {http.StatusServiceUnavailable, "go_goroutines 17\n", true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			node := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				w.WriteHeader(tc.status)
+				_, _ = w.Write([]byte(tc.text))
+			}))
+			defer node.Close()
+			p := &Parley{URL: node.URL}
+			if got, err := p.Metrics(t.Context(), "go_goroutines"); (err != nil) != tc.fails {
+				t.Errorf("= %v, %v", got, err)
+			}
+		})
 	}
 }

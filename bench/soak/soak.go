@@ -156,7 +156,8 @@ func (r *run) happen(ctx context.Context, number int) error {
 
 // look takes one sample of everything.
 func (r *run) look(ctx context.Context, at time.Duration) error {
-	metrics, err := r.node.Metrics(ctx)
+	const routines, heap, target = "go_goroutines", "go_memstats_heap_inuse_bytes", "go_memstats_next_gc_bytes"
+	metrics, err := r.node.Metrics(ctx, routines, heap, target)
 	if err != nil {
 		return err
 	}
@@ -169,10 +170,7 @@ func (r *run) look(ctx context.Context, at time.Duration) error {
 		return err
 	}
 	const mega = 1e6
-	values := []float64{
-		metrics["go_goroutines"], files, memory / mega,
-		metrics["go_memstats_heap_inuse_bytes"] / mega, metrics["go_memstats_next_gc_bytes"] / mega,
-	}
+	values := []float64{metrics[routines], files, memory / mega, metrics[heap] / mega, metrics[target] / mega}
 	for i, s := range r.report.Series {
 		s.Points = append(s.Points, plot.Point{X: at.Seconds(), Y: values[i]})
 	}
