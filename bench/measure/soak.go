@@ -38,8 +38,8 @@ func runSoak(ctx context.Context, args []string, stdout, stderr io.Writer) error
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(stdout, "%s with %d people, of whom one was replaced or cut off every %s: %d replaced, %d resumed\n\n",
-		plan.Duration, plan.Seats, plan.Every, report.Replaced, report.Resumed)
+	fmt.Fprintf(stdout, "%s with %d people, of whom one was replaced or cut off every %s: %d replaced, %d of %d resumed\n\n",
+		plan.Duration, plan.Seats, plan.Every, report.Replaced, report.Resumed, report.Cut)
 	w := tabwriter.NewWriter(stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(w, "\tat a quarter\tat the end\tan hour\tof the mean\tbeyond noise\tgrows\t")
 	for _, s := range report.Series {

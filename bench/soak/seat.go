@@ -18,7 +18,8 @@ type seat struct {
 	meeting string
 
 	guest   *client.Client
-	resumed *atomic.Int64 // sockets of the guest that came back
+	cut     int           // sockets of the guest that were cut
+	resumed *atomic.Int64 // and how many times it came back
 	line    *line
 	hearing sync.WaitGroup
 }
@@ -40,12 +41,18 @@ func (s *seat) enter(ctx context.Context) error {
 		return err
 	}
 	resumed, guest := &atomic.Int64{}, s.guest
-	s.resumed = resumed
+	s.cut, s.resumed = 0, resumed
 	s.hearing.Go(func() {
+		away := false
 		for event := range guest.Events() {
-			if change, ok := event.(client.StateChanged); ok && change.State == client.StateReconnecting {
+			change, ok := event.(client.StateChanged)
+			if !ok {
+				continue
+			}
+			if away && change.State == client.StateJoined {
 				resumed.Add(1)
 			}
+			away = change.State == client.StateReconnecting
 		}
 	})
 	return nil
@@ -64,7 +71,10 @@ func (s *seat) leave() error {
 }
 
 // lose cuts the guest's socket, which the client then resumes.
-func (s *seat) lose() { s.line.cut() }
+func (s *seat) lose() {
+	s.cut++
+	s.line.cut()
+}
 
 // received counts the packets of the guest.
 func (s *seat) received() (packets uint64) {

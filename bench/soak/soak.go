@@ -50,9 +50,10 @@ const enough = 2 * plot.Fewest
 
 // A Report is what was seen.
 type Report struct {
-	Series            []*Series
-	Replaced, Resumed int
-	Silent            int // guests who had received nothing when they were replaced
+	Series       []*Series
+	Replaced     int
+	Cut, Resumed int // sockets of those who were replaced: that were cut, and after which they were back in the room
+	Silent       int // guests who had received nothing when they were replaced
 }
 
 // Fault names every series that grows, and what else must not be.
@@ -64,6 +65,9 @@ func (r *Report) Fault() error {
 		} else if g := s.Growth(); g.Grows {
 			faults = append(faults, fmt.Errorf("%s grew by %.1f %% in the last three quarters: noise does not explain it", s.Name, 100*g.Share))
 		}
+	}
+	if r.Cut > 0 && r.Resumed == 0 {
+		faults = append(faults, fmt.Errorf("%d sockets were cut, and nobody came back", r.Cut))
 	}
 	if r.Silent > 0 {
 		faults = append(faults, fmt.Errorf("%d guests received nothing", r.Silent))
@@ -144,6 +148,7 @@ func (r *run) happen(ctx context.Context, number int) error {
 		return nil
 	}
 	r.report.Replaced++
+	r.report.Cut += s.cut
 	r.report.Resumed += int(s.resumed.Load())
 	if s.received() == 0 {
 		r.report.Silent++
@@ -176,8 +181,8 @@ func (r *run) look(ctx context.Context, at time.Duration) error {
 	}
 	const toldEvery = 30
 	if len(r.report.Series[0].Points)%toldEvery == 1 {
-		fmt.Fprintf(r.plan.Log, "%6.0f s: %.0f goroutines, %.0f files, %.0f MB resident, %.0f MB heap, collected at %.0f; %d replaced, %d resumed\n",
-			at.Seconds(), values[0], values[1], values[2], values[3], values[4], r.report.Replaced, r.report.Resumed)
+		fmt.Fprintf(r.plan.Log, "%6.0f s: %.0f goroutines, %.0f files, %.0f MB resident, %.0f MB heap, collected at %.0f; %d replaced, %d of %d resumed\n",
+			at.Seconds(), values[0], values[1], values[2], values[3], values[4], r.report.Replaced, r.report.Resumed, r.report.Cut)
 	}
 	return nil
 }

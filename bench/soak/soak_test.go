@@ -30,6 +30,8 @@ func TestFault(t *testing.T) {
 		"too short":       {Report{Series: []*Series{{Name: "heap", Points: series(func(int) float64 { return 1 })[:enough-1]}}}, "too few"},
 		"grows":           {Report{Series: []*Series{{Name: "heap", Points: series(func(i int) float64 { return 100 + float64(i) })}}}, "heap grew"},
 		"somebody silent": {Report{Silent: 2}, "2 guests"},
+		"nobody resumes":  {Report{Cut: 3}, "3 sockets"},
+		"most resume":     {Report{Cut: 3, Resumed: 2}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			err := tc.report.Fault()
