@@ -88,16 +88,37 @@ func (c *cast) dismiss(number int) error {
 	if p == nil {
 		return errAbsent
 	}
-	k := p.received.enter(time.Now(), p.SlotStats)
-	k.Churned++
-	p.verified(&k)
-	p.timed(c.times, time.Now(), false)
+	k := p.lived()
 	c.mu.Lock()
-	delete(c.people, number) // and at the same moment:
-	c.counts.add(&k)
+	sits := c.people[number] == p
+	if sits {
+		delete(c.people, number) // and at the same moment:
+		c.counts.add(&k)
+	}
 	c.mu.Unlock()
-	_ = p.Close() // it leaves anyway
+	if sits {
+		c.dismissed(p)
+	}
 	return nil
+}
+
+// seat gives somebody their seat. Who sits there still came so late that nobody was found when they were to leave: they leave now.
+func (c *cast) seat(p *person) {
+	c.mu.Lock()
+	late := c.people[p.seat.number]
+	c.people[p.seat.number] = p
+	c.mu.Unlock()
+	if late != nil {
+		k := late.lived()
+		c.tell(func(all *counts) { all.add(&k) })
+		c.dismissed(late)
+	}
+}
+
+// dismissed takes leave of somebody who has no seat any more.
+func (c *cast) dismissed(p *person) {
+	p.timed(c.times, time.Now(), false)
+	_ = p.Close() // it leaves anyway
 }
 
 // outcome is what everybody has gone through, and what this process used for it in the time that was measured.

@@ -137,9 +137,7 @@ func (c *cast) admit(ctx context.Context, s seat, due time.Time) {
 		}
 		return
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.people[s.number] = p
+	c.seat(p)
 }
 
 // join is the whole way in, and notes how long it took.

@@ -3,11 +3,13 @@ package bench
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -83,6 +85,56 @@ func TestJoinsCountFromWhenTheyWereDue(t *testing.T) {
 			t.Errorf("%+v %v", c.counts, c.faults)
 		}
 	})
+}
+
+// sitter is somebody who receives nothing, and counts how often they were asked to leave.
+type sitter struct {
+	Viewer
+	left atomic.Int32
+}
+
+func (*sitter) SlotStats() []client.SlotStats { return nil }
+func (*sitter) Timings() client.Timings       { return client.Timings{} }
+func (*sitter) Verified() (reel.Counts, bool) { return reel.Counts{}, false }
+func (s *sitter) Close() error                { s.left.Add(1); return nil }
+
+// Who comes so late that the step to leave found nobody gives the seat up to the next one.
+func TestNobodyIsForgotten(t *testing.T) {
+	server := answers(func(*http.Request) *http.Response {
+		w := httptest.NewRecorder()
+		fmt.Fprint(w, `{"participant_id": "pt_1", "join_token": "secret", "signal_endpoint": "ws://server/v1/signal"}`)
+		return w.Result()
+	})
+	clips, err := reel.Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := Simple(1, 0, 1, SendsAV, "vp8", LayoutGrid, 10, time.Second)
+	s.LeanViewers(1)
+	c := newCast(newPlan(s), "http://server", &http.Client{Transport: server}, clips)
+	c.rooms = []string{"mtg"}
+	var came []*sitter
+	c.lean = func(context.Context, Entry) (Viewer, error) {
+		came = append(came, &sitter{})
+		return came[len(came)-1], nil
+	}
+	c.do(t.Context(), step{do: stepLeave}, time.Now())
+	c.do(t.Context(), step{do: stepCome}, time.Now())
+	c.do(t.Context(), step{do: stepCome}, time.Now())
+	c.do(t.Context(), step{do: stepLeave}, time.Now())
+	c.do(t.Context(), step{do: stepCome}, time.Now())
+	c.leave(t.Context())
+	if len(came) != 3 {
+		t.Fatalf("%d came: %v", len(came), c.faults)
+	}
+	for i, one := range came {
+		if n := one.left.Load(); n != 1 {
+			t.Errorf("number %d left %d times", i+1, n)
+		}
+	}
+	if c.counts.Churned != 2 || c.counts.Refused != 1 {
+		t.Errorf("%+v", c.counts)
+	}
 }
 
 func TestTurnsStop(t *testing.T) {

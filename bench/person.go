@@ -186,6 +186,14 @@ func (p *person) do(ctx context.Context, st step, due time.Time) error {
 	}
 }
 
+// lived is what somebody who leaves for good went through.
+func (p *person) lived() counts {
+	k := p.received.enter(time.Now(), p.SlotStats)
+	k.Churned++
+	p.verified(&k)
+	return k
+}
+
 // verified adds what the person has found in the frames.
 func (p *person) verified(c *counts) {
 	if found, looked := p.Verified(); looked {
