@@ -217,7 +217,11 @@ func (in *ingress) receive(p *packet.Packet) *layer {
 		p.SSRC = l.ssrc.Load() // whichever link it came over, viewers' rewriters see one stream
 		s.pull.seen[l.rank].Store(p.Arrival)
 	}
-	l.loss.Received(p.Sequence, p.Arrival)
+	if s.repair {
+		l.loss.Resent(p.Sequence, p.Arrival)
+	} else {
+		l.loss.Received(p.Sequence, p.Arrival)
+	}
 	c := in.payloads[p.PayloadType].codec
 	if c != l.codec {
 		l.codec = c

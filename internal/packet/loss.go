@@ -48,7 +48,12 @@ type lost struct {
 }
 
 // Received notes that seq came at now, in monotonic nanoseconds, be it for the first time or retransmitted.
-func (l *Loss) Received(seq uint16, now int64) {
+func (l *Loss) Received(seq uint16, now int64) { l.received(seq, now, false) }
+
+// Resent notes what Received does, of a copy that came in a stream of retransmissions (RFC 4588): it is for certain not late.
+func (l *Loss) Resent(seq uint16, now int64) { l.received(seq, now, true) }
+
+func (l *Loss) received(seq uint16, now int64, resent bool) {
 	if !l.started {
 		l.started, l.highest, l.credit = true, seq, lossCredit*lossShare
 		return
@@ -56,7 +61,7 @@ func (l *Loss) Received(seq uint16, now int64) {
 	l.credit = min(l.credit+1, lossCredit*lossShare)
 	ahead := SeqDiff(seq, l.highest)
 	if ahead <= 0 {
-		l.found(seq, now)
+		l.found(seq, now, resent)
 		return
 	}
 	if ahead > lossBound {
@@ -87,10 +92,10 @@ func (l *Loss) drop(n int) {
 }
 
 // found takes seq out. Late packets are mostly young, so the search starts there.
-func (l *Loss) found(seq uint16, now int64) {
+func (l *Loss) found(seq uint16, now int64, resent bool) {
 	for i := l.count - 1; i >= 0; i-- {
 		if l.missing[i].seq == seq {
-			l.timing.came(&l.missing[i], now)
+			l.timing.came(&l.missing[i], now, resent)
 			copy(l.missing[i:], l.missing[i+1:l.count])
 			l.count--
 			return
@@ -99,7 +104,7 @@ func (l *Loss) found(seq uint16, now int64) {
 			break
 		}
 	}
-	l.timing.cameTwice(seq)
+	l.timing.cameTwice(seq, resent)
 }
 
 // Due appends to dst the numbers to ask for at now, in order, counts them as asked for, and gives up the hopeless.

@@ -36,6 +36,13 @@ func TestLoss(t *testing.T) {
 			{at: 32 * time.Millisecond},
 			{at: 33 * time.Millisecond, due: []uint16{6}},
 		},
+		"late a minute ago": {
+			{at: 0, come: []uint16{1, 3, 4, 5}},
+			{at: 20 * time.Millisecond, come: []uint16{2}},
+			{at: time.Minute, come: []uint16{7, 8, 9}},
+			{at: time.Minute + 4*time.Millisecond},
+			{at: time.Minute + 5*time.Millisecond, due: []uint16{6}},
+		},
 		"after a stall": {
 			{at: 0, come: []uint16{1, 3, 4, 5}},
 			{at: time.Millisecond},

@@ -1,14 +1,15 @@
 package packet
 
 import (
+	"cmp"
 	"container/heap"
 	"math/rand/v2"
 	"testing"
 	"time"
 )
 
-// repairLink is a stream of a packet every 2 ms over a link that loses, delays and reorders, between two processes that
-// both stand still now and then. What is asked for comes again, over the same link.
+// repairLink is a stream of packets over a link that loses, delays and reorders, between two processes that both stand still now and
+// then. What is asked for comes again, over the same link.
 type repairLink struct {
 	rng    *rand.Rand
 	rtt    time.Duration
@@ -16,15 +17,21 @@ type repairLink struct {
 	jitter time.Duration // later by up to this
 	stalls time.Duration // a process stands still for up to this, every half second on average
 
+	every    time.Duration // from packet to packet; 0 is 2 ms
+	apart    bool          // retransmissions are told from packets that are sent for the first time
+	probes   bool          // the sender sends what it was asked for twice, to see what the path carries
+	measured time.Duration // the round trip as it was measured; 0 is rightly
+
 	transit transit
 	asleep  [2]int64 // until when sender and receiver stand still
 }
 
 // arriving is a packet, or when ask is set a request for one.
 type arriving struct {
-	at  int64
-	seq uint16
-	ask bool
+	at     int64
+	seq    uint16
+	ask    bool
+	resent bool
 }
 
 type transit []arriving
@@ -72,6 +79,7 @@ func (r *repairLink) run(l *Loss) (o outcome) {
 	var read []arriving // what waits in the receiver's socket
 	var requests []uint16
 	seq := uint16(0)
+	pace, measured := int64(cmp.Or(r.every, 2*time.Millisecond)), cmp.Or(r.measured, r.rtt)
 	for now := int64(1); now < minute; now += step {
 		for len(r.transit) > 0 && r.transit[0].at <= now {
 			a := heap.Pop(&r.transit).(arriving)
@@ -82,7 +90,7 @@ func (r *repairLink) run(l *Loss) (o outcome) {
 			}
 		}
 		if r.awake(0, now) {
-			for o.sent < int(now/step/2) {
+			for o.sent < int(now/pace) {
 				sentAt[seq] = now
 				delete(lostOnes, seq)
 				if r.send(arriving{seq: seq}, now) {
@@ -93,7 +101,10 @@ func (r *repairLink) run(l *Loss) (o outcome) {
 				o.sent++
 			}
 			for _, again := range requests {
-				r.send(arriving{seq: again}, now)
+				r.send(arriving{seq: again, resent: r.apart}, now)
+				if r.probes {
+					r.send(arriving{seq: again, resent: r.apart}, now+int64(50*time.Millisecond))
+				}
 			}
 			requests = requests[:0]
 		}
@@ -104,7 +115,7 @@ func (r *repairLink) run(l *Loss) (o outcome) {
 		for range 2 {
 			if r.rng.IntN(2) == 0 {
 				for _, a := range read {
-					l.Received(a.seq, now)
+					l.received(a.seq, now, a.resent)
 					if lostOnes[a.seq] {
 						delete(lostOnes, a.seq)
 						repaired++
@@ -113,7 +124,7 @@ func (r *repairLink) run(l *Loss) (o outcome) {
 				}
 				read = read[:0]
 			} else if now/step%10 == 0 {
-				for _, missing := range l.Due(now, r.rtt, nil) {
+				for _, missing := range l.Due(now, measured, nil) {
 					o.asked++
 					r.send(arriving{seq: missing, ask: true}, now)
 				}
@@ -135,15 +146,18 @@ func TestRepair(t *testing.T) {
 		slowest   float64 // mean repair in round trips
 		remaining float64 // share of packets that never come
 	}{
-		"a clean link":             {repairLink{rtt: 40 * time.Millisecond}, 0, 0, 0},
-		"5 % lost":                 {repairLink{rtt: 40 * time.Millisecond, loss: 0.05}, 0.005, 2.5, 0.0005},
-		"5 % lost, far":            {repairLink{rtt: 160 * time.Millisecond, loss: 0.05}, 0.005, 2, 0.0005},
-		"10 % lost":                {repairLink{rtt: 40 * time.Millisecond, loss: 0.1}, 0.01, 2.8, 0.001},
-		"out of order":             {repairLink{rtt: 40 * time.Millisecond, jitter: 15 * time.Millisecond}, 0.01, 0, 0},
-		"out of order and lost":    {repairLink{rtt: 40 * time.Millisecond, jitter: 15 * time.Millisecond, loss: 0.02}, 0.02, 3.5, 0.0005},
-		"starved, near":            {repairLink{rtt: time.Millisecond, stalls: 120 * time.Millisecond, loss: 0.01}, 0.005, 40, 0.0005},
-		"starved, jitter":          {repairLink{rtt: 2 * time.Millisecond, stalls: 120 * time.Millisecond, jitter: 8 * time.Millisecond}, 0.01, 0, 0},
-		"starved, jitter and loss": {repairLink{rtt: 80 * time.Millisecond, stalls: 120 * time.Millisecond, jitter: 8 * time.Millisecond, loss: 0.01}, 0.015, 3, 0.0005},
+		"a clean link":              {repairLink{rtt: 40 * time.Millisecond}, 0, 0, 0},
+		"5 % lost":                  {repairLink{rtt: 40 * time.Millisecond, loss: 0.05}, 0.005, 2.5, 0.0005},
+		"5 % lost, far":             {repairLink{rtt: 160 * time.Millisecond, loss: 0.05}, 0.005, 2, 0.0005},
+		"10 % lost":                 {repairLink{rtt: 40 * time.Millisecond, loss: 0.1}, 0.01, 2.8, 0.001},
+		"out of order":              {repairLink{rtt: 40 * time.Millisecond, jitter: 15 * time.Millisecond}, 0.01, 0, 0},
+		"out of order and lost":     {repairLink{rtt: 40 * time.Millisecond, jitter: 15 * time.Millisecond, loss: 0.02}, 0.02, 3.5, 0.0005},
+		"thin, far":                 {repairLink{rtt: 80 * time.Millisecond, loss: 0.01, every: 33 * time.Millisecond}, 0.005, 2.3, 0},
+		"thin, measured in a stall": {repairLink{rtt: 80 * time.Millisecond, loss: 0.01, every: 33 * time.Millisecond, apart: true, measured: 300 * time.Millisecond}, 0.005, 2.3, 0},
+		"probed":                    {repairLink{rtt: 40 * time.Millisecond, loss: 0.05, apart: true, probes: true}, 0.005, 2.5, 0.0005},
+		"starved, near":             {repairLink{rtt: time.Millisecond, stalls: 120 * time.Millisecond, loss: 0.01}, 0.005, 40, 0.0005},
+		"starved, jitter":           {repairLink{rtt: 2 * time.Millisecond, stalls: 120 * time.Millisecond, jitter: 8 * time.Millisecond}, 0.01, 0, 0},
+		"starved, jitter and loss":  {repairLink{rtt: 80 * time.Millisecond, stalls: 120 * time.Millisecond, jitter: 8 * time.Millisecond, loss: 0.01}, 0.015, 3, 0.0005},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := tc.link

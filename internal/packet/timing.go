@@ -27,21 +27,23 @@ type repairTiming struct {
 // repaired is a packet that came after it had been asked for: retransmitted, or late. A second copy will tell.
 type repaired struct {
 	lost
-	came int64
+	came   int64
+	resent bool // in a stream of retransmissions
 }
 
-// came takes the lesson of a missing packet that came.
-func (t *repairTiming) came(m *lost, now int64) {
-	waited := now - m.since
+// came takes the lesson of a missing packet that came. Whether it was late or retransmitted must be guessed unless it was resent.
+func (t *repairTiming) came(m *lost, now int64, resent bool) {
 	if m.asks == 0 {
-		t.wasLate(waited, now)
+		if !resent { // or a sender probes with what was lost
+			t.wasLate(now-m.since, now)
+		}
 		return
 	}
-	t.repaired[m.seq%repairedMemory] = repaired{*m, now}
+	t.repaired[m.seq%repairedMemory] = repaired{*m, now, resent}
 	took := now - m.asked
-	if took < t.rtt/2 { // too fast for an answer to the last ask
-		if m.asks == 1 {
-			t.wasLate(waited, now)
+	if took < t.rtt/2 { // too fast for an answer to the last ask, if the round trip was not measured in a stall
+		if m.asks == 1 && !resent {
+			t.wasLate(now-m.since, now)
 			return
 		}
 		took = now - m.first
@@ -60,10 +62,11 @@ func (t *repairTiming) answered(took int64) {
 }
 
 // cameTwice takes the lesson of a packet that was there already: it had been asked for once too often. If that was the
-// only time, it was merely late; otherwise its answer was.
-func (t *repairTiming) cameTwice(seq uint16) {
+// only time, it was merely late; otherwise its answer was. Two that were resent for one ask teach nothing: senders probe bandwidth
+// with what they have sent before.
+func (t *repairTiming) cameTwice(seq uint16, resent bool) {
 	r := &t.repaired[seq%repairedMemory]
-	if r.asks == 0 || r.seq != seq {
+	if r.asks == 0 || r.seq != seq || r.asks == 1 && r.resent && resent {
 		return
 	}
 	t.wasted++
@@ -82,11 +85,12 @@ func (t *repairTiming) wasLate(by, now int64) {
 	}
 }
 
-// lateness returns how long a packet that is missing may still be on its way.
+// lateness returns how long a packet that is missing may still be on its way. Nobody asks while nothing is missing, so all the seconds
+// since are made up for.
 func (t *repairTiming) lateness(now int64) int64 {
-	if now-t.lateAt >= lateFade {
+	for t.late > lateLeast && now-t.lateAt >= lateFade {
 		t.late -= t.late / 4
-		t.lateAt = now
+		t.lateAt += lateFade
 	}
 	return max(t.late, lateLeast)
 }
