@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 	"unicode"
 
@@ -192,6 +193,21 @@ func (s *session) fail(request *request, err error) {
 	request.answer(wire.TypeError, wire.Error{Code: e.Code, Message: e.Say})
 	if broken, ok := errors.AsType[*fatal](err); ok {
 		s.socket.end(broken.code, e.Code)
+	}
+}
+
+// looker returns what has the session look again at the hello that it holds. Each look may ask the home, and one may wait for it: a look
+// that has not begun stands for all that are asked for meanwhile.
+func (s *session) looker(handling context.Context) func() {
+	var due atomic.Bool
+	return func() {
+		if due.Swap(true) {
+			return
+		}
+		s.desk.Post(func() {
+			due.Store(false)
+			s.admitted(handling)
+		})
 	}
 }
 

@@ -122,7 +122,7 @@ func (s *Service) converse(ctx context.Context, claims grant.Claims, resumed boo
 	handling, quit := context.WithCancel(ctx)
 	defer quit()
 	session.quit = quit
-	session.look = func() { session.desk.Post(func() { session.admitted(handling) }) }
+	session.look = session.looker(handling)
 	if !s.begin(session) {
 		socket.end(wire.CloseGoingAway, "the node stops")
 	} else {
