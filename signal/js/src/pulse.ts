@@ -130,8 +130,9 @@ export class Pulse extends Emitter<PulseEvents> {
       return
     }
     const waited = this.#misses - before.misses
-    const dead = arrivals.all === before.arrivals.all
-    const starved = arrivals.media === before.arrivals.media && waited >= (this.#sought ? silent : long)
+    const starving = arrivals.media === before.arrivals.media
+    const dead = starving && arrivals.all === before.arrivals.all
+    const starved = starving && waited >= (this.#sought ? silent : long)
     const idle = dead && waited >= long && arrivals.all > 0
     if (this.of.expects() ? dead || starved : idle) this.#tell()
     else this.#due = this.#misses + this.#leisure()

@@ -98,6 +98,19 @@ test('media that come and are not shown are no fault of the path', async () => {
   expect(told).toEqual(['doubtful'])
 })
 
+test('neither are they where the browser counts nothing else', async () => {
+  await flow(1_000)
+  pulse.stop()
+  pulse = new Pulse({ heardAt: () => heard, arrivals: async () => ({ media, all: 0 }), expects: () => expected }, () => 1)
+  pulse.on('silent', () => told.push('silent'))
+  pulse.start()
+  for (let passed = 0; passed < 60_000; passed += 100) {
+    media++
+    await pass(100)
+  }
+  expect(told).toEqual([])
+})
+
 test('what is heard again is missed as soon as at first', async () => {
   await flow(1_000)
   await pass(60_000)
