@@ -1,4 +1,4 @@
-// Somebody with a browser joins from behind a NAT or a firewall, a few times.
+// Somebody with a browser joins, from behind a NAT or a firewall perhaps, a few times.
 import { after, before } from 'node:test'
 import { Figures } from './figures.mjs'
 import { pause, Person, until } from './person.mjs'
@@ -36,6 +36,7 @@ figures.test('has media both ways by the way that there is, in time', async () =
     await pause(1_000) // for the others to see and hear this one
     await guest.page.goto('about:blank')
   }
+  figures.note('first packet of a voice, ms, in the middle', middle(measured.map(one => one.voice)))
   for (const [step, budget] of Object.entries(budgets)) {
     const all = measured.map(one => one[step].toFixed()).join(' ')
     figures.hold(`${step}, ms (of ${all})`, counted(measured, step), `<= ${budget}`, counted(measured, step) <= budget)
@@ -58,8 +59,12 @@ async function settled() {
 
 /** The length of a step that counts. */
 function counted(measured, step) {
-  const sorted = measured.map(one => one[step]).sort((a, b) => a - b)
-  return sorted[full ? sorted.length >> 1 : 0]
+  const all = measured.map(one => one[step])
+  return full ? middle(all) : Math.min(...all)
+}
+
+function middle(values) {
+  return values.sort((a, b) => a - b)[values.length >> 1]
 }
 
 function inTime(measured) {

@@ -8,6 +8,17 @@ export function install({ capture }) {
   Object.defineProperty(window, 'lab', { value: lab })
   lab.now = () => performance.timeOrigin + performance.now() // one clock for all pages of the machine
 
+  /** Notes when the first packet of a voice came; those of the same voice are 20 ms apart. */
+  const heard = async connection => {
+    while (!lab.marks.voice && connection.connectionState === 'connected') {
+      for (const one of (await connection.getStats()).values()) {
+        if (one.type !== 'inbound-rtp' || one.kind !== 'audio' || !one.packetsReceived) continue
+        lab.marks.voice = one.lastPacketReceivedTimestamp - 20 * (one.packetsReceived - 1)
+      }
+      await new Promise(resolve => setTimeout(resolve, 20))
+    }
+  }
+
   const mark = name => (lab.marks[name] ??= lab.now()) // of the first join
 
   window.RTCPeerConnection = class extends window.RTCPeerConnection {
@@ -16,6 +27,7 @@ export function install({ capture }) {
       lab.connections.push(this)
       this.addEventListener('iceconnectionstatechange', () => this.iceConnectionState === 'connected' && mark('ice'))
       this.addEventListener('connectionstatechange', () => this.connectionState === 'connected' && mark('dtls'))
+      this.addEventListener('connectionstatechange', () => this.connectionState === 'connected' && heard(this))
       this.addEventListener('track', ({ track }) => track.kind === 'audio' && track.addEventListener('unmute', () => mark('audio')))
     }
     setRemoteDescription(...args) {
@@ -125,6 +137,7 @@ export async function steps() {
     answer: marks.answer - marks.hello,
     ice: marks.ice - marks.answer,
     dtls: marks.dtls - marks.ice,
+    voice: marks.voice - click,
     audio: marks.audio - click,
   }
 }

@@ -126,6 +126,16 @@ func TestTimingsOfJoins(t *testing.T) {
 	n.Stop(t)
 }
 
+// A browser joins on the node's own machine, a few times; so do its steps.
+func TestTimingsOfBrowserJoins(t *testing.T) {
+	n := lab.StartNode(t)
+	meeting := n.NewMeeting(t, "Timings", nil)
+	join(t, n, meeting.ID, client.JoinOptions{HostKey: meeting.HostKey, DisplayName: "Speaker"}, client.Options{
+		Publish: []*client.Publication{camera(t), client.NewMicrophone(clip(t, "tone.ogg").Loop(), nil)},
+	})
+	lab.Browse(t, n, "home.test.mjs", "", 3*time.Minute, "LAB_JOIN_URL="+n.URL+"/m/"+meeting.ID, "LAB_BY=udp")
+}
+
 // holdSteps adds the steps of some joins to a table and holds a percentile of them to their budgets (SPEC.md section 10): of a few
 // joins the quickest, for what a busy machine adds is not the network's.
 func holdSteps(tb testing.TB, figures *table, prefix string, measured []client.Timings, percent int) {

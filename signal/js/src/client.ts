@@ -200,7 +200,6 @@ export class Client extends Emitter<ClientEvents> {
       const ticket = await this.#rest.join(options.meetingId, joinRequest(options))
       if ((this.#state as ClientState) === 'closed') return
       this.#ticket = ticket
-      this.#media.setIce(this.#ice(ticket))
       await this.#enter(ticket)
     } catch (error) {
       this.#close('failed', ParleyError.from(error))
@@ -281,10 +280,12 @@ export class Client extends Emitter<ClientEvents> {
       ...this.#whileAway,
     })
     this.#follow(session)
-    await session.open()
-    const settled = this.#settled()
-    this.#hello().catch(error => this.#helloFailed(error))
-    await settled
+    // The browser is slow to take the servers and to make the offer: the socket opens meanwhile.
+    const opened = session.open()
+    this.#media.setIce(this.#ice(ticket))
+    this.#hello(opened).catch(error => this.#helloFailed(error))
+    await opened
+    await this.#settled()
   }
 
   /** Makes a session the client's: from now on it hears this one alone. */
@@ -437,14 +438,15 @@ export class Client extends Emitter<ClientEvents> {
     })
   }
 
-  /** Says hello with the first offer. The answer comes when one is let in, however long that takes. */
-  async #hello(): Promise<void> {
+  /** Says hello with the first offer, once the socket is `opened`. The answer comes when one is let in, however long that takes. */
+  async #hello(opened?: Promise<void>): Promise<void> {
     const participant_id = this.#ticket?.participant_id ?? ''
     this.#greeting = true
     try {
-      await this.#media.exchange((sdp_offer, tracks) =>
-        this.#request('participant.hello', { participant_id, display_name: this.#name, sdp_offer, tracks }, 0),
-      )
+      await this.#media.exchange(async (sdp_offer, tracks) => {
+        await opened
+        return this.#request('participant.hello', { participant_id, display_name: this.#name, sdp_offer, tracks }, 0)
+      })
     } finally {
       this.#greeting = false
     }

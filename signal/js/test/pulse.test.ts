@@ -101,7 +101,10 @@ test('media that come and are not shown are no fault of the path', async () => {
 test('neither are they where the browser counts nothing else', async () => {
   await flow(1_000)
   pulse.stop()
-  pulse = new Pulse({ heardAt: () => heard, arrivals: async () => ({ media, all: 0 }), expects: () => expected }, () => 1)
+  pulse = new Pulse(
+    { heardAt: () => heard, arrivals: async () => ({ media, all: 0 }), expects: () => expected },
+    () => 1,
+  )
   pulse.on('silent', () => told.push('silent'))
   pulse.start()
   for (let passed = 0; passed < 60_000; passed += 100) {
