@@ -107,8 +107,9 @@ func (s *Service) gather(ctx context.Context, r *room) {
 			})
 		}
 		wg.Wait()
-		nodes = slices.DeleteFunc(nodes, func(n placement.Node) bool { return !r.isPulling(n.ID) }) // they have gone on meanwhile
-		if failed.Load() {                                                                          // perhaps at once, because nobody is there
+		// Some have gone on meanwhile; others cannot be asked, which may be known at once.
+		nodes = slices.DeleteFunc(nodes, func(n placement.Node) bool { return !r.isPulling(n.ID) })
+		if failed.Load() {
 			select {
 			case <-time.After(gatherAgain):
 			case <-ctx.Done():
