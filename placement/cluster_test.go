@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -328,11 +329,15 @@ type cable struct {
 
 func newCable(t *testing.T) *cable {
 	t.Helper()
-	inner, err := memberlist.NewNetTransport(&memberlist.NetTransportConfig{
-		BindAddrs: []string{"127.0.0.1"}, Logger: log.New(io.Discard, "", 0),
-	})
-	if err != nil {
-		t.Fatal(err)
+	var inner *memberlist.NetTransport
+	for ports := 10; inner == nil; ports-- { // the kernel gives one that is free for TCP, and perhaps not for UDP
+		var err error
+		inner, err = memberlist.NewNetTransport(&memberlist.NetTransportConfig{
+			BindAddrs: []string{"127.0.0.1"}, Logger: log.New(io.Discard, "", 0),
+		})
+		if err != nil && (ports == 0 || !strings.Contains(err.Error(), syscall.EADDRINUSE.Error())) {
+			t.Fatal(err)
+		}
 	}
 	c := &cable{
 		NetTransport: inner, packets: make(chan *memberlist.Packet), streams: make(chan net.Conn), ended: make(chan struct{}),
