@@ -79,6 +79,8 @@ export class Client extends Emitter<ClientEvents> {
   /** The last one that was made. */
   #moved: Move | undefined
   #publishes = true
+  /** There is a connection for the next join, which publishes or does not. */
+  #prepared: boolean | undefined
   #departing: (() => void) | undefined
   #name = ''
   #greeting = false
@@ -185,6 +187,17 @@ export class Client extends Emitter<ClientEvents> {
     return this.#rest.measureRegions()
   }
 
+  /**
+   * Makes ready what {@link join} needs of the browser and of no server: best while the person is still getting ready, for it
+   * takes some ten milliseconds. Of no use with another role than the one to join in.
+   */
+  prepare(role?: JoinOptions['role']): void {
+    if (this.#state !== 'idle' && this.#state !== 'closed') return
+    const publishes = role !== 'viewer'
+    if (this.#prepared !== publishes) this.#media.start(publishes)
+    this.#prepared = publishes
+  }
+
   /** Joins a meeting. Resolves once in the room or in its lobby; then `state` tells the rest. */
   async join(options: JoinOptions): Promise<void> {
     if (this.#state !== 'idle' && this.#state !== 'closed') throw new ParleyError('busy', 'Already in a meeting.')
@@ -193,10 +206,11 @@ export class Client extends Emitter<ClientEvents> {
     this.#messages = []
     this.#problems = []
     this.#name = options.displayName
+    this.prepare(options.role)
+    this.#publishes = options.role !== 'viewer'
+    this.#prepared = undefined
     this.#become('joining')
     try {
-      this.#publishes = options.role !== 'viewer'
-      this.#media.start(this.#publishes)
       const ticket = await this.#rest.join(options.meetingId, joinRequest(options))
       if ((this.#state as ClientState) === 'closed') return
       this.#ticket = ticket
@@ -210,6 +224,8 @@ export class Client extends Emitter<ClientEvents> {
   /** Leaves the meeting; devices stay open. */
   leave(): void {
     if (this.#state !== 'idle') this.#close('left')
+    this.#prepared = undefined
+    this.#media.close()
   }
 
   /** Shows these tracks and no others, each at its size. Cheap: call it at every change of the layout. */

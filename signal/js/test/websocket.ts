@@ -6,6 +6,8 @@ export class FakeWebSocket {
   static all: FakeWebSocket[] = []
   /** Whether a new socket opens or fails. */
   static reachable: (url: string) => boolean = () => true
+  /** Whether a new socket opens by itself. */
+  static opens = true
   /** Whether resumes are answered by themselves: the heartbeat of a session whose node is there. */
   static alive = false
 
@@ -22,16 +24,21 @@ export class FakeWebSocket {
   ) {
     FakeWebSocket.all.push(this)
     queueMicrotask(() => {
-      if (!FakeWebSocket.reachable(this.url)) return this.drop(1006)
-      this.readyState = FakeWebSocket.OPEN
-      this.onopen?.()
+      if (!FakeWebSocket.reachable(this.url)) this.drop(1006)
+      else if (FakeWebSocket.opens) this.open()
     })
+  }
+
+  open(): void {
+    this.readyState = FakeWebSocket.OPEN
+    this.onopen?.()
   }
 
   /** Replaces the global WebSocket for the tests of a file. */
   static install(): void {
     FakeWebSocket.all = []
     FakeWebSocket.reachable = () => true
+    FakeWebSocket.opens = true
     FakeWebSocket.alive = false
     vi.stubGlobal('WebSocket', FakeWebSocket)
   }

@@ -24,6 +24,7 @@ export function Prejoin({ client, name, host, onName, onJoin }: PrejoinProps): J
     if (!local.microphone) void local.setMicrophoneOn(true)
     if (!local.camera) void local.openCamera(localStorage.getItem('parley.camera') ?? undefined)
   }, [local])
+  useEffect(() => client.prepare(), [client])
   const busy = client.state === 'joining'
   const submit = (event: Event): void => {
     event.preventDefault()
