@@ -164,32 +164,19 @@ func (in *ingress) wants(h *packet.Header, b []byte) bool {
 	return ok
 }
 
-// take forwards a run of packets and releases them.
+// take accounts for a run of packets, whose references it takes over. They are forwarded when out is flushed, together with
+// what others sent at the same time.
 func (in *ingress) take(run []*packet.Packet, out *udp.Batch) {
 	in.node.count.received.Add(len(run))
+	together := spreadOf(out)
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	// Packets of one layer that came together are forwarded together.
-	from, of := 0, (*layer)(nil)
-	kept := run[:0]
 	for _, pkt := range run {
-		l := in.receive(pkt)
-		if l == nil {
+		if l := in.receive(pkt); l != nil {
+			together.add(l, pkt)
+		} else {
 			pkt.Release()
-			continue
 		}
-		if l != of && of != nil {
-			of.forward(kept[from:], out)
-			from = len(kept)
-		}
-		of = l
-		kept = append(kept, pkt)
-	}
-	if of != nil {
-		of.forward(kept[from:], out)
-	}
-	for _, pkt := range kept {
-		pkt.Release()
 	}
 }
 

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"cmp"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -37,8 +38,17 @@ type published struct {
 	keep   [maxLayers]int64 // when a layer may be given up, at the earliest
 }
 
+// subscription is one entry of a layer's list of subscribers, which is in the order of destinations.
+type subscription struct {
+	subscriber
+
+	to uint64 // its destination
+}
+
 // subscriber is who shows a layer: a slot, or a link to another node.
 type subscriber interface {
+	// destination is a number that all subscribers have in common whose packets leave for the same remote, and no others.
+	destination() uint64
 	// forward takes a run of the layer's packets, on the goroutine that received them, and returns how many it sent on.
 	forward(l *layer, run []*packet.Packet, out *udp.Batch) (sent int)
 	// wants returns, as bits, the layers of a track that the subscriber needs or could use. Those of viewers are kept for
@@ -96,7 +106,7 @@ type layer struct {
 	lastSRAt  int64  // when that came; 0 before the first
 
 	ssrc     atomic.Uint32 // 0 until the first packet of a participant; chosen by this node, whatever the link, for others
-	subs     atomic.Pointer[[]subscriber]
+	subs     atomic.Pointer[[]subscription]
 	clock    atomic.Pointer[packet.Clock]
 	format   atomic.Uint32 // codec, for those who choose layers
 	lastSeen atomic.Int64
@@ -135,7 +145,7 @@ func (t *published) makeLayers(rids []string) {
 	}
 	for rank, rid := range rids {
 		l := &layer{track: t, rid: rid, rank: rank, cache: packet.NewCache(size)}
-		l.subs.Store(&[]subscriber{})
+		l.subs.Store(&[]subscription{})
 		l.asked.Store(-int64(keyframeInterval))
 		t.layers = append(t.layers, l)
 		t.keep[rank] = t.room.node.endpoint.Now() + int64(unwantedFor)
@@ -230,18 +240,30 @@ func (l *layer) retryKeyframe(now int64) {
 // attach and detach change who is given the layer's packets. They copy, so that forward needs no lock; callers hold the
 // room's mutex, which is what orders them.
 func (l *layer) attach(s subscriber) {
-	if old := *l.subs.Load(); !slices.Contains(old, s) {
-		l.set(append(slices.Clone(old), s))
+	if old, at, found := l.find(s); !found {
+		l.set(slices.Insert(slices.Clone(old), at, subscription{s, s.destination()}))
 	}
 }
 
 func (l *layer) detach(s subscriber) {
-	if old := *l.subs.Load(); slices.Contains(old, s) {
-		l.set(slices.DeleteFunc(slices.Clone(old), func(o subscriber) bool { return o == s }))
+	if old, at, found := l.find(s); found {
+		l.set(slices.Delete(slices.Clone(old), at, at+1))
 	}
 }
 
-func (l *layer) set(subs []subscriber) { l.subs.Store(&subs) }
+// find returns where a subscriber is in the list of this moment, or would be.
+func (l *layer) find(s subscriber) (subs []subscription, at int, found bool) {
+	subs = *l.subs.Load()
+	at, _ = slices.BinarySearchFunc(subs, s.destination(), func(o subscription, to uint64) int { return cmp.Compare(o.to, to) })
+	for ; at < len(subs) && subs[at].to == s.destination(); at++ {
+		if subs[at].subscriber == s {
+			return subs, at, true
+		}
+	}
+	return subs, at, false
+}
+
+func (l *layer) set(subs []subscription) { l.subs.Store(&subs) }
 
 // dimensions returns the picture's size in pixels, guessed from the other layers (each half of the next) while no
 // keyframe has told it.

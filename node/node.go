@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 
 	"github.com/parley-sfu/parley/cascade"
 	"github.com/parley-sfu/parley/internal/rtc"
@@ -24,7 +25,8 @@ type Node struct {
 	links     *cascade.Manager // nil for a node on its own
 	directory cascade.Directory
 	tree      Tree
-	batches   sync.Pool // for packets that no reader brought
+	batches   sync.Pool     // for packets that no reader brought
+	remotes   atomic.Uint64 // peers and relays there have been
 
 	mu      sync.Mutex
 	rooms   map[string]*room

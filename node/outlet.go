@@ -110,6 +110,9 @@ func (o *outlet) renamed(p *cascade.Pull) bool {
 	return true
 }
 
+// destination implements subscriber.
+func (o *outlet) destination() uint64 { return o.relay.number }
+
 // forward implements subscriber.
 func (o *outlet) forward(l *layer, run []*packet.Packet, out *udp.Batch) (sent int) {
 	t := o.link.Transport()

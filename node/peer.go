@@ -19,6 +19,7 @@ import (
 // use; whoever joined it closes it.
 type Peer struct {
 	node       *Node
+	number     uint64 // of all that packets leave for
 	room       *room
 	id         string
 	canPublish bool
@@ -45,7 +46,7 @@ type Peer struct {
 
 func newPeer(n *Node, cfg PeerConfig) (*Peer, error) {
 	p := &Peer{
-		node: n, id: cfg.Participant, canPublish: cfg.CanPublish, events: cfg.Events, log: cfg.Log,
+		node: n, number: n.remotes.Add(1), id: cfg.Participant, canPublish: cfg.CanPublish, events: cfg.Events, log: cfg.Log,
 		in: newIngress(n, cfg.Log), group: mrand.Uint64N(reportGroups), auto: true, published: map[string]*published{}, muted: map[Source]bool{},
 	}
 	p.slots.Store(&[]*slot{})

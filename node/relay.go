@@ -19,6 +19,7 @@ import (
 type relay struct {
 	node     *Node
 	peer     string
+	number   uint64 // of all that packets leave for
 	in       *ingress
 	sent     atomic.Uint64 // bytes of media over all links
 	received atomic.Uint64 // likewise
@@ -39,7 +40,7 @@ type relay struct {
 const linkFor = time.Second
 
 func newRelay(n *Node, peer string) *relay {
-	r := &relay{node: n, peer: peer, in: newIngress(n, n.log), pulls: map[feedKey]*pull{}, outlets: map[feedKey]*outlet{}}
+	r := &relay{node: n, peer: peer, number: n.remotes.Add(1), in: newIngress(n, n.log), pulls: map[feedKey]*pull{}, outlets: map[feedKey]*outlet{}}
 	r.in.link, r.in.payloads = true, linkPayloads()
 	r.sending.Store(&map[uint32]sending{})
 	return r

@@ -88,6 +88,9 @@ func newSlot(p *Peer, s *sdp.Section, accepted []sdp.Codec) *slot {
 // knows reports whether the subscriber can decode a codec in this slot. A codec nobody knows yet counts as known.
 func (s *slot) knows(c codec) bool { return c == noCodec || s.formats[c].pt != 0 }
 
+// destination implements subscriber.
+func (s *slot) destination() uint64 { return s.peer.number }
+
 // forward implements subscriber: it sends a run of packets of one layer if the slot shows the layer, or can begin to.
 func (s *slot) forward(l *layer, run []*packet.Packet, out *udp.Batch) (sent int) {
 	if !s.peer.transport.Ready() {

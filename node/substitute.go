@@ -108,7 +108,7 @@ func (t *published) substitute(now int64) {
 	}
 	for _, l := range t.layers {
 		for _, s := range *l.subs.Load() {
-			o, ok := s.(*outlet)
+			o, ok := s.subscriber.(*outlet)
 			if !ok || bits.TrailingZeros8(uint8(o.sends.Load())) != l.rank {
 				continue // another, or seen with its lowest layer
 			}

@@ -14,10 +14,10 @@ import (
 
 // pathFlags are those of `measure path`.
 type pathFlags struct {
-	short, write, skipCompare bool
-	loads, results            string
-	window                    time.Duration
-	rounds, most              int
+	short, write, skipCompare, skipPion bool
+	loads, results, against             string
+	window                              time.Duration
+	rounds, most                        int
 }
 
 const shortWindow = 500 * time.Millisecond
@@ -29,6 +29,8 @@ func runPath(ctx context.Context, args []string, stdout, stderr io.Writer) error
 	set.BoolVar(&f.short, "short", false, "two loads, without pion, flat out, in less than a minute")
 	set.BoolVar(&f.write, "write", false, "keep the result in the directory of results")
 	set.BoolVar(&f.skipCompare, "no-compare", false, "do not compare with an earlier result")
+	set.BoolVar(&f.skipPion, "no-pion", false, "leave pion out")
+	set.StringVar(&f.against, "against", "", "another build of parley, to be measured beside this one")
 	set.StringVar(&f.loads, "loads", "", "only loads whose name matches this regular expression")
 	set.StringVar(&f.results, "results", "bench/results", "directory of results")
 	set.DurationVar(&f.window, "window", time.Second, "how long each contender is measured in each round")
@@ -52,8 +54,10 @@ func (f pathFlags) measure(ctx context.Context, stdout, stderr io.Writer) error 
 	if err != nil {
 		return err
 	}
+	programs.Before = f.against
 	opts := path.Options{
-		Programs: programs, Window: f.window, Rounds: f.rounds, Most: max(f.most, f.rounds), Pion: !f.short, Paced: !f.short, Log: stderr,
+		Programs: programs, Window: f.window, Rounds: f.rounds, Most: max(f.most, f.rounds), Pion: !f.short && !f.skipPion, Paced: !f.short,
+		Log: stderr,
 	}
 	result := &path.Result{Date: time.Now().UTC().Format(time.RFC3339), Commit: commit(ctx), Machine: path.ThisMachine()}
 	if !f.skipCompare {

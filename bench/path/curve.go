@@ -44,7 +44,7 @@ func Courses() []Course {
 // Follow lets a room of a real node grow along a course, and measures each of its sizes for a time at a real pace. Viewers have
 // their slots for all cameras from the beginning.
 func Follow(ctx context.Context, binary string, course Course, long time.Duration, log io.Writer) (steps []Usage, err error) {
-	room, err := openParley(ctx, binary, course.Load)
+	room, err := openParley(ctx, Parley, binary, course.Load)
 	if err != nil {
 		return nil, err
 	}

@@ -17,8 +17,8 @@ import (
 const joiners = 8 // people who join at the same time
 
 // newParley starts a node and brings a load's people into one room of it.
-func newParley(ctx context.Context, binary string, load Load) (*contender, error) {
-	room, err := openParley(ctx, binary, load)
+func newParley(ctx context.Context, name, binary string, load Load) (*contender, error) {
+	room, err := openParley(ctx, name, binary, load)
 	if err != nil {
 		return nil, err
 	}
@@ -46,8 +46,8 @@ type parleyRoom struct {
 }
 
 // openParley starts a node with an empty room for so many people as a load has.
-func openParley(ctx context.Context, binary string, load Load) (r *parleyRoom, err error) {
-	r = &parleyRoom{contender: contender{name: Parley}, load: load}
+func openParley(ctx context.Context, name, binary string, load Load) (r *parleyRoom, err error) {
+	r = &parleyRoom{contender: contender{name: name}, load: load}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, r.close())

@@ -27,6 +27,7 @@ type Row struct {
 	Micros      map[string]float64 `json:"micros"` // CPU µs a forwarded packet, median over the rounds, by contender
 	Cores       map[string]float64 `json:"cores"`  // that it used meanwhile
 	Floor       Ratio              `json:"parley_to_floor"`
+	Before      *Ratio             `json:"parley_to_before,omitempty"`
 	Pion        *Ratio             `json:"parley_to_pion,omitempty"`
 	PionViewers int                `json:"pion_viewers,omitempty"` // as many as it could hold
 	Dropped     uint64             `json:"dropped"`                // by viewers' sockets, over all contenders

@@ -13,11 +13,12 @@ const (
 	Floor   = "floor"   // sendmmsg of 64 datagrams at a time, without encryption
 	Offload = "offload" // the same in runs that the kernel cuts up
 	Parley  = "parley"
+	Before  = "before" // another build of Parley
 	Pion    = "pion"
 )
 
-// Programs are the binaries of the contenders.
-type Programs struct{ Floor, Parley, Pion string }
+// Programs are the binaries of the contenders. Before may be empty: then there is no such contender.
+type Programs struct{ Floor, Parley, Before, Pion string }
 
 // Options say how to measure.
 type Options struct {
@@ -79,11 +80,16 @@ func gather(ctx context.Context, load Load, opts Options) (all []*contender, err
 		return nil, err
 	}
 	all = append(all, floor, floor.withOffload())
-	parley, err := newParley(ctx, opts.Programs.Parley, load)
-	if err != nil {
-		return all, err
+	for _, build := range []struct{ name, binary string }{{Parley, opts.Programs.Parley}, {Before, opts.Programs.Before}} {
+		if build.binary == "" {
+			continue
+		}
+		parley, err := newParley(ctx, build.name, build.binary, load)
+		if err != nil {
+			return all, err
+		}
+		all = append(all, parley)
 	}
-	all = append(all, parley)
 	if !opts.Pion {
 		return all, nil
 	}
@@ -147,6 +153,10 @@ func (s *samples) row() Row {
 	}
 	for name, all := range s.micros {
 		row.Micros[name], row.Cores[name] = median(all), median(s.cores[name])
+	}
+	if before := s.micros[Before]; len(before) > 0 {
+		ratio := compare(s.micros[Parley], before)
+		row.Before = &ratio
 	}
 	if pion := s.micros[Pion]; len(pion) > 0 {
 		ratio := compare(s.micros[Parley], pion)

@@ -33,6 +33,12 @@ func (r *Result) Table(out io.Writer) {
 		fmt.Fprintf(out, "| %s | %s | %.2f | %.2f | %.2f | %s | %s | %s | %d |\n", row.Load, pace,
 			row.Micros[Floor], row.Micros[Offload], row.Micros[Parley], pion, row.Floor.text(floorGoal, row.Paced), toPion, row.Rounds)
 	}
+	for _, row := range r.Rows {
+		if b := row.Before; b != nil {
+			fmt.Fprintf(out, "\n%s: %.2f µs, and %.2f of the other build: %.2f times as much (%.2f–%.2f)\n", row.name(),
+				row.Micros[Parley], row.Micros[Before], b.Median, b.Low, b.High)
+		}
+	}
 }
 
 // limited says whether pion had fewer viewers than the load has.

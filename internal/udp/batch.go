@@ -19,6 +19,13 @@ type Batch struct {
 	reserved int     // bytes of arena after used that Reserve has handed out
 	runs     []run
 	tally    tally // not yet added to the Conn's counters
+	deferred Deferred
+}
+
+// Deferred is what its user has put off until the batch is flushed.
+type Deferred interface {
+	// QueueOn queues datagrams on the batch. It does not flush it.
+	QueueOn(b *Batch)
 }
 
 // run is consecutive datagrams to one address that may leave as one message.
@@ -53,6 +60,12 @@ func (b *Batch) Use(c *Conn) {
 		b.sender.sock = c.sock
 	}
 }
+
+// Defer has every Flush from now on call d first. Nil is nothing.
+func (b *Batch) Defer(d Deferred) { b.deferred = d }
+
+// Deferred returns what Defer was given last.
+func (b *Batch) Deferred() Deferred { return b.deferred }
 
 // Reserve returns memory for one datagram of at most n bytes. The memory is the batch's: the caller fills it, calls
 // Queue, and must not touch it afterwards. Reserving again without Queue in between gives the same memory again. No
@@ -103,6 +116,9 @@ func (b *Batch) Queue(n int, to Addr) {
 // Flush sends what is queued and returns when the kernel has it; it never blocks. A datagram that the kernel refuses, for
 // whatever reason, is dropped and counted, and the others still go. The only error is net.ErrClosed.
 func (b *Batch) Flush() error {
+	if b.deferred != nil {
+		b.deferred.QueueOn(b)
+	}
 	err := b.send()
 	b.used, b.reserved = 0, 0
 	return err
