@@ -36,6 +36,7 @@ type slot struct {
 	packets  uint32
 	octets   uint32
 	lastTime uint32 // RTP timestamp last sent
+	seconds  uint32 // with a clock to report, since the slot last began with something else
 	caughtUp int64  // when the slot last began from the cache; 0 before
 
 	// The room's mutex guards the wish, what was last told, and the layers that list the slot.
@@ -134,7 +135,7 @@ func (s *slot) begin(l *layer, p *packet.Packet) bool {
 		}
 	}
 	s.rewriter.Switch(p, hint)
-	s.current = l
+	s.current, s.seconds = l, 0
 	s.shown[s.rewriter.Generation()%uint32(len(s.shown))] = l
 	s.peer.room.wake(s.peer)
 	return true

@@ -230,11 +230,15 @@ func (m *mux) tick(now time.Time) {
 	var due []errand
 	m.mu.Lock()
 	for _, a := range m.agents {
+		if now.Before(a.paths.quiet) {
+			continue
+		}
 		for s, p := range a.paths.all {
 			if a.due(s, p, now) {
 				due = append(due, errand{a, s})
 			}
 		}
+		a.paths.quiet = a.paths.untilDue()
 	}
 	m.mu.Unlock()
 	for _, e := range due {

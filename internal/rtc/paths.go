@@ -16,7 +16,8 @@ type paths struct {
 	tokens float64
 	filled time.Time
 
-	anyAnswered bool // ever
+	anyAnswered bool      // ever
+	quiet       time.Time // no check is due before; zero: one may be
 }
 
 // path is one address.
@@ -32,7 +33,24 @@ type path struct {
 func newPaths() paths { return paths{all: map[source]*path{}, tokens: maxPaths} }
 
 // dial adds an address that is gone to unasked.
-func (p *paths) dial(s source) { p.all[s] = &path{dialled: true} }
+func (p *paths) dial(s source) { p.add(s, &path{dialled: true}) }
+
+func (p *paths) add(s source, c *path) { p.all[s], p.quiet = c, time.Time{} }
+
+// untilDue is a time before which no address is due: while all have answered, there is one. Asking moves it on, and nothing but a
+// new address brings it nearer.
+func (p *paths) untilDue() (quiet time.Time) {
+	for _, c := range p.all {
+		at := c.asked.Add(iceKeepalive)
+		if c.answered.IsZero() {
+			return time.Time{}
+		}
+		if quiet.IsZero() || at.Before(quiet) {
+			quiet = at
+		}
+	}
+	return quiet
+}
 
 // heard notes a signed check, and the fragment that its sender goes by. It returns false for an address too many.
 func (p *paths) heard(s source, sender string, now time.Time) bool {
@@ -51,7 +69,7 @@ func (p *paths) heard(s source, sender string, now time.Time) bool {
 	if len(p.all) >= maxPaths {
 		p.drop()
 	}
-	p.all[s] = &path{heard: now, sender: sender}
+	p.add(s, &path{heard: now, sender: sender})
 	return true
 }
 
