@@ -185,7 +185,8 @@ func (l *layer) name() string {
 }
 
 // forward gives a run of the layer's packets to everyone who shows it, on the goroutine that received them. Each gets the
-// whole run before the next, so that a frame's packets to one viewer stand side by side in the batch.
+// whole run before the next, so that a frame's packets to one viewer stand side by side in the batch. Of several layers
+// forwardTogether takes care.
 func (l *layer) forward(run []*packet.Packet, out *udp.Batch) {
 	if l.track.muted.Load() {
 		return

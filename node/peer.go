@@ -173,8 +173,8 @@ func (p *Peer) Tracks() []Track {
 	return tracks
 }
 
-// Close takes the peer out of its room with everything it publishes. Nothing is forwarded to or from it when Close
-// returns. Closing again does nothing.
+// Close takes the peer out of its room with everything it publishes. When Close returns nothing is forwarded to it, and from it
+// nothing but what had been read before. Closing again does nothing.
 func (p *Peer) Close() {
 	p.mu.Lock()
 	if p.closed {

@@ -36,7 +36,7 @@ func (c *contender) pumping(load Load) *pump {
 		<-c.pump.timer.C
 	}
 	for len(c.pump.streams) < len(c.sources) {
-		c.pump.streams = append(c.pump.streams, newStream(load))
+		c.pump.streams = append(c.pump.streams, newStream(load, len(c.pump.streams)))
 		c.pump.packets = append(c.pump.packets, rtp.Packet{Header: rtp.Header{Version: 2}})
 	}
 	return c.pump
