@@ -41,7 +41,7 @@ web: $(PAGES:%=%/node_modules/.ready) ## rebuild the meeting page that the binar
 
 ##@ Test
 
-test: deps unit web-test system ## run every test, the ones with real browsers included
+test: deps unit web-test system bench-short ## run every test, the ones with real browsers included, and see that forwarding costs no more than it did
 
 unit: deps $(TESTSUM) | $(ARTIFACTS) ## run the Go tests beside the code
 	@$(call TEST,unit,testname) $$(go list ./... | grep -vE '/internal/lab/system|/bench|/cmd/swarm')
@@ -126,7 +126,7 @@ MEASURE = go run ./bench/measure
 SOAK   ?= 1h
 bench: ## CPU of a forwarded packet: the floor, Parley, plain pion; fails when Parley's ratio to the floor is 15 % worse than the kept one
 	@$(MEASURE) path $(BENCHFLAGS)
-bench-short: ## the same in a minute: two loads, without pion
+bench-short: ## the same in a minute: two loads, without pion; fails only for what is certain on a quiet machine
 	@$(MEASURE) path -short $(BENCHFLAGS)
 bench-keep: ## the same as bench, and keep the result in bench/results
 	@$(MEASURE) path -write $(BENCHFLAGS)

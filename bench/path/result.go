@@ -32,6 +32,7 @@ type Row struct {
 	PionViewers int                `json:"pion_viewers,omitempty"` // as many as it could hold
 	Dropped     uint64             `json:"dropped"`                // by viewers' sockets, over all contenders
 	Spoilt      int                `json:"spoilt"`                 // windows that were measured again, since packets were lost before
+	Others      float64            `json:"others"`                 // part of the machine that other programs took meanwhile, median over the windows
 }
 
 // find returns the row of the same load and pace.
@@ -60,6 +61,34 @@ func (r *Result) Compare(old *Result) error {
 			100*(row.Floor.Median/was.Floor.Median-1)))
 	}
 	return errors.Join(faults...)
+}
+
+// busyMachine is the part of a machine that other programs may take for its figures to be believed.
+const busyMachine = 0.15
+
+// CompareSurely is for machines of which nobody knows what else they do. It returns an error that names the rows which have worsened
+// for certain: the whole interval lies beyond the 15 %, most of the machine was there for the measurement, and the old result is of
+// the same kind of machine. Whatever else looks worse is a doubt.
+func (r *Result) CompareSurely(old *Result) (doubts []string, err error) {
+	for _, row := range r.Rows {
+		only := &Result{Rows: []Row{row}}
+		fault := only.Compare(old)
+		if fault == nil {
+			continue
+		}
+		was, _ := old.find(row)
+		switch {
+		case judge(row.Floor, was.Floor) != worse:
+			doubts = append(doubts, fmt.Sprintf("%v; that may be chance", fault))
+		case row.Others > busyMachine:
+			doubts = append(doubts, fmt.Sprintf("%v; but others took %.0f %% of the machine", fault, 100*row.Others))
+		case !r.Machine.like(old.Machine):
+			doubts = append(doubts, fmt.Sprintf("%v; but that was on %s", fault, old.Machine))
+		default:
+			err = errors.Join(err, fault)
+		}
+	}
+	return doubts, err
 }
 
 func (r Row) name() string {

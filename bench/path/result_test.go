@@ -1,8 +1,11 @@
 package path
 
 import (
+	"math"
+	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 )
@@ -99,5 +102,46 @@ func TestClassify(t *testing.T) {
 				t.Errorf("= %v, want %v", got, tc.want)
 			}
 		})
+	}
+}
+
+// TestCompareSurely: chance, a busy machine and another kind of machine are doubts; only the rest fails.
+func TestCompareSurely(t *testing.T) {
+	row := func(ratio Ratio, others float64, cpu string) *Result {
+		return &Result{Machine: Machine{CPU: cpu}, Rows: []Row{{Load: "a", Floor: ratio, Others: others}}}
+	}
+	old := row(Ratio{2, 1.9, 2.1}, 0, "mine")
+	for name, tc := range map[string]struct {
+		now    *Result
+		doubts int
+		fails  bool
+	}{
+		"the same":                  {row(Ratio{2, 1.9, 2.1}, 0, "mine"), 0, false},
+		"a little worse":            {row(Ratio{2.2, 1.9, 2.6}, 0, "mine"), 0, false},
+		"worse by chance":           {row(Ratio{2.5, 2.2, 2.9}, 0, "mine"), 1, false},
+		"worse":                     {row(Ratio{2.5, 2.4, 2.9}, 0.1, "mine"), 0, true},
+		"worse on a busy machine":   {row(Ratio{2.5, 2.4, 2.9}, 0.3, "mine"), 1, false},
+		"worse on another machine":  {row(Ratio{2.5, 2.4, 2.9}, 0, "other"), 1, false},
+		"better on another machine": {row(Ratio{1.5, 1.4, 1.9}, 0, "other"), 0, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			doubts, err := tc.now.CompareSurely(old)
+			if len(doubts) != tc.doubts || (err != nil) != tc.fails {
+				t.Errorf("= %q, %v", doubts, err)
+			}
+		})
+	}
+}
+
+// TestOthers: time that this process takes is not others'.
+func TestOthers(t *testing.T) {
+	begun := moment{at: time.Unix(100, 0), known: true}
+	cpus := time.Duration(runtime.NumCPU())
+	end := moment{at: time.Unix(101, 0), own: 300 * time.Millisecond, idle: cpus*time.Second - time.Second, known: true}
+	if got, want := end.others(begun, 500*time.Millisecond), 0.2/float64(cpus); math.Abs(got-want) > 1e-6 {
+		t.Errorf("others took %.3f of the machine, want %.3f", got, want)
+	}
+	if now := thisMoment(); runtime.GOOS == "linux" && (!now.known || now.own == 0) {
+		t.Errorf("this moment is %+v", now)
 	}
 }

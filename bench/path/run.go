@@ -38,6 +38,7 @@ type samples struct {
 	paced  bool
 	micros map[string][]float64
 	cores  map[string][]float64
+	others []float64 // of all windows
 	lost   uint64
 	spoilt int // windows that were measured again
 }
@@ -115,9 +116,10 @@ func (s *samples) collect(ctx context.Context, contenders []*contender, opts Opt
 			}
 			s.micros[c.name] = append(s.micros[c.name], w.micros())
 			s.cores[c.name] = append(s.cores[c.name], w.cores())
+			s.others = append(s.others, w.others)
 			s.lost += w.dropped
-			fmt.Fprintf(opts.Log, "%-8s round %d  %7.3f µs  %.2f cores  %8.0f packets/s  %d dropped, %d stalls\n",
-				c.name, round, w.micros(), w.cores(), float64(w.forwarded)/w.took.Seconds(), w.dropped, w.stalls)
+			fmt.Fprintf(opts.Log, "%-8s round %d  %7.3f µs  %.2f cores  %8.0f packets/s  %d dropped, %d stalls, others took %.0f %%\n",
+				c.name, round, w.micros(), w.cores(), float64(w.forwarded)/w.took.Seconds(), w.dropped, w.stalls, 100*w.others)
 		}
 		if round >= opts.Most || round >= opts.Rounds && s.decided(opts.Baseline) {
 			return nil
@@ -150,6 +152,7 @@ func (s *samples) row() Row {
 	row := Row{
 		Load: s.load.Name, Paced: s.paced, Rounds: len(s.micros[Parley]), Micros: map[string]float64{}, Cores: map[string]float64{},
 		Floor: compare(s.micros[Parley], s.micros[Floor]), Dropped: s.lost, Spoilt: s.spoilt,
+		Others: median(s.others),
 	}
 	for name, all := range s.micros {
 		row.Micros[name], row.Cores[name] = median(all), median(s.cores[name])

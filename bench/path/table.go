@@ -34,6 +34,9 @@ func (r *Result) Table(out io.Writer) {
 			row.Micros[Floor], row.Micros[Offload], row.Micros[Parley], pion, row.Floor.text(floorGoal, row.Paced), toPion, row.Rounds)
 	}
 	for _, row := range r.Rows {
+		if row.Others > busyMachine {
+			fmt.Fprintf(out, "\n%s: other programs took %.0f %% of the machine\n", row.name(), 100*row.Others)
+		}
 		if b := row.Before; b != nil {
 			fmt.Fprintf(out, "\n%s: %.2f µs, and %.2f of the other build: %.2f times as much (%.2f–%.2f)\n", row.name(),
 				row.Micros[Parley], row.Micros[Before], b.Median, b.Low, b.High)

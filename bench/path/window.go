@@ -18,8 +18,9 @@ const floorRunLength = 8
 type window struct {
 	volume
 
-	cpu  time.Duration // of the whole process
-	took time.Duration
+	cpu    time.Duration // of the whole process
+	took   time.Duration
+	others float64 // part of the machine that programs took which have nothing to do with it
 }
 
 // micros is the CPU time of a forwarded packet.
@@ -32,7 +33,7 @@ func (w window) cores() float64 { return w.cpu.Seconds() / w.took.Seconds() }
 
 // measure drives a contender for a time, flat out or at the load's pace, waits until all of it has come, and accounts for it.
 func (c *contender) measure(ctx context.Context, load Load, paced bool, long time.Duration) (w window, err error) {
-	before, begun := c.people.tally(), time.Now()
+	before, begun := c.people.tally(), thisMoment()
 	cpu, err := c.process.CPU()
 	if err != nil {
 		return w, err
@@ -58,7 +59,9 @@ func (c *contender) measure(ctx context.Context, load Load, paced bool, long tim
 	if err != nil {
 		return w, err
 	}
-	w.cpu, w.took = now-cpu, time.Since(begun)
+	end := thisMoment()
+	w.cpu, w.took = now-cpu, end.at.Sub(begun.at)
+	w.others = end.others(begun, w.cpu)
 	after := c.people.tally()
 	w.dropped = after.dropped - before.dropped
 	w.forwarded = after.read - before.read + w.dropped
