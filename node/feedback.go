@@ -244,7 +244,7 @@ func (s *slot) senderReport(now int64) *rtcp.SenderReport {
 	if clock == nil {
 		return nil
 	}
-	if s.seconds++; s.kind == Audio && s.seconds > firstReports && s.seconds%reportRarer != 0 {
+	if s.seconds++; s.seconds > firstReports && s.seconds%reportRarer != 0 {
 		return nil
 	}
 	return report(*clock, now, s.rewriter.TimestampOffset(), s.media.SSRC, s.packets, s.octets)
