@@ -210,3 +210,39 @@ func TestNoAllocations(t *testing.T) {
 		}
 	}
 }
+
+// later queues its datagrams when the batch is flushed.
+type later struct {
+	to    Addr
+	sizes []int
+}
+
+func (l *later) QueueOn(b *Batch) {
+	for _, size := range l.sizes {
+		queue(b, size, 'l', l.to)
+	}
+	l.sizes = nil
+}
+
+// TestWhatIsDeferredLeavesWithTheFlush: behind what was queued before, and once.
+func TestWhatIsDeferredLeavesWithTheFlush(t *testing.T) {
+	c := listen(t, loopback4)
+	b, l := c.NewBatch(), &later{to: AddrFrom(c.LocalAddr()), sizes: []int{1200, 1200}}
+	b.Defer(l)
+	if b.Deferred() != l {
+		t.Errorf("deferred is %v", b.Deferred())
+	}
+	queue(b, 100, 'q', l.to)
+	if sent := c.Stats().Sent; sent != 0 {
+		t.Errorf("%d were sent before the flush", sent)
+	}
+	for range 2 {
+		if err := b.Flush(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, _ := receive(t, c, 3)
+	if sent := c.Stats().Sent; sent != 3 || got[0][0] != 'q' || got[1][0] != 'l' || len(got[2]) != 1200 {
+		t.Errorf("%d were sent: %.1q", sent, got)
+	}
+}
