@@ -1,6 +1,10 @@
 package node
 
-import "slices"
+import (
+	"slices"
+
+	"github.com/parley-sfu/parley/internal/allocation"
+)
 
 // assign decides what each of a peer's slots shows, tells the slots, asks for the keyframes that takes, and tells the
 // peer's owner what changed.
@@ -13,6 +17,7 @@ func (r *room) assign(p *Peer, now int64) {
 	slots := p.slotList()
 	bound := r.bindLocked(p, slots)
 	changed := false
+	r.divideLocked(p, slots, func(s *slot) *published { return bound[s] }, now)
 	var waiting []*slot
 	for _, s := range slots {
 		t := bound[s]
@@ -40,6 +45,7 @@ func (r *room) assign(p *Peer, now int64) {
 	if changed {
 		p.tell.Post(func() { p.events.SlotsChanged(views) })
 	}
+	p.probe(now)
 }
 
 func viewsLocked(slots []*slot) []Slot {
@@ -99,17 +105,21 @@ func fill(bound map[*slot]*published, slots []*slot, candidates []*published) {
 }
 
 // choose picks the layer of a track that a slot is to show, or none with the reason, and the best layer that it could
-// use if the publisher sent it. It is where a bandwidth estimate will have its say.
+// use if the publisher sent it, within its share of what the way to the viewer carries.
 func (s *slot) choose(t *published, now int64) (best, target *layer, reason string) {
-	switch {
-	case t == nil:
+	if t == nil {
 		return nil, nil, ""
-	case t.muted.Load():
-		return nil, nil, "muted"
-	case s.wish.Paused:
-		return nil, nil, "requested"
+	}
+	if reason = s.hindrance(t); reason != "" {
+		return nil, nil, reason
 	}
 	best = t.layers[t.fit(s.wish.MaxWidth, s.wish.MaxHeight)]
+	if s.limited && s.grant.Reason != allocation.Satisfied {
+		if !s.grant.Shown {
+			return nil, nil, "bandwidth"
+		}
+		best = t.layers[min(int(s.grant.Spatial), best.rank)]
+	}
 	target = best
 	if !best.live(now) {
 		target = t.nearestLive(best, now)
@@ -121,6 +131,17 @@ func (s *slot) choose(t *published, now int64) (best, target *layer, reason stri
 		reason = reasonNoPackets
 	}
 	return best, target, reason
+}
+
+// hindrance says why nothing of a track is to be shown, whatever the way carries; empty if nothing stands against it.
+func (s *slot) hindrance(t *published) string {
+	switch {
+	case t.muted.Load():
+		return "muted"
+	case s.wish.Paused:
+		return "requested"
+	}
+	return ""
 }
 
 // fit returns the rank of the lowest layer that fills a picture of the given size, within a tolerance: a picture
@@ -262,6 +283,11 @@ func (t *published) tellWanted(now int64) {
 	}
 	if wanted == t.told {
 		return
+	}
+	for rank := range t.layers {
+		if wanted&^t.told&(1<<rank) != 0 {
+			t.asked[rank] = now
+		}
 	}
 	t.told = wanted
 	t.sender.layersWanted(t, wanted)

@@ -29,6 +29,12 @@ const (
 	uriTWCC        = "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01"
 )
 
+// The forms of feedback that receivers may give about what they are sent altogether.
+const (
+	feedbackTWCC = "transport-cc"
+	feedbackREMB = "goog-remb"
+)
+
 const (
 	audioRate = 48000
 	videoRate = 90000

@@ -26,12 +26,18 @@ type sending interface {
 
 // RTCP implements rtc.Handler.
 func (p *Peer) RTCP(b []byte, out *udp.Batch) {
-	p.in.feedback(b, out, func(ssrc uint32) sending {
+	find := func(ssrc uint32) sending {
 		if s := p.slotBySSRC(ssrc); s != nil {
 			return s
 		}
 		return nil
-	})
+	}
+	now := p.node.endpoint.Now()
+	more := p.way.feedback(b, find, now)
+	p.probe(now)
+	if more {
+		p.in.feedback(b, out, find)
+	}
 }
 
 // feedback works off a compound RTCP packet: reports on what is received, and wishes about what is sent.

@@ -219,6 +219,7 @@ func (in *ingress) receive(p *packet.Packet) *layer {
 	if !l.cache.Put(p) {
 		return nil
 	}
+	l.meter.Add(len(p.Buf)+overhead, p.Timestamp, p.TemporalID, p.Arrival)
 	in.observe(l, p)
 	return l
 }

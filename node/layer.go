@@ -36,6 +36,7 @@ type published struct {
 	toldMu sync.Mutex       // guards what follows; taken by the room's worker and the ticker
 	told   uint8            // layers that the publisher was last told to send, as bits
 	keep   [maxLayers]int64 // when a layer may be given up, at the earliest
+	asked  [maxLayers]int64 // when the publisher was last told to send it, who had not been to
 }
 
 // subscription is one entry of a layer's list of subscribers, which is in the order of destinations.
@@ -111,6 +112,8 @@ type layer struct {
 	format   atomic.Uint32 // codec, for those who choose layers
 	lastSeen atomic.Int64
 	size     atomic.Uint64 // width<<32 | height of the last keyframe that told
+	meter    packet.Meter  // counted under mu
+	usual    atomic.Int64  // bit/s as last measured; 0 before
 
 	asked   atomic.Int64 // when a keyframe was last requested
 	wasLive atomic.Bool
@@ -148,7 +151,8 @@ func (t *published) makeLayers(rids []string) {
 		l.subs.Store(&[]subscription{})
 		l.asked.Store(-int64(keyframeInterval))
 		t.layers = append(t.layers, l)
-		t.keep[rank] = t.room.node.endpoint.Now() + int64(unwantedFor)
+		t.asked[rank] = t.room.node.endpoint.Now()
+		t.keep[rank] = t.asked[rank] + int64(unwantedFor)
 	}
 }
 

@@ -6,6 +6,7 @@ import "github.com/parley-sfu/parley/internal/telemetry"
 type counters struct {
 	received, sent, nacked, resent *telemetry.CounterMetric
 	keyframesAsked, keyframesSent  *telemetry.CounterMetric
+	probed                         *telemetry.CounterMetric
 }
 
 func (n *Node) register() {
@@ -16,6 +17,7 @@ func (n *Node) register() {
 		resent:         telemetry.Counter("parley_rtx_packets_sent_total"),
 		keyframesAsked: telemetry.Counter("parley_keyframe_requests_received_total"),
 		keyframesSent:  telemetry.Counter("parley_keyframe_requests_sent_total"),
+		probed:         telemetry.Counter("parley_probe_bytes_sent_total"),
 	}
 	telemetry.Gauge("parley_silent_microphones", func() float64 { return float64(n.silentMicrophones()) })
 	telemetry.Gauge("parley_self_slots", func() float64 { return float64(n.selfSlots()) })

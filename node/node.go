@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 
 	"github.com/parley-sfu/parley/cascade"
+	"github.com/parley-sfu/parley/internal/bandwidth"
 	"github.com/parley-sfu/parley/internal/rtc"
 )
 
@@ -27,6 +28,8 @@ type Node struct {
 	tree      Tree
 	batches   sync.Pool     // for packets that no reader brought
 	remotes   atomic.Uint64 // peers and relays there have been
+	bandwidth bandwidth.Config
+	probes    *probing
 
 	mu      sync.Mutex
 	rooms   map[string]*room
@@ -48,6 +51,7 @@ func New(cfg Config, events RoomEvents, cluster *Cluster, log *slog.Logger) (*No
 		return nil, err
 	}
 	n := &Node{cfg: cfg, endpoint: endpoint, events: events, log: log, rooms: map[string]*room{}}
+	n.bandwidth, n.probes = bandwidth.Defaults(), newProbing()
 	n.relays, n.remote = map[string]*relay{}, map[string]*feed{}
 	n.feeds, n.feeding = map[feedKey]*feed{}, map[*feed]struct{}{}
 	if cluster != nil {
@@ -67,6 +71,7 @@ func (n *Node) Run(ctx context.Context) error {
 	var talkers, socket sync.WaitGroup
 	socket.Go(func() { stop(n.endpoint.Run(sockets)) })
 	talkers.Go(func() { n.tick(own) })
+	talkers.Go(func() { n.probes.run(own) })
 	talkers.Go(func() { stop(n.runLinks(own)) })
 	<-own.Done()
 	for _, p := range n.shut() {

@@ -30,9 +30,11 @@ type Peer struct {
 	in         *ingress
 	slots      atomic.Pointer[[]*slot] // in the order of their m-lines; only ever appended to
 	group      uint64                  // below reportGroups: when it gets its sender reports
+	way        way
 
 	// Guarded by the room's mutex.
-	auto bool
+	auto  bool
+	share share
 
 	offering sync.Mutex // held by the one Offer at a time; guards what follows
 	answers  uint64     // given so far
@@ -50,6 +52,7 @@ func newPeer(n *Node, cfg PeerConfig) (*Peer, error) {
 		in: newIngress(n, cfg.Log), group: mrand.Uint64N(reportGroups), auto: true, published: map[string]*published{}, muted: map[Source]bool{},
 	}
 	p.slots.Store(&[]*slot{})
+	p.way.cfg = n.bandwidth
 	var err error
 	p.transport, err = n.endpoint.NewTransport(p, nil, cfg.Log)
 	p.in.transport.Store(p.transport)
@@ -83,6 +86,7 @@ func (p *Peer) Connected() {
 			}
 		}
 	}
+	p.probe(now)
 	p.tell.Post(p.events.Connected)
 }
 

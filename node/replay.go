@@ -50,6 +50,7 @@ func (s *slot) catchUp(l *layer, now int64) bool {
 		return false
 	}
 	s.caughtUp = now
+	s.departLocked()
 	sent := 0
 	l.cache.EachFrom(from, func(p *packet.Packet) bool {
 		if s.forwardLocked(l, p, out) {

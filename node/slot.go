@@ -2,8 +2,11 @@ package node
 
 import (
 	"math/rand/v2"
+	"slices"
 	"sync"
 
+	"github.com/parley-sfu/parley/internal/allocation"
+	"github.com/parley-sfu/parley/internal/bandwidth"
 	"github.com/parley-sfu/parley/internal/packet"
 	"github.com/parley-sfu/parley/internal/rtc"
 	"github.com/parley-sfu/parley/internal/sdp"
@@ -22,6 +25,7 @@ type slot struct {
 	// Fixed once negotiated.
 	formats [codecCount]format
 	ids     extensionIDs
+	number  uint8 // header extension id of the transport-wide sequence number; 0 if the client does not tell which came
 
 	mu       sync.Mutex
 	media    rtc.Stream
@@ -37,6 +41,7 @@ type slot struct {
 	octets   uint32
 	lastTime uint32 // RTP timestamp last sent
 	seconds  uint32 // with a clock to report, since the slot last began with something else
+	leaving  int64  // when what is being sent leaves, where the way is measured
 	caughtUp int64  // when the slot last began from the cache; 0 before
 
 	// The room's mutex guards the wish, what was last told, and the layers that list the slot.
@@ -44,6 +49,11 @@ type slot struct {
 	drawn  [2]*layer
 	reason string
 	told   Slot
+
+	// Likewise: the slot's share of what the way to the subscriber carries.
+	limited bool             // grant counts
+	grant   allocation.Grant // of the track granted
+	granted string
 }
 
 // format is how a slot sends one codec; pt is 0 when the client does not know the codec.
@@ -83,6 +93,12 @@ func newSlot(p *Peer, s *sdp.Section, accepted []sdp.Codec) *slot {
 	for _, f := range accepted {
 		sl.formats[codecOf(f)] = format{f.PayloadType, f.RTX}
 	}
+	if slices.ContainsFunc(accepted, func(f sdp.Codec) bool { return slices.Contains(f.Feedback, feedbackTWCC) }) {
+		sl.number = s.Extensions[uriTWCC]
+	}
+	if sl.number != 0 {
+		p.way.number()
+	}
 	return sl
 }
 
@@ -99,6 +115,7 @@ func (s *slot) forward(l *layer, run []*packet.Packet, out *udp.Batch) (sent int
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.departLocked()
 	for _, p := range run {
 		if s.forwardLocked(l, p, out) {
 			sent++
@@ -153,6 +170,7 @@ func (s *slot) send(l *layer, p *packet.Packet, o packet.Out, out *udp.Batch) bo
 	}
 	head := len(packet.AppendHeader(buf[:0], p.Marker, f.pt, o.Sequence, o.Timestamp, s.media.SSRC, s.extensions(l, p)))
 	n := head + s.payload(buf[head:], p, o)
+	s.leaves(buf, n, bandwidth.Media, s.leaving)
 	if s.peer.transport.Send(out, &s.media, buf, head, n) == 0 {
 		return false
 	}
@@ -174,6 +192,7 @@ func (s *slot) payload(dst []byte, p *packet.Packet, o packet.Out) int {
 // extensions gathers the header extensions that go along, under the subscriber's ids.
 func (s *slot) extensions(l *layer, p *packet.Packet) *packet.Extensions {
 	s.ext.Reset()
+	s.numberedLocked()
 	from := l.track.ids
 	if s.ids.level != 0 && from.level != 0 {
 		if v := p.Extension(p.Buf, from.level); v != nil {
@@ -224,7 +243,33 @@ func (s *slot) resend(seq uint16, now int64, out *udp.Batch) bool {
 	body := len(packet.AppendRTX(buf[:head], o.Sequence))
 	n := body + s.payload(buf[body:], p, o)
 	s.repairAt++
+	s.leaves(buf, n, bandwidth.Retransmission, now)
 	return s.peer.transport.Send(out, &s.repair, buf, head, n) != 0
+}
+
+// departLocked notes the time at which what is sent next leaves.
+func (s *slot) departLocked() {
+	if s.peer.way.measured.Load() {
+		s.leaving = s.peer.node.endpoint.Now()
+	}
+}
+
+// numberedLocked makes room for a packet's transport-wide sequence number, in front of all other extensions.
+func (s *slot) numberedLocked() {
+	if s.number != 0 {
+		s.ext.Add(s.number, []byte{0, 0})
+	}
+}
+
+// leaves notes a packet of n bytes, with the header extensions of the slot, that leaves at now. mu is held.
+func (s *slot) leaves(buf []byte, n int, kind bandwidth.Kind, now int64) {
+	switch w := &s.peer.way; {
+	case !w.measured.Load():
+	case s.number != 0:
+		w.left(buf[s.ext.First():][:2], n, kind, now)
+	default:
+		w.left(nil, n, kind, now)
+	}
 }
 
 // showing is what a slot does at one moment.

@@ -84,6 +84,7 @@ func (r *room) tick(tracks []*published, count uint64, now int64) {
 			}
 		}
 	}
+	r.divide(count%divideEvery, now)
 	if count%groupTicks == 0 {
 		r.reportTo(count/groupTicks%reportGroups, now)
 	}

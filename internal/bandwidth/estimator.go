@@ -45,6 +45,7 @@ type Estimator struct {
 	reports  reports
 
 	heard     bool  // transport-wide feedback has come
+	reported  bool  // something else has
 	reference int64 // of the newest message, never wrapped
 	round     minimum
 	rtt       int64
@@ -53,6 +54,7 @@ type Estimator struct {
 	over      int64 // when the path was last overused
 	woke      int64 // when a packet left first after a pause
 	outage    outage
+	opening   opening
 	bytes     [kinds]uint64
 }
 
@@ -92,6 +94,10 @@ func (e *Estimator) Sent(now int64, size int, kind Kind) uint16 {
 
 // REMB takes the bit/s that the receiver says it can take.
 func (e *Estimator) REMB(bitrate, now int64) {
+	e.reported = true
+	if !e.heard {
+		e.opening.end()
+	}
 	e.reports.remb, e.reports.rembAt = float64(bitrate), now
 	e.settle(now)
 }
@@ -102,6 +108,8 @@ func (e *Estimator) Report(lost float64, rtt time.Duration, now int64) {
 	if e.heard {
 		return
 	}
+	e.reported = true
+	e.opening.end()
 	if rtt > 0 {
 		e.rtt = int64(rtt)
 	}

@@ -63,11 +63,12 @@ func (e *Estimator) digest(f *packet.TransportFeedback, lift, now int64) (told i
 // control runs the delay-based and the loss-based part.
 func (e *Estimator) control(now int64) {
 	p := passage{usage: e.delay.usage(), queue: e.delay.queue}
-	if p.usage == over && p.queue < probeQueue && e.prober.underWay() {
+	if p.usage == over && p.queue < probeQueue && (e.prober.underWay() || e.Opening()) {
 		p.usage = normal
 	}
 	if p.usage == over {
 		e.over = now
+		e.opening.end()
 		e.prober.waiting = [2]float64{}
 	}
 	leaving, first := e.leaving.rate()
@@ -78,6 +79,7 @@ func (e *Estimator) control(now int64) {
 	e.loss.update(e.rate, e.delay.queue, e.history.next, now)
 	switch after := e.loss.limit; {
 	case after > 0 && (before == 0 || after < before):
+		e.opening.end()
 		e.aimd.lower(after)
 	case e.loss.acquitted:
 		e.aimd.raise(after)
@@ -100,8 +102,14 @@ func (e *Estimator) conclude(told int64) {
 			e.aimd.raise(rate)
 			e.loss.raise(rate)
 		}
-		if !filled && e.prober.waiting[0] == 0 && !e.prober.underWay() && rate < e.want {
+		switch waits := e.prober.waiting[0] != 0 || e.prober.underWay(); {
+		case filled:
+			e.opening.end()
+		case waits:
+		case rate < e.want:
 			e.prober.queue(min(probeFollow*rate, probeSpare*e.want), 0)
+		default:
+			e.opening.end()
 		}
 	}
 }

@@ -14,10 +14,12 @@ type outage struct {
 
 // Tick does what is due by time: it finds out that nothing comes back any more.
 func (e *Estimator) Tick(now int64) {
+	e.opening.tick(now)
 	if !e.heard || e.sent-max(e.newest, e.woke) < max(silenceLeast, 3*e.rtt) {
 		return
 	}
 	if !e.outage.on {
+		e.opening.end()
 		e.outage.on, e.outage.before, e.outage.halved = true, e.rate, 0
 		e.prober.abandon()
 	}

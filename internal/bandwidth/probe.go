@@ -14,20 +14,27 @@ func (e *Estimator) Probe(now int64) (Probe, bool) {
 	if e.prober.running(now) != nil || e.outage.on || e.heard && now-e.over < probeCalm {
 		return Probe{}, false
 	}
+	if e.rate >= e.want {
+		return Probe{}, false // what waits is for when more is wanted
+	}
 	for e.prober.waiting[0] > 0 {
 		next := min(e.prober.waiting[0], probeSpare*e.want)
 		e.prober.waiting = [2]float64{e.prober.waiting[1], 0}
 		if next > e.rate {
+			e.opening.begin(now)
 			return e.prober.begin(next, e.salt(), now)
 		}
 	}
-	if !e.heard || e.rate >= e.want || e.delay.queue > lossQueue || !e.prober.due(e.rate, now) {
+	if !e.heard || e.delay.queue > lossQueue || !e.prober.due(e.rate, now) {
 		return Probe{}, false
 	}
 	return e.prober.begin(min(probeAhead*e.rate, probeSpare*e.want), e.salt(), now)
 }
 
 func (e *Estimator) salt() uint64 { return e.bytes[Media]<<20 ^ e.bytes[Padding] }
+
+// Probing reports whether a probe is being sent at now.
+func (e *Estimator) Probing(now int64) bool { return e.prober.running(now) != nil }
 
 // Owed is how many bytes the running probe lacks at now, to be sent as padding or retransmissions; 0 without one.
 func (e *Estimator) Owed(now int64) int {

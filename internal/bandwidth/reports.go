@@ -5,6 +5,7 @@ const (
 	reportsHigh     = 0.1
 	reportsEvery    = 200 * milli
 	reportsIncrease = second
+	reportsBeyond   = 1.5
 	rembLasts       = 10 * second
 )
 
@@ -33,6 +34,9 @@ func (r *reports) next(rate, lost, leaving float64, known bool, rtt, now int64) 
 			return rate
 		}
 		r.changed = now
+		if known {
+			rate = min(rate, reportsBeyond*leaving) // what was never sent was never lost
+		}
 		return rate * (1 - lost/2)
 	case lost >= reportsLow:
 		return rate

@@ -42,6 +42,15 @@ func (e *Extensions) Add(id uint8, data []byte) bool {
 	return true
 }
 
+// First returns where AppendHeader writes the value of the element that was added first, in bytes from the start of the
+// packet; there must be one.
+func (e *Extensions) First() int {
+	if e.twoByte {
+		return fixedHeader + 4 + 2
+	}
+	return fixedHeader + 4 + 1
+}
+
 // AppendHeader appends an RTP header to dst. Extensions are written in the one-byte form when all of them fit it and in
 // the two-byte form otherwise (RFC 8285); ext may be nil. It allocates only when dst lacks room, which
 // MaxHeader always is enough of.

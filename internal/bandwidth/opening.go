@@ -1,0 +1,34 @@
+package bandwidth
+
+const openingLasts = 2 * second // from the first probe: a remote that answers has answered by then
+
+// opening is the time in which the first probes look for the end of the path. Until then the estimate says what has been tried, and nothing of
+// what would not go.
+type opening struct {
+	over  bool
+	began int64 // when the first probe did; 0 before
+}
+
+// Opening reports whether the end of the path is still being looked for: nothing that was sent has been too much, and the first probes
+// have not been answered. Who sends more than the estimate meanwhile helps to find out.
+func (e *Estimator) Opening() bool { return !e.opening.over }
+
+// Heard reports whether the remote has told anything of what came. Without that the estimate means nothing.
+func (e *Estimator) Heard() bool { return e.heard || e.reported }
+
+// end notes that the path, or all that is wanted of it, has been found.
+func (o *opening) end() { o.over = true }
+
+// begin notes a probe.
+func (o *opening) begin(now int64) {
+	if o.began == 0 {
+		o.began = max(now, 1)
+	}
+}
+
+// tick ends an opening that nothing comes of.
+func (o *opening) tick(now int64) {
+	if o.began != 0 && now-o.began > openingLasts {
+		o.end()
+	}
+}

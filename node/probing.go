@@ -1,0 +1,160 @@
+package node
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/parley-sfu/parley/internal/bandwidth"
+	"github.com/parley-sfu/parley/internal/packet"
+	"github.com/parley-sfu/parley/internal/udp"
+)
+
+const (
+	// probeEvery is how often what a probe lacks is sent.
+	probeEvery = 4 * time.Millisecond
+
+	// mostPadding is what one packet can carry of it, its count included (RFC 3550 section 5.1).
+	mostPadding = 255
+)
+
+// probing is the viewers to whom a probe is under way. Nothing wakes up for it while there are none.
+type probing struct {
+	mu    sync.Mutex
+	peers map[*Peer]struct{}
+	some  chan struct{} // has room for one: told when peers is empty no more
+}
+
+func newProbing() *probing {
+	return &probing{peers: map[*Peer]struct{}{}, some: make(chan struct{}, 1)}
+}
+
+// add has the probe to a peer sent. It does not block.
+func (b *probing) add(p *Peer) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.peers[p] = struct{}{}
+	if len(b.peers) == 1 {
+		select {
+		case b.some <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// run sends what probes lack until ctx ends.
+func (b *probing) run(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-b.some:
+		}
+		for b.round() {
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(probeEvery):
+			}
+		}
+	}
+}
+
+// round sends what all probes lack at this moment, and reports whether any is still under way.
+func (b *probing) round() bool {
+	b.mu.Lock()
+	peers := make([]*Peer, 0, len(b.peers))
+	for p := range b.peers {
+		peers = append(peers, p)
+	}
+	b.mu.Unlock()
+	for _, p := range peers {
+		if p.fillProbe(p.node.endpoint.Now()) {
+			continue
+		}
+		b.mu.Lock()
+		delete(b.peers, p)
+		b.mu.Unlock()
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.peers) > 0
+}
+
+// probe begins the probe that is due, if one is and can be sent.
+func (p *Peer) probe(now int64) {
+	if p.transport.Ready() && p.way.probe(now) {
+		p.node.probes.add(p)
+	}
+}
+
+// fillProbe sends what the running probe lacks. It reports false when there is none any more.
+func (p *Peer) fillProbe(now int64) bool {
+	lacks, running := p.way.lacks(now)
+	if lacks > 0 && p.transport.Ready() {
+		out := p.node.takeBatch()
+		p.node.count.probed.Add(p.fill(lacks, now, out))
+		p.node.giveBatch(out)
+	}
+	return running
+}
+
+// fill sends about as many bytes as are lacking, and returns how many. It is padding alone: packets sent again would come twice to
+// whoever reads retransmissions as they come.
+func (p *Peer) fill(lacks int, now int64, out *udp.Batch) (sent int) {
+	for _, s := range p.slotList() {
+		if sent >= lacks {
+			break
+		}
+		if s.kind == Video {
+			sent += s.pad(lacks-sent, now, out)
+		}
+	}
+	return sent
+}
+
+// pad sends up to about lacks bytes of padding in the slot's stream of retransmissions, which no decoder sees.
+func (s *slot) pad(lacks int, now int64, out *udp.Batch) (sent int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	pt := s.repairFormat()
+	if pt == 0 {
+		return 0
+	}
+	for sent < lacks {
+		buf := s.peer.transport.Reserve(out, headerRoom+mostPadding)
+		if buf == nil {
+			break
+		}
+		s.ext.Reset()
+		s.numberedLocked()
+		head := len(packet.AppendHeader(buf[:0], false, pt, s.repairAt, s.lastTime, s.repair.SSRC, &s.ext))
+		n := head + mostPadding
+		clear(buf[head:n])
+		buf[0] |= 0x20
+		buf[n-1] = mostPadding
+		s.repairAt++
+		s.leaves(buf, n, bandwidth.Padding, now)
+		bytes := s.peer.transport.Send(out, &s.repair, buf, head, n)
+		if bytes == 0 {
+			break
+		}
+		sent += bytes
+	}
+	return sent
+}
+
+// repairFormat is the payload type of retransmissions in what the slot shows, or could; 0 is none.
+func (s *slot) repairFormat() uint8 {
+	if s.current != nil {
+		if f := s.formats[s.current.format.Load()]; f.rtx != 0 {
+			return f.rtx
+		}
+	}
+	for _, f := range s.formats {
+		if f.rtx != 0 {
+			return f.rtx
+		}
+	}
+	return 0
+}

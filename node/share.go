@@ -1,0 +1,180 @@
+package node
+
+import (
+	"time"
+
+	"github.com/parley-sfu/parley/internal/allocation"
+	"github.com/parley-sfu/parley/internal/packet"
+)
+
+const (
+	// divideEvery is how often the share of each viewer who lacks something is looked at again, in ticks of the node.
+	divideEvery = 10
+
+	// plenty is how many times what is wanted a budget must be for nobody to look at it more than once a second.
+	plenty = 1.25
+
+	// answerFor is how long a layer may take to come that its publisher has been asked for. Later it does not count as one to be had.
+	answerFor = 1500 * time.Millisecond
+
+	// expectedVoice is what a voice is counted with, in bit/s, before it has been measured.
+	expectedVoice = 50_000
+)
+
+// share is how what the way to one viewer carries is divided among the slots. The room's mutex guards it.
+type share struct {
+	solver allocation.Solver
+	of     []*slot            // that have a part in it
+	places []allocation.Slot  // theirs
+	layers []allocation.Layer // behind the places
+	short  bool               // somebody could use more
+	wanted int64              // bit/s: all that could be used
+	at     int64              // when it was last divided
+}
+
+// divideLocked divides what the way to a peer carries among its slots, each of which is to show what of tells, and reports whether
+// that has changed anything.
+func (r *room) divideLocked(p *Peer, slots []*slot, of func(*slot) *published, now int64) (changed bool) {
+	budget, limited := p.way.budget()
+	if !p.way.measured.Load() {
+		return false
+	}
+	sh := &p.share
+	sh.gather(r, slots, of, now)
+	if !limited {
+		for _, s := range slots {
+			changed = changed || s.limited
+			s.limited = false
+		}
+		p.way.divided(sh.wanted, sh.wanted)
+		return changed
+	}
+	plan := sh.solver.Solve(budget, now, sh.places)
+	for _, s := range slots {
+		s.limited = false
+	}
+	sh.short = false
+	for i, s := range sh.of {
+		grant := sh.places[i].Grant
+		changed = changed || s.grant.Shown != grant.Shown || s.grant.Spatial != grant.Spatial || s.grant.Reason != grant.Reason
+		sh.short = sh.short || grant.Reason != allocation.Satisfied
+		s.grant, s.limited = grant, true
+	}
+	p.way.divided(plan.Used, sh.wanted)
+	return changed
+}
+
+// gather lists what the slots could use.
+func (sh *share) gather(r *room, slots []*slot, of func(*slot) *published, now int64) {
+	sh.of, sh.places, sh.wanted, sh.at = sh.of[:0], sh.places[:0], 0, now
+	if need := len(slots) * maxLayers; cap(sh.layers) < need {
+		sh.layers = make([]allocation.Layer, 0, need)
+	}
+	sh.layers = sh.layers[:0]
+	for _, s := range slots {
+		t := of(s)
+		if t == nil || s.hindrance(t) != "" {
+			s.grant, s.granted = allocation.Grant{}, ""
+			continue
+		}
+		if s.granted != t.ID {
+			s.grant, s.granted = allocation.Grant{}, t.ID
+		}
+		from := len(sh.layers)
+		sh.layers = t.offer(sh.layers, t.fit(s.wish.MaxWidth, s.wish.MaxHeight), now)
+		place := allocation.Slot{
+			Kind: r.standingLocked(s, t), Priority: s.wish.Priority, Width: s.wish.MaxWidth, Height: s.wish.MaxHeight,
+			Layers: sh.layers[from:len(sh.layers):len(sh.layers)], Grant: s.grant,
+		}
+		if last := len(place.Layers) - 1; last >= 0 {
+			sh.wanted += place.Layers[last].Bitrate
+		}
+		sh.of, sh.places = append(sh.of, s), append(sh.places, place)
+	}
+}
+
+// standingLocked says how important a slot with a track is to its viewer.
+func (r *room) standingLocked(s *slot, t *published) allocation.Kind {
+	switch {
+	case t.Kind == Audio:
+		return allocation.Audio
+	case t.Source == Screen:
+		return allocation.Screen
+	case s.wish.TrackID != "" && s.wish.Priority > 0:
+		return allocation.Pinned
+	case len(r.recent) > 0 && r.recent[0] == t.ParticipantID:
+		return allocation.Speaking
+	}
+	return allocation.Other
+}
+
+// offer appends the layers up to a rank that are to be had: those that come, and those that would if somebody wanted them.
+func (t *published) offer(dst []allocation.Layer, top int, now int64) []allocation.Layer {
+	if t.Kind == Audio {
+		return append(dst, allocation.Layer{Bitrate: t.layers[0].expect(0, 0, now)})
+	}
+	for rank, l := range t.layers[:top+1] {
+		if !l.live(now) && t.refused(rank, now) {
+			continue
+		}
+		w, h := t.dimensions(rank)
+		dst = append(dst, allocation.Layer{Spatial: uint8(rank), Width: w, Height: h, Bitrate: l.expect(w, h, now)})
+	}
+	return dst
+}
+
+// refused reports whether a layer has been asked for, and should have come since.
+func (t *published) refused(rank int, now int64) bool {
+	t.toldMu.Lock()
+	defer t.toldMu.Unlock()
+	return t.told&(1<<rank) != 0 && now-t.asked[rank] > int64(answerFor)
+}
+
+// expect is how many bit/s the layer takes on its way: as measured, now or when it last came, or what pictures of its size usually do.
+func (l *layer) expect(width, height int, now int64) int64 {
+	if rate := l.meter.Usual(packet.MaxTemporal-1, now); rate > 0 {
+		l.usual.Store(rate)
+		return rate
+	}
+	if rate := l.usual.Load(); rate > 0 {
+		return rate
+	}
+	if l.track.Kind == Audio {
+		return expectedVoice
+	}
+	return allocation.Expect(width, height, 0)
+}
+
+// divide looks at the shares of one group of viewers again, and at what is due on the way to them.
+func (r *room) divide(group uint64, now int64) {
+	for _, p := range r.measured(group) {
+		if p.way.tick(now) {
+			p.node.probes.add(p)
+		}
+		r.mu.Lock()
+		changed := p.share.due(&p.way, now) && r.peers[p.id] == p &&
+			r.divideLocked(p, p.slotList(), func(s *slot) *published { return s.state().bound }, now)
+		r.mu.Unlock()
+		if changed {
+			r.wake(p)
+		}
+	}
+}
+
+// due reports whether dividing anew may change anything.
+func (sh *share) due(w *way, now int64) bool {
+	budget, limited := w.budget()
+	return sh.short || limited && float64(budget) < plenty*float64(sh.wanted) || now-sh.at >= int64(time.Second)
+}
+
+// measured returns one group of the peers whose way is measured.
+func (r *room) measured(group uint64) (peers []*Peer) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, p := range r.peers {
+		if p.group%divideEvery == group && p.way.measured.Load() {
+			peers = append(peers, p)
+		}
+	}
+	return peers
+}

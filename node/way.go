@@ -1,0 +1,249 @@
+package node
+
+import (
+	"encoding/binary"
+	"sync"
+	"sync/atomic"
+
+	"github.com/parley-sfu/parley/internal/bandwidth"
+	"github.com/parley-sfu/parley/internal/packet"
+)
+
+const (
+	// overhead is what a packet takes on its way beside what was written: the SRTP tag, and the headers of UDP and IPv4.
+	overhead = 16 + 28
+
+	// openingBudget is what a viewer is given, in bit/s, while the first probes have not been answered: on a good link the picture
+	// begins as it is to stay, on a bad one too much is sent for a quarter of a second.
+	openingBudget = 6_000_000
+
+	// lostMuch is the part lost, of what a receiver reports on, from which a receiver that tells nothing better is estimated.
+	lostMuch = 0.1
+)
+
+// way is what is known of the way to one receiver: which packets left, and how many bit/s the receiver's account of them says
+// it carries. It costs nothing until there is such an account. It is safe for concurrent use; nothing is called with its mutex held.
+type way struct {
+	cfg      bandwidth.Config
+	measured atomic.Bool // what leaves is noted
+	numbered atomic.Bool // packets carry transport-wide sequence numbers
+
+	mu        sync.Mutex
+	estimator *bandwidth.Estimator // nil until measured
+	reported  map[uint32]uint32    // highest sequence number told of, by SSRC; of receivers that number nothing
+	allocated int64                // bit/s, as last allocated
+	wanted    int64                // likewise: what there would be to send
+}
+
+// number has packets numbered from now on, for a receiver that has offered to tell which came.
+func (w *way) number() { w.measure(w.cfg); w.numbered.Store(true) }
+
+// measure has what leaves noted from now on.
+func (w *way) measure(cfg bandwidth.Config) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.estimator != nil {
+		return
+	}
+	e, err := bandwidth.New(cfg)
+	if err != nil {
+		return // the configuration was validated: it cannot be
+	}
+	e.Want(0)
+	w.estimator = e
+	w.measured.Store(true)
+}
+
+// left notes a packet of n bytes that leaves at now, and writes its transport-wide sequence number into number, which is nil when it
+// has none. Packets of one way are numbered in the order of these calls.
+func (w *way) left(number []byte, n int, kind bandwidth.Kind, now int64) {
+	w.mu.Lock()
+	seq := w.estimator.Sent(now, n+overhead, kind)
+	w.mu.Unlock()
+	if number != nil {
+		binary.BigEndian.PutUint16(number, seq)
+	}
+}
+
+// feedback takes what a compound RTCP packet says of the way. It reports whether there is anything else in it.
+func (w *way) feedback(b []byte, find func(ssrc uint32) sending, now int64) (more bool) {
+	var round losses
+	for {
+		p, rest, ok := packet.NextRTCP(b)
+		if !ok {
+			break
+		}
+		b = rest
+		if f, ok := p.TransportFeedback(); ok {
+			w.account(&f, now)
+			continue
+		}
+		if bitrate, ok := p.REMB(); ok {
+			w.remb(bitrate, now)
+			continue
+		}
+		more = true
+		if !w.numbered.Load() {
+			w.count(p, find, &round)
+		}
+	}
+	if round.expected > 0 {
+		w.report(round, now)
+	}
+	return more || len(b) > 0
+}
+
+// account takes transport-wide feedback.
+func (w *way) account(f *packet.TransportFeedback, now int64) {
+	if !w.numbered.Load() {
+		return
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.estimator.TransportFeedback(f, now)
+}
+
+// unlimited is the configuration for a receiver that does not account for each packet: it may have everything until it says that this is
+// too much.
+func (w *way) unlimited() bandwidth.Config {
+	cfg := w.cfg
+	cfg.Start = cfg.Max
+	return cfg
+}
+
+// remb takes a receiver's own estimate.
+func (w *way) remb(bitrate, now int64) {
+	w.measure(w.unlimited())
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.estimator.REMB(bitrate, now)
+}
+
+// losses is what one compound packet's reports come to.
+type losses struct{ expected, lost float64 }
+
+// count adds a report's blocks about what is sent here, weighted by packets.
+func (w *way) count(p packet.RTCP, find func(ssrc uint32) sending, round *losses) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for i := 0; ; i++ {
+		block, ok := p.Report(i)
+		if !ok {
+			return
+		}
+		if find(block.SSRC) == nil {
+			continue
+		}
+		if w.reported == nil {
+			w.reported = map[uint32]uint32{}
+		}
+		before, known := w.reported[block.SSRC]
+		w.reported[block.SSRC] = block.Highest
+		if passed := int32(block.Highest - before); known && passed > 0 {
+			round.expected += float64(passed)
+			round.lost += float64(passed) * float64(block.FractionLost) / 256
+		}
+	}
+}
+
+// report takes what receiver reports come to, from a receiver that tells nothing better. One that loses little is not even measured.
+func (w *way) report(round losses, now int64) {
+	lost := round.lost / round.expected
+	if !w.measured.Load() && lost <= lostMuch {
+		return
+	}
+	w.measure(w.unlimited())
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.estimator.Report(lost, 0, now)
+}
+
+// budget is how many bit/s may be sent at now; limited is false when nothing is known that speaks against any number.
+func (w *way) budget() (bitrate int64, limited bool) {
+	if !w.measured.Load() {
+		return 0, false
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	switch e := w.estimator; {
+	case !e.Heard():
+		return 0, false
+	case e.Opening():
+		return max(int64(e.Rate()), openingBudget), true
+	default:
+		return int64(e.Rate()), true
+	}
+}
+
+// divided notes what the budget was spent on, and what there would be to spend it on. Probes look for as much as that, at first
+// for what is usual: who comes next should not have to wait.
+func (w *way) divided(allocated, wanted int64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.allocated, w.wanted = allocated, wanted
+	if wanted > 0 && w.estimator.Opening() {
+		wanted = max(wanted, openingBudget)
+	}
+	w.estimator.Want(int(wanted))
+}
+
+// tick does what is due by time, and reports whether a probe has begun.
+func (w *way) tick(now int64) (probing bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.estimator.Tick(now)
+	return w.probeLocked(now)
+}
+
+// probe begins the probe that is due, if one is.
+func (w *way) probe(now int64) (probing bool) {
+	if !w.numbered.Load() {
+		return false
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.probeLocked(now)
+}
+
+func (w *way) probeLocked(now int64) bool {
+	if !w.numbered.Load() {
+		return false
+	}
+	_, begun := w.estimator.Probe(now)
+	return begun
+}
+
+// lacks is how many bytes the probe under way should have sent by now and has not. When there is none, the next begins, if one is due.
+func (w *way) lacks(now int64) (bytes int, running bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !w.estimator.Probing(now) && !w.probeLocked(now) {
+		return 0, false
+	}
+	return w.estimator.Owed(now), true
+}
+
+// Bandwidth is what is known of the way to a participant. Rates are bit/s of UDP and IP and all.
+type Bandwidth struct {
+	Estimate  int64   // what the way carries; 0 while nothing is known of it
+	Limit     string  // what keeps the estimate from being higher: "delay", "loss", "remb", "reports", "silence"; empty while nothing is known
+	Wanted    int64   // what there would be to send: all slots with all that they could use
+	Allocated int64   // what is granted of it
+	Queue     float64 // ms that packets wait on the way
+	Lost      float64 // part of the packets, lately
+}
+
+// known returns what is known.
+func (w *way) known() Bandwidth {
+	if !w.measured.Load() {
+		return Bandwidth{}
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	b := Bandwidth{Wanted: w.wanted, Allocated: w.allocated}
+	if w.estimator.Heard() {
+		s := w.estimator.Stats()
+		b.Estimate, b.Limit, b.Lost, b.Queue = int64(s.Rate), s.By.String(), s.Lost, float64(s.Queue.Microseconds())/1000
+	}
+	return b
+}
