@@ -42,7 +42,11 @@ func (c *client) simulcast() (start func()) {
 				if c.paused.Load()&(1<<i) != 0 {
 					return nil
 				}
-				return vp8Frame(n%20 == 0, n)
+				frame := vp8Frame(n%20 == 0, n)
+				if size := c.sizes[i]; size > 0 {
+					frame = append(frame, make([]byte, max(0, size-len(frame)))...)[:size]
+				}
+				return frame
 			}, map[string]string{uriMID: mid, uriRID: rids[i]})
 		}
 	}

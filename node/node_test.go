@@ -62,7 +62,12 @@ func (e *events) Disconnected(error) {}
 // until waits for a condition on what was told.
 func (e *events) until(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	deadline := time.After(5 * time.Second)
+	e.within(t, 5*time.Second, what, ok)
+}
+
+func (e *events) within(t testing.TB, limit time.Duration, what string, ok func() bool) {
+	t.Helper()
+	deadline := time.After(limit)
 	for {
 		e.mu.Lock()
 		done := ok()
@@ -121,8 +126,9 @@ type client struct {
 	events *events
 	media  chan *rtp.Packet
 	sender *webrtc.RTPSender
-	former []Track       // what the participant published over an earlier connection
-	paused atomic.Uint32 // layers of a simulcast that are not sent, as bits
+	former []Track        // what the participant published over an earlier connection
+	paused atomic.Uint32  // layers of a simulcast that are not sent, as bits
+	sizes  [maxLayers]int // payloads of a simulcast's layers in bytes; 0 is any
 }
 
 // how a client differs from the usual.

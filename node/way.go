@@ -247,3 +247,6 @@ func (w *way) known() Bandwidth {
 	}
 	return b
 }
+
+// Bandwidth returns what is known of the way to the peer.
+func (p *Peer) Bandwidth() Bandwidth { return p.way.known() }

@@ -9,6 +9,9 @@ type Probe struct {
 	Duration time.Duration // Bytes at Rate
 }
 
+// queueLasts is how long the queue that was last heard of counts, when nothing is heard of the path any more because nothing is sent.
+const queueLasts = second
+
 // Probe begins the probe that is due at now, if one is. From then on all that leaves belongs to it, until it has its bytes.
 func (e *Estimator) Probe(now int64) (Probe, bool) {
 	if e.prober.running(now) != nil || e.outage.on || e.heard && now-e.over < probeCalm {
@@ -25,7 +28,7 @@ func (e *Estimator) Probe(now int64) (Probe, bool) {
 			return e.prober.begin(next, e.salt(), now)
 		}
 	}
-	if !e.heard || e.delay.queue > lossQueue || !e.prober.due(e.rate, now) {
+	if !e.heard || e.delay.queue > lossQueue && now-e.newest < queueLasts || !e.prober.due(e.rate, now) {
 		return Probe{}, false
 	}
 	return e.prober.begin(min(probeAhead*e.rate, probeSpare*e.want), e.salt(), now)

@@ -8,6 +8,8 @@ const (
 	probeEvery    = 850 * milli
 	probeStagger  = 300 * milli // more, at most
 	probeShare    = 0.1         // of the rate may go into probes, media in them included
+	probePoor     = 150_000     // bit/s: nothing but audio goes, which is never too much again
+	probeRarely   = 3 * second  // at the most between two probes then
 	probeCalm     = 500 * milli // since the last overuse
 	probeWaits    = second      // for the result
 	probeAhead    = 2           // times the rate, at first
@@ -86,7 +88,11 @@ func (p *prober) underWay() bool {
 
 // due reports whether it is time for another probe from rate upwards, in a calm path.
 func (p *prober) due(rate float64, now int64) bool {
-	every := max(probeEvery+p.stagger, int64(float64(8*p.bytes)/(probeShare*rate)*second))
+	every := int64(float64(8*p.bytes) / (probeShare * rate) * second)
+	if rate < probePoor {
+		every = min(every, probeRarely)
+	}
+	every = max(every, probeEvery+p.stagger)
 	return now-p.last >= every && !p.underWay()
 }
 
