@@ -116,7 +116,6 @@ func TestSqueezed(t *testing.T) {
 		t.Helper()
 		began := time.Now()
 		bob.events.within(t, 15*time.Second, what, func() bool { return len(bob.events.slots) == 1 && ok(bob.events.slots[0]) })
-		defer func() { t.Logf("%+v %+v", bob.peer.share.solver, bob.peer.Bandwidth()) }()
 		t.Logf("%s after %v: %+v", what, time.Since(began), bob.peer.Bandwidth())
 	}
 	shows("the largest layer", func(s Slot) bool { return s.Layer == "f" })

@@ -175,16 +175,17 @@ func (w *way) budget() (bitrate int64, limited bool) {
 	}
 }
 
-// divided notes what the budget was spent on, and what there would be to spend it on. Probes look for as much as that, at first
-// for what is usual: who comes next should not have to wait.
+// divided notes what the budget was spent on, and what there would be to spend it on. Probes look for a fifth
+// more, since nothing new is granted into the last tenth of a budget; at first they look for what is usual, so that who comes next does not have to wait.
 func (w *way) divided(allocated, wanted int64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.allocated, w.wanted = allocated, wanted
+	search := wanted + wanted/5
 	if wanted > 0 && w.estimator.Opening() {
-		wanted = max(wanted, openingBudget)
+		search = max(search, openingBudget)
 	}
-	w.estimator.Want(int(wanted))
+	w.estimator.Want(int(search))
 }
 
 // tick does what is due by time, and reports whether a probe has begun.
