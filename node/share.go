@@ -17,6 +17,9 @@ const (
 	// answerFor is how long a layer may take to come that its publisher has been asked for. Later it does not count as one to be had.
 	answerFor = 1500 * time.Millisecond
 
+	// expectedMost bounds what a picture is counted with before it has been measured: sizes are guessed then, too.
+	expectedMost = 2_500_000
+
 	// expectedVoice is what a voice is counted with, in bit/s, before it has been measured.
 	expectedVoice = 50_000
 )
@@ -142,7 +145,7 @@ func (l *layer) expect(width, height int, now int64) int64 {
 	if l.track.Kind == Audio {
 		return expectedVoice
 	}
-	return allocation.Expect(width, height, 0)
+	return min(allocation.Expect(width, height, 0), expectedMost)
 }
 
 // divide looks at the shares of one group of viewers again, and at what is due on the way to them.
