@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/parley-sfu/parley/internal/bus"
+	"github.com/parley-sfu/parley/node"
 	"github.com/parley-sfu/parley/node/grant"
 	"github.com/parley-sfu/parley/signal"
 )
@@ -32,6 +33,8 @@ type Deps struct {
 	Cluster Cluster
 	// Relays are what the join call tells clients of relays. Without it they are told of none.
 	Relays Relays
+	// Bandwidth is what this node's SFU knows of the way to a participant in a meeting; false when that is nothing. It may be nil.
+	Bandwidth func(meetingID, participantID string) (node.Bandwidth, bool)
 	// Web serves the meeting page: every GET that is not part of the API. Without it there is no page.
 	Web http.Handler
 	// Metrics serves /metrics. Without it there is no such page.

@@ -22,6 +22,32 @@ type participantView struct {
 	HandRaised    bool         `json:"hand_raised"`
 	ScreenSharing bool         `json:"screen_sharing"`
 	JoinedAt      time.Time    `json:"joined_at"`
+
+	Bandwidth *bandwidthView `json:"bandwidth,omitempty"` // of who receives media from this node and says what comes of it
+}
+
+// bandwidthView is what is known of the way to a participant. Rates are bit/s of UDP and IP and all.
+type bandwidthView struct {
+	Estimate  int64   `json:"estimate"`   // what the way carries; 0 before anything has come back
+	LimitedBy string  `json:"limited_by"` // what keeps the estimate from being higher; empty likewise
+	Wanted    int64   `json:"wanted"`     // what there would be to send
+	Allocated int64   `json:"allocated"`  // what is granted of it
+	QueueMS   float64 `json:"queue_ms"`   // that packets wait on the way
+	Lost      float64 `json:"lost"`       // part of the packets, lately
+}
+
+// bandwidth is what this node's SFU knows of the way to a participant; nil when that is nothing.
+func (s *Server) bandwidth(meetingID, participantID string) *bandwidthView {
+	if s.deps.Bandwidth == nil {
+		return nil
+	}
+	b, ok := s.deps.Bandwidth(meetingID, participantID)
+	if !ok {
+		return nil
+	}
+	return &bandwidthView{
+		Estimate: b.Estimate, LimitedBy: b.Limit, Wanted: b.Wanted, Allocated: b.Allocated, QueueMS: b.Queue, Lost: b.Lost,
+	}
 }
 
 // participantsView is everybody in a room and its lobby.
@@ -47,6 +73,7 @@ func (s *Server) listParticipants(c *gin.Context) error {
 		view.Participants = append(view.Participants, participantView{
 			ID: p.ID, DisplayName: p.DisplayName, Role: p.Role, State: p.State, AudioMuted: p.AudioMuted, VideoMuted: p.VideoMuted,
 			HandRaised: p.HandRaised, ScreenSharing: p.ScreenSharing, JoinedAt: p.JoinedAt.UTC(),
+			Bandwidth: s.bandwidth(m.ID, p.ID),
 		})
 	}
 	c.JSON(http.StatusOK, view)

@@ -116,9 +116,9 @@ func (s *slot) choose(t *published, now int64) (best, target *layer, reason stri
 	best = t.layers[t.fit(s.wish.MaxWidth, s.wish.MaxHeight)]
 	if s.limited && s.grant.Reason != allocation.Satisfied {
 		if !s.grant.Shown {
-			return nil, nil, "bandwidth"
+			return nil, nil, reasonBandwidth
 		}
-		best = t.layers[min(int(s.grant.Spatial), best.rank)]
+		best, reason = t.layers[min(int(s.grant.Spatial), best.rank)], reasonBandwidth
 	}
 	target = best
 	if !best.live(now) {

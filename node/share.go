@@ -24,6 +24,9 @@ const (
 	expectedVoice = 50_000
 )
 
+// reasonBandwidth is why a slot shows less than it could use.
+const reasonBandwidth = "bandwidth"
+
 // share is how what the way to one viewer carries is divided among the slots. The room's mutex guards it.
 type share struct {
 	solver allocation.Solver

@@ -116,7 +116,8 @@ func TestSqueezed(t *testing.T) {
 		t.Helper()
 		began := time.Now()
 		bob.events.within(t, 15*time.Second, what, func() bool { return len(bob.events.slots) == 1 && ok(bob.events.slots[0]) })
-		t.Logf("%s after %v: %+v", what, time.Since(began), bob.peer.Bandwidth())
+		known, _ := n.Bandwidth("mtg_1", "pt_bob")
+		t.Logf("%s after %v: %+v", what, time.Since(began), known)
 	}
 	shows("the largest layer", func(s Slot) bool { return s.Layer == "f" })
 	d.rate.Store(700_000)

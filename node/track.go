@@ -59,7 +59,7 @@ type Slot struct {
 	Source        Source    // of the track
 	Layer         string    // rid of the layer forwarded; empty for audio and while nothing is forwarded
 	State         SlotState // what the slot is doing
-	Reason        string    // why the slot is paused: "muted", "requested", "bandwidth", "unsupported_codec"; or active and yet not heard: "no_packets"
+	Reason        string    // why the slot is paused: "muted", "requested", "bandwidth", "unsupported_codec"; or active and smaller than it could be: "bandwidth"; or not heard: "no_packets"
 }
 
 // SlotRequest is a subscriber's wish for one slot.

@@ -249,5 +249,22 @@ func (w *way) known() Bandwidth {
 	return b
 }
 
-// Bandwidth returns what is known of the way to the peer.
-func (p *Peer) Bandwidth() Bandwidth { return p.way.known() }
+// Bandwidth returns what is known of the way to the peer, and false while nothing is measured: the client does not say what comes.
+func (p *Peer) Bandwidth() (b Bandwidth, ok bool) { return p.way.known(), p.way.measured.Load() }
+
+// Bandwidth returns what is known of the way to a participant, and false for one who is not here or does not say what comes.
+func (n *Node) Bandwidth(room, participant string) (b Bandwidth, ok bool) {
+	n.mu.Lock()
+	r := n.rooms[room]
+	n.mu.Unlock()
+	if r == nil {
+		return Bandwidth{}, false
+	}
+	r.mu.Lock()
+	p := r.peers[participant]
+	r.mu.Unlock()
+	if p == nil {
+		return Bandwidth{}, false
+	}
+	return p.Bandwidth()
+}

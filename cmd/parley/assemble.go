@@ -78,6 +78,9 @@ func assemble(ctx context.Context, cfg Config, http net.Listener, log *slog.Logg
 		Web: web.Handler(), Metrics: telemetry.Handler(), Ready: p.missing,
 		NoREST: !cfg.does(placement.RoleAPI), NoSocket: !cfg.does(placement.RoleSignal),
 	}
+	if p.node != nil {
+		deps.Bandwidth = p.node.Bandwidth
+	}
 	if p.signal != nil { // a nil *signal.Service must not become a Signal
 		deps.Signal = p.signal
 	}

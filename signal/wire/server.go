@@ -74,7 +74,7 @@ type Slot struct {
 	Source        string `json:"source,omitempty" jsonschema:"enum=camera,enum=microphone,enum=screen,enum=screen_audio"`
 	Layer         string `json:"layer,omitempty"`
 	State         string `json:"state" jsonschema:"enum=active,enum=paused,enum=empty"`
-	Reason        string `json:"reason,omitempty"` // why it is paused: muted, requested, unsupported_codec; why an active one is not heard: no_packets
+	Reason        string `json:"reason,omitempty"` // why it is paused: muted, requested, bandwidth, unsupported_codec; why an active one is smaller than it could be: bandwidth; or not heard: no_packets
 }
 
 // Snapshot is the whole state of the room, on hello and after a gap. Events after it carry a Seq above its own.

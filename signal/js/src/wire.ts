@@ -277,7 +277,7 @@ export interface Slot {
   layer?: string
   state: 'active' | 'paused' | 'empty'
   /**
-   * why it is paused: muted, requested, unsupported_codec; why an active one is not heard: no_packets
+   * why it is paused: muted, requested, bandwidth, unsupported_codec; why an active one is smaller than it could be: bandwidth; or not heard: no_packets
    */
   reason?: string
 }
