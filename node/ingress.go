@@ -227,12 +227,12 @@ func (in *ingress) receive(p *packet.Packet) *layer {
 // observe keeps what others want to know of the layer without looking at packets.
 func (in *ingress) observe(l *layer, p *packet.Packet) {
 	was := l.lastSeen.Swap(p.Arrival)
-	if was == 0 || p.Arrival-was > int64(silentAfter) {
+	if was == 0 || p.Arrival-was > int64(silentAfter) && l.track.Source != Microphone { // which may have been quiet
 		l.track.room.wakeAll() // a layer that somebody may wait for
 	}
 	if l.track.Kind == Audio {
 		if in.level != 0 {
-			l.track.level.heard(p.Extension(p.Buf, in.level))
+			l.track.hear(p.Extension(p.Buf, in.level), p.Arrival)
 		}
 		return
 	}

@@ -22,7 +22,7 @@ type published struct {
 	layers  []*layer // lowest first; exactly one without simulcast
 	ids     extensionIDs
 	muted   atomic.Bool
-	level   loudness
+	voice   voice
 	silence silence
 	gone    atomic.Bool // nothing comes any more; slots forget the track when the room looks at them again
 

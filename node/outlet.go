@@ -81,6 +81,7 @@ type outletStream struct {
 	started  bool
 	newest   uint16 // number sent; valid once started
 	latest   int64  // when the packet came that was sent last
+	hushed   bool   // nothing was sent of late of a microphone that is not heard
 	held     bool   // packets are not sent as they come: replay will find them in the cache
 	replayed bool   // settled is valid
 	settled  uint16 // up to here a packet that comes late is sent as a retransmission only
@@ -122,8 +123,9 @@ func (o *outlet) forward(l *layer, run []*packet.Packet, out *udp.Batch) (sent i
 	s := o.streams[l.rank]
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	quiets := o.feed == nil && l.track.Source == Microphone
 	for _, p := range run {
-		if !s.late(p) && s.send(t, p, out) {
+		if !s.late(p) && (!quiets || s.speaks(p, out)) && s.send(t, p, out) {
 			sent++
 		}
 	}

@@ -61,6 +61,10 @@ func (r *relay) RTP(run []*packet.Packet, out *udp.Batch) {
 
 // RTCP implements cascade.Handler.
 func (r *relay) RTCP(b []byte, out *udp.Batch) {
+	if isWord(b) {
+		r.told(b)
+		return
+	}
 	r.in.feedback(b, out, func(ssrc uint32) sending { return (*r.sending.Load())[ssrc] })
 }
 

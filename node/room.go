@@ -7,7 +7,6 @@ import (
 	"sync"
 
 	"github.com/parley-sfu/parley/internal/mailbox"
-	"github.com/parley-sfu/parley/internal/packet"
 )
 
 // room is the peers of one meeting on this node. Its worker decides what every slot shows; it runs only while somebody
@@ -25,15 +24,14 @@ type room struct {
 	others []*published // streams that are taken over from, and tracks that are only passed on to other nodes
 	order  uint64
 	recent []string // participants who spoke, the latest first
-	loud   []string // track ids of the microphones forwarded where there are more than fit
+	loud   []string // track ids of the microphones forwarded where there are more than fit; nil where there are not
 
-	// The room's loudness is looked at by the node's ticker alone.
-	speakers packet.Speakers
-	voices   map[string]struct{} // tracks that speakers knows
+	hearing hearing
 
 	dirtyMu sync.Mutex
 	dirty   map[*Peer]struct{}
 	all     bool // everyone is dirty
+	listens bool // who speaks is to be looked at
 	running bool
 }
 
@@ -41,7 +39,9 @@ type room struct {
 const maxRecent = 16
 
 func newRoom(n *Node, id string) *room {
-	return &room{id: id, node: n, peers: map[string]*Peer{}, dirty: map[*Peer]struct{}{}}
+	r := &room{id: id, node: n, peers: map[string]*Peer{}, dirty: map[*Peer]struct{}{}}
+	r.hearing.bar.Store(127)
+	return r
 }
 
 // add takes a peer in and returns the one it replaces, if any.
@@ -120,6 +120,14 @@ func (r *room) wakeAll() {
 	r.startLocked()
 }
 
+// attend has the worker look at who speaks. It never blocks.
+func (r *room) attend() {
+	r.dirtyMu.Lock()
+	defer r.dirtyMu.Unlock()
+	r.listens = true
+	r.startLocked()
+}
+
 func (r *room) startLocked() {
 	if !r.running {
 		r.running = true
@@ -130,11 +138,14 @@ func (r *room) startLocked() {
 // work is the room's worker.
 func (r *room) work() {
 	for {
-		peers, ok := r.takeDirty()
+		peers, listens, ok := r.takeDirty()
 		if !ok {
 			return
 		}
 		now := r.node.endpoint.Now()
+		if listens {
+			r.listen(now)
+		}
 		for _, p := range peers {
 			r.assign(p, now)
 		}
@@ -142,20 +153,20 @@ func (r *room) work() {
 	}
 }
 
-func (r *room) takeDirty() (peers []*Peer, ok bool) {
+func (r *room) takeDirty() (peers []*Peer, listens, ok bool) {
 	r.dirtyMu.Lock()
-	all, some := r.all, r.dirty
-	r.all, r.dirty = false, map[*Peer]struct{}{}
-	if !all && len(some) == 0 {
+	all, some, listens := r.all, r.dirty, r.listens
+	r.all, r.dirty, r.listens = false, map[*Peer]struct{}{}, false
+	if !all && len(some) == 0 && !listens {
 		r.running = false
 		r.dirtyMu.Unlock()
-		return nil, false
+		return nil, false, false
 	}
 	r.dirtyMu.Unlock()
 	if all {
-		return r.everyone(), true
+		return r.everyone(), listens, true
 	}
-	return slices.Collect(maps.Keys(some)), true
+	return slices.Collect(maps.Keys(some)), listens, true
 }
 
 // spoke moves participants to the front of those who spoke of late. It reports whether the order changed.
@@ -181,7 +192,7 @@ func (r *room) spoke(speakers []Speaker) bool {
 func (r *room) candidatesLocked(p *Peer, kind Kind) []*published {
 	var tracks []*published
 	for _, t := range r.tracks {
-		if t.Kind == kind && t.ParticipantID != p.id {
+		if t.Kind == kind && t.ParticipantID != p.id && !t.voice.hushed.Load() {
 			tracks = append(tracks, t)
 		}
 	}

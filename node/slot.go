@@ -42,6 +42,7 @@ type slot struct {
 	lastTime uint32 // RTP timestamp last sent
 	seconds  uint32 // with a clock to report, since the slot last began with something else
 	leaving  int64  // when what is being sent leaves, where the way is measured
+	heardTo  int64  // arrival of the packet last sent
 	caughtUp int64  // when the slot last began from the cache; 0 before
 
 	// The room's mutex guards the wish, what was last told, and the layers that list the slot.
@@ -126,9 +127,17 @@ func (s *slot) forward(l *layer, run []*packet.Packet, out *udp.Batch) (sent int
 
 // forwardLocked sends one packet, and reports whether it did.
 func (s *slot) forwardLocked(l *layer, p *packet.Packet, out *udp.Batch) bool {
+	if l != s.current && s.kind == Audio {
+		s.beginEarly(l, p, out)
+	}
 	if l != s.current && !s.begin(l, p) {
 		return false
 	}
+	return s.pass(l, p, out)
+}
+
+// pass sends one packet of the layer that the slot shows. mu is held.
+func (s *slot) pass(l *layer, p *packet.Packet, out *udp.Batch) bool {
 	if p.PayloadLen == 0 {
 		s.rewriter.Skip(p)
 		return false
@@ -177,7 +186,7 @@ func (s *slot) send(l *layer, p *packet.Packet, o packet.Out, out *udp.Batch) bo
 	s.credit = min(s.credit+1, maxCredit)
 	s.packets++
 	s.octets += uint32(n - head)
-	s.lastTime = o.Timestamp
+	s.lastTime, s.heardTo = o.Timestamp, p.Arrival
 	return true
 }
 

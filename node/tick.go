@@ -2,10 +2,7 @@ package node
 
 import (
 	"context"
-	"sync/atomic"
 	"time"
-
-	"github.com/parley-sfu/parley/internal/packet"
 )
 
 // The node's ticker does what is due by time rather than by packet. One goroutine serves all rooms.
@@ -72,7 +69,7 @@ func (r *room) tick(tracks []*published, count uint64, now int64) {
 		}
 	}
 	if count%levelTicks == 0 {
-		r.listen(r.published(), now)
+		r.listen(now)
 	}
 	if count%reviewTicks == 0 {
 		r.review(tracks, now)
@@ -110,7 +107,7 @@ func (r *room) review(tracks []*published, now int64) {
 		}
 		for _, l := range t.layers {
 			live := l.live(now)
-			if l.wasLive.Swap(live) && !live {
+			if l.wasLive.Swap(live) && !live && t.Source != Microphone { // which may merely be quiet
 				r.wakeAll()
 			}
 			if t.Kind == Video && live && l.waitedFor() {
@@ -130,64 +127,4 @@ func (l *layer) waitedFor() bool {
 		}
 	}
 	return false
-}
-
-// loudness collects the loudest level since it was last taken.
-type loudness struct {
-	level atomic.Uint32 // 128 - level, so that louder is more; 0 when nothing was heard
-	voice atomic.Bool
-}
-
-// heard takes the audio level extension (RFC 6464) of a packet.
-func (l *loudness) heard(ext []byte) {
-	level, voice, ok := packet.AudioLevel(ext)
-	if !ok {
-		return
-	}
-	if v := uint32(128 - level); v > l.level.Load() { // one writer: the publisher's ingress
-		l.level.Store(v)
-	}
-	if voice {
-		l.voice.Store(true)
-	}
-}
-
-func (l *loudness) take() (level uint8, voice, ok bool) {
-	v := l.level.Swap(0)
-	return uint8(128 - v), l.voice.Swap(false), v != 0
-}
-
-// listen updates the room's speaker order and, where there are more microphones than are forwarded, which ones are.
-func (r *room) listen(tracks []*published, now int64) {
-	microphones := 0
-	open := make(map[string]struct{}, len(r.voices))
-	for _, t := range tracks {
-		if t.Source != Microphone || t.muted.Load() {
-			continue
-		}
-		microphones++
-		open[t.ID] = struct{}{}
-		level, voice, ok := t.level.take()
-		if !ok {
-			if before := r.predecessor(t); before != nil {
-				level, voice, ok = before.level.take()
-			}
-		}
-		if ok {
-			r.speakers.Update(t.ID, level, voice, now)
-		}
-	}
-	for id := range r.voices {
-		if _, ok := open[id]; !ok {
-			r.speakers.Remove(id)
-		}
-	}
-	r.voices = open
-	if changed, order := r.speakers.Order(now); changed {
-		r.speaking(tracks, order)
-	}
-	// One more than a slot count, since nobody hears themselves.
-	if want := r.node.cfg.AudioForward + 1; microphones > want {
-		r.setLoud(r.speakers.Loudest(want, now))
-	}
 }

@@ -26,8 +26,8 @@ const (
 
 // Speaker is one place in the order of those who speak.
 type Speaker struct {
-	ID    string
-	Level uint8 // smoothed loudness in -dBov (RFC 6464): 0 is the loudest, 127 is silence
+	ID    string `json:"id"`
+	Level uint8  `json:"level"` // smoothed loudness in -dBov (RFC 6464): 0 is the loudest, 127 is silence
 }
 
 // Speakers knows from the audio levels of one room's packets who speaks, and who is to be heard. Times are passed in,
@@ -55,9 +55,22 @@ type voice struct {
 	placed   bool // is in Speakers.places
 }
 
+// Speech reports whether a packet of that level has speech in it: it is loud, or less so and a voice in the sender's
+// opinion.
+func Speech(level uint8, isVoice bool) bool {
+	return level <= loudLevel || isVoice && level <= voiceLevel
+}
+
 // Update notes the level of one packet of id (see AudioLevel). It reports whether id speaks but has no place among the
 // loudest, in which case Loudest may give it one. It allocates for a new id only.
 func (s *Speakers) Update(id string, level uint8, isVoice bool, now int64) (waiting bool) {
+	v := s.voice(id, now)
+	v.update(level, isVoice, now)
+	return !v.placed && v.loud && v.loudAt == now
+}
+
+// voice returns what is known of id, from now on at least that there is one.
+func (s *Speakers) voice(id string, now int64) *voice {
 	v := s.voices[id]
 	if v == nil {
 		if s.voices == nil {
@@ -66,8 +79,7 @@ func (s *Speakers) Update(id string, level uint8, isVoice bool, now int64) (wait
 		v = &voice{id: id, last: now - longPacket/3}
 		s.voices[id] = v
 	}
-	v.update(level, isVoice, now)
-	return !v.placed && v.loud && v.loudAt == now
+	return v
 }
 
 func (v *voice) update(level uint8, isVoice bool, now int64) {
@@ -78,7 +90,7 @@ func (v *voice) update(level uint8, isVoice bool, now int64) {
 		v.approach(0, gap-longPacket, fade)
 		gap = longPacket
 	}
-	loud := level <= loudLevel || isVoice && level <= voiceLevel
+	loud := Speech(level, isVoice)
 	loudness := float64(silence - min(level, silence))
 	switch {
 	case loud && loudness > v.score:
