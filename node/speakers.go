@@ -113,14 +113,15 @@ func (h *hearing) follow(s stage, now int64) {
 	h.speakers.Follow(order, heard, now)
 }
 
-// hush notes which microphones are forwarded: those heard, or all where heard is nil.
+// hush notes which microphones are forwarded: those heard, or all where heard is nil; and those that tell no levels, which
+// nobody can choose among.
 func (r *room) hush(tracks []*published, heard []string, now int64) {
 	changed := false
 	for _, t := range tracks {
 		if t.Source != Microphone {
 			continue
 		}
-		hushed := heard != nil && !slices.Contains(heard, t.ID)
+		hushed := heard != nil && t.voice.tells.Load() && !slices.Contains(heard, t.ID)
 		if t.voice.hushed.Swap(hushed) != hushed {
 			changed = true
 			if !hushed {

@@ -17,21 +17,23 @@ import (
 	"github.com/parley-sfu/parley/internal/packet"
 )
 
-const quietLevel = 127
+const (
+	quietLevel = 127
+	noLevel    = 1000 // packets do not tell
+)
 
 // talker is somebody with a microphone, which says in every packet who it is and how many came before.
 type talker struct {
 	*client
-	name  string
 	level atomic.Uint32
 	sent  atomic.Uint32 // packets
 }
 
 // talkers are people on one node with open microphones and audio slots; the first of their packets' bytes tells them apart.
-func (w *wan) talkers(node string, first, count int) (people []*talker) {
+func (w *wan) talkers(node string, first, count int, level uint32) (people []*talker) {
 	for i := first; i < first+count; i++ {
-		c := &talker{client: join(w.t, w.nodes[node], fmt.Sprintf("pt_%d", i)), name: fmt.Sprintf("pt_%d", i)}
-		c.level.Store(quietLevel)
+		c := &talker{client: join(w.t, w.nodes[node], fmt.Sprintf("pt_%d", i))}
+		c.level.Store(level)
 		voice, err := webrtc.NewTrackLocalStaticRTP(webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeOpus}, "a", "s")
 		if err != nil {
 			w.t.Fatal(err)
@@ -85,9 +87,9 @@ func (c *talker) talk(track *webrtc.TrackLocalStaticRTP, who byte) {
 				Payload: binary.BigEndian.AppendUint32([]byte{who}, n),
 			}
 			if level < 100 {
-				level |= 0x80
+				level |= 0x80 // a voice
 			}
-			if p.SetExtension(id, []byte{byte(level)}) != nil || track.WriteRTP(p) != nil {
+			if level != noLevel && p.SetExtension(id, []byte{byte(level)}) != nil || track.WriteRTP(p) != nil {
 				return
 			}
 			c.sent.Store(n + 1)
@@ -123,7 +125,7 @@ func (n *Node) order() string {
 // assembly is eight people on three nodes in two regions, one of which is a leaf behind a gateway.
 func assembly(t *testing.T) (w *wan, all []*talker) {
 	w = regions(t, 40*time.Millisecond, "eu-1", "us-1", "us-2")
-	people := map[string][]*talker{"eu-1": w.talkers("eu-1", 0, 3), "us-1": w.talkers("us-1", 3, 3), "us-2": w.talkers("us-2", 6, 2)}
+	people := map[string][]*talker{"eu-1": w.talkers("eu-1", 0, 3, quietLevel), "us-1": w.talkers("us-1", 3, 3, quietLevel), "us-2": w.talkers("us-2", 6, 2, quietLevel)}
 	w.announce(people)
 	for _, id := range []string{"eu-1", "us-1", "us-2"} {
 		all = append(all, people[id]...)
@@ -285,6 +287,24 @@ func TestQuietStayHome(t *testing.T) {
 	}
 	close(stop)
 	collecting.Wait()
+}
+
+// TestNobodyTellsLevels: in a room with many microphones that say nothing of how loud they are, the first are heard.
+func TestNobodyTellsLevels(t *testing.T) {
+	w := regions(t, 0, "eu-1", "us-1")
+	people := map[string][]*talker{"eu-1": w.talkers("eu-1", 0, 5, noLevel), "us-1": w.talkers("us-1", 5, 1, noLevel)}
+	w.announce(people)
+	heard := map[byte]int{}
+	eventually(t, "three are heard", func() bool {
+		for _, c := range []*talker{people["us-1"][0], people["eu-1"][4]} {
+			select {
+			case p := <-c.media:
+				heard[p.Payload[0]]++
+			default:
+			}
+		}
+		return heard[0] > 50 && heard[1] > 50 && heard[2] > 50
+	})
 }
 
 func keys(m map[uint32]int) (all []uint32) {

@@ -11,6 +11,7 @@ import (
 // are arrivals of packets, 0 where there was none.
 type voice struct {
 	loudness
+	tells   atomic.Bool  // its packets have levels: of others nobody can say whether they are to be heard
 	began   atomic.Int64 // the first packet of what is being said, or was said last
 	spokeAt atomic.Int64 // the newest that was loud enough to be heard in the room
 	mutedAt atomic.Int64 // the newest that came while the microphone was muted
@@ -68,6 +69,7 @@ func (t *published) hear(ext []byte, arrival int64) {
 	}
 	v := &t.voice
 	v.note(level, isVoice)
+	v.tells.Store(true)
 	switch {
 	case t.muted.Load():
 		v.mutedAt.Store(arrival)
