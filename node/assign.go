@@ -227,7 +227,7 @@ func (r *room) tellWanted(now int64) {
 	watched, shown := r.watched(), r.published()
 	for _, t := range r.carried() {
 		t.substitute(now)
-		if t.remote() || t.Kind == Video && len(t.layers) > 1 {
+		if t.remote() || t.Kind == Video { // of microphones the levels are needed
 			// Who is not heard here cannot be found to be the loudest.
 			heard := watched && t.Kind == Audio && !t.muted.Load() && t.remote() && slices.Contains(shown, t)
 			t.heard.Store(heard)
