@@ -14,6 +14,10 @@ const (
 	// freshFor is how old a keyframe may be that a picture begins with.
 	freshFor = 500 * time.Millisecond
 
+	// crowdedFor is how old it may be when another was asked for as recently: where many come one after the other, each
+	// keyframe would cost everybody who watches.
+	crowdedFor = time.Second
+
 	// burstEvery is the least time between two bursts into one slot, however often its viewer changes its mind.
 	burstEvery = time.Second
 
@@ -78,7 +82,8 @@ func (l *layer) recent(now int64) (from uint16, ok bool) {
 		count++
 		return count <= maxBurst
 	})
-	return from, age <= int64(freshFor) && count <= maxBurst && count > packet.SeqDiff(newest, from)
+	fresh := age <= int64(freshFor) || age <= int64(crowdedFor) && now-l.asked.Load() <= int64(crowdedFor)
+	return from, fresh && count <= maxBurst && count > packet.SeqDiff(newest, from)
 }
 
 // hold has packets wait for replay, which must follow.

@@ -325,8 +325,8 @@ func (s *slot) state() showing {
 	return s.showing
 }
 
-// waitsFor reports whether the slot needs a keyframe of l.
+// waitsFor reports whether the slot needs a keyframe of l. One whose viewer is still connecting does not: it would be lost.
 func (s *slot) waitsFor(l *layer) bool {
 	now := s.state()
-	return now.target == l && now.current != l
+	return now.target == l && now.current != l && s.peer.transport.Ready()
 }
