@@ -141,7 +141,7 @@ func (in *ingress) requestLost(now int64) {
 	var nacks []rtcp.Packet
 	in.mu.Lock()
 	for ssrc, s := range in.streams {
-		if s.repair || s.layer.track.Kind == Audio || s.pull != nil && !s.pull.asked() {
+		if s.repair || s.layer.track.Kind == Audio && !in.link || s.pull != nil && !s.pull.asked() {
 			continue
 		}
 		s.layer.mu.Lock()

@@ -38,6 +38,7 @@ type ingress struct {
 	declared map[uint32]stream // SSRCs named in the offer, for clients that send no mid
 	arrivals *twcc.Recorder    // nil until a packet carries a transport-wide sequence number
 	missing  []uint16          // scratch
+	late     map[uint32]int64  // SSRCs of pulls that have ended, of which packets may still be on their way, and until when
 }
 
 // stream is what an SSRC carries.
@@ -101,6 +102,20 @@ func (in *ingress) declareLocked(s stream) uint32 {
 	}
 }
 
+// restart begins anew with a link whose packets are numbered from the start.
+func (in *ingress) restart() {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	in.arrivals, in.late = nil, nil
+}
+
+// expire forgets SSRCs under which nothing comes any more.
+func (in *ingress) expire(now int64) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	maps.DeleteFunc(in.late, func(_ uint32, until int64) bool { return now > until })
+}
+
 // forget drops everything about a track that is gone.
 func (in *ingress) forget(t *published) {
 	in.mu.Lock()
@@ -115,6 +130,14 @@ func (in *ingress) forget(t *published) {
 func (in *ingress) forgetPull(p *pull) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
+	if in.late == nil {
+		in.late = map[uint32]int64{}
+	}
+	for ssrc, s := range in.streams {
+		if s.pull == p {
+			in.late[ssrc] = in.node.endpoint.Now() + int64(lateFor)
+		}
+	}
 	in.forgetLocked(func(s stream) bool { return s.pull == p })
 }
 
@@ -161,8 +184,14 @@ func (in *ingress) wants(h *packet.Header, b []byte) bool {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	_, ok := in.identify(h, b)
+	if !ok {
+		_, ok = in.late[h.SSRC]
+	}
 	return ok
 }
+
+// lateFor is how long packets of a pull that has ended are still counted as having come: they are not lost.
+const lateFor = time.Second
 
 // take accounts for a run of packets, whose references it takes over. They are forwarded when out is flushed, together with
 // what others sent at the same time.
@@ -184,6 +213,9 @@ func (in *ingress) take(run []*packet.Packet, out *udp.Batch) {
 func (in *ingress) receive(p *packet.Packet) *layer {
 	s, ok := in.identify(&p.Header, p.Buf)
 	if !ok {
+		if _, late := in.late[p.SSRC]; late {
+			in.arrived(p)
+		}
 		return nil
 	}
 	in.streams[p.SSRC] = s
@@ -203,6 +235,9 @@ func (in *ingress) receive(p *packet.Packet) *layer {
 		l.reception.Update(&p.Header, p.Arrival, l.track.clockRate())
 		p.SSRC = l.ssrc.Load() // whichever link it came over, viewers' rewriters see one stream
 		s.pull.seen[l.rank].Store(p.Arrival)
+		if uint8(s.pull.sent.Load())&(1<<l.rank) == 0 {
+			l.replaces(p.Arrival)
+		}
 	}
 	if s.repair {
 		l.loss.Resent(p.Sequence, p.Arrival)
@@ -227,6 +262,9 @@ func (in *ingress) receive(p *packet.Packet) *layer {
 // observe keeps what others want to know of the layer without looking at packets.
 func (in *ingress) observe(l *layer, p *packet.Packet) {
 	was := l.lastSeen.Swap(p.Arrival)
+	if in.link && l.track.Source == Microphone && p.Arrival-was > int64(hangFor) {
+		l.loss.Forget(p.Sequence) // it was hushed meanwhile, or silent
+	}
 	if was == 0 || p.Arrival-was > int64(silentAfter) && l.track.Source != Microphone { // which may have been quiet
 		l.track.room.wakeAll() // a layer that somebody may wait for
 	}

@@ -115,6 +115,8 @@ type layer struct {
 	meter    packet.Meter  // counted under mu
 	usual    atomic.Int64  // bit/s as last measured; 0 before
 
+	replaced atomic.Int64 // when another node last sent a lower layer in place of this one; 0 before
+
 	asked   atomic.Int64 // when a keyframe was last requested
 	wasLive atomic.Bool
 	pending atomic.Bool // one more is to be requested when keyframeInterval has passed
@@ -215,8 +217,12 @@ func (t *published) live(now int64) bool {
 
 // live reports whether packets of the layer have come of late.
 func (l *layer) live(now int64) bool {
-	seen := l.lastSeen.Load()
-	return seen != 0 && now-seen < int64(silentAfter)
+	seen, replaced := l.lastSeen.Load(), l.replaced.Load()
+	patience := silentAfter
+	if replaced != 0 && now-replaced < int64(silentAfter) {
+		patience = replacedAfter
+	}
+	return seen != 0 && now-seen < int64(patience)
 }
 
 // requestKeyframe asks the publisher for a keyframe, at once or as soon as the last request is keyframeInterval old.

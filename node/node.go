@@ -51,7 +51,7 @@ func New(cfg Config, events RoomEvents, cluster *Cluster, log *slog.Logger) (*No
 		return nil, err
 	}
 	n := &Node{cfg: cfg, endpoint: endpoint, events: events, log: log, rooms: map[string]*room{}}
-	n.bandwidth, n.probes = bandwidth.Defaults(), newProbing()
+	n.bandwidth, n.probes = bandwidth.Defaults(), newProbing(n)
 	n.relays, n.remote = map[string]*relay{}, map[string]*feed{}
 	n.feeds, n.feeding = map[feedKey]*feed{}, map[*feed]struct{}{}
 	if cluster != nil {

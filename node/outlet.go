@@ -9,6 +9,8 @@ import (
 	"github.com/pion/rtcp"
 
 	"github.com/parley-sfu/parley/cascade"
+	"github.com/parley-sfu/parley/internal/allocation"
+	"github.com/parley-sfu/parley/internal/bandwidth"
 	"github.com/parley-sfu/parley/internal/packet"
 	"github.com/parley-sfu/parley/internal/rtc"
 	"github.com/parley-sfu/parley/internal/udp"
@@ -19,15 +21,16 @@ const (
 	linkOpus        = 111
 	linkVP8         = 96
 	linkH264        = 102
-	linkRepair      = 1 // added to a video format's payload type
+	linkRepair      = 1 // added to a format's payload type
 	linkLevel       = 1
 	linkOrientation = 2
+	linkNumber      = 3 // transport-wide
 )
 
 // linkFormats is how each codec is sent over links.
 func linkFormats() [codecCount]format {
 	return [codecCount]format{
-		opus: {linkOpus, 0}, vp8: {linkVP8, linkVP8 + linkRepair}, h264: {linkH264, linkH264 + linkRepair},
+		opus: {linkOpus, linkOpus + linkRepair}, vp8: {linkVP8, linkVP8 + linkRepair}, h264: {linkH264, linkH264 + linkRepair},
 	}
 }
 
@@ -57,9 +60,13 @@ type outlet struct {
 	sends   atomic.Uint32 // those, and others in place of those that do not come; see substitute.go
 	streams [maxLayers]*outletStream
 
+	way *way // over the link
+
 	// Guarded by the room's mutex.
-	since [maxLayers]int64 // when a layer was first asked for
-	until [maxLayers]int64 // how long a layer is sent in place of another
+	limited bool             // granted counts
+	granted allocation.Grant // of what the link carries
+	since   [maxLayers]int64 // when a layer was first asked for
+	until   [maxLayers]int64 // how long a layer is sent in place of another
 }
 
 // outletStream is one layer of an outlet. It implements sending.
@@ -75,6 +82,7 @@ type outletStream struct {
 	packets  uint32
 	octets   uint32
 	credit   int
+	leaving  int64  // when what is being sent leaves
 	seconds  uint32 // with a clock to report, under this SSRC or since the layer began
 
 	// No number may be sent twice under one key, and none twice in turn: see replay.
@@ -89,7 +97,7 @@ type outletStream struct {
 
 func newOutlet(r *relay, link *cascade.Link, t *published, f *feed, p *cascade.Pull) *outlet {
 	o := &outlet{
-		relay: r, link: link, track: t, feed: f, formats: linkFormats(),
+		relay: r, link: link, way: r.way.Load(), track: t, feed: f, formats: linkFormats(),
 		key: feedKey{t.ID, cmp.Or(p.Origin, r.node.id)},
 	}
 	for rank, l := range t.layers {
@@ -123,6 +131,7 @@ func (o *outlet) forward(l *layer, run []*packet.Packet, out *udp.Batch) (sent i
 	s := o.streams[l.rank]
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.leaving = o.relay.node.endpoint.Now()
 	quiets := o.feed == nil && l.track.Source == Microphone
 	for _, p := range run {
 		if !s.late(p) && (!quiets || s.speaks(p, out)) && s.send(t, p, out) {
@@ -154,6 +163,7 @@ func (s *outletStream) send(t *rtc.Transport, p *packet.Packet, out *udp.Batch) 
 	}
 	head := len(packet.AppendHeader(buf[:0], p.Marker, f.pt, p.Sequence, p.Timestamp, s.media.SSRC, s.extensions(p)))
 	n := head + copy(buf[head:], p.Payload())
+	s.leaves(buf, n, bandwidth.Media, s.leaving)
 	bytes := t.Send(out, &s.media, buf, head, n)
 	if bytes == 0 {
 		return false
@@ -170,6 +180,7 @@ func (s *outletStream) send(t *rtc.Transport, p *packet.Packet, out *udp.Batch) 
 
 func (s *outletStream) extensions(p *packet.Packet) *packet.Extensions {
 	s.ext.Reset()
+	s.ext.Add(linkNumber, []byte{0, 0})
 	from := s.outlet.track.ids
 	for _, e := range [...]struct{ to, from uint8 }{{linkLevel, from.level}, {linkOrientation, from.orientation}} {
 		if e.from != 0 {
@@ -182,11 +193,11 @@ func (s *outletStream) extensions(p *packet.Packet) *packet.Extensions {
 }
 
 // resend implements sending.
-func (s *outletStream) resend(seq uint16, _ int64, out *udp.Batch) bool {
+func (s *outletStream) resend(seq uint16, now int64, out *udp.Batch) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	f := s.outlet.formats[s.layer.format.Load()]
-	if s.credit < 2 || f.rtx == 0 || !s.started {
+	if s.credit < 2 || f.rtx == 0 || !s.started || s.outlet.feed == nil && s.layer.track.voice.hushed.Load() {
 		return false
 	}
 	p := s.layer.cache.Get(seq)
@@ -204,6 +215,7 @@ func (s *outletStream) resend(seq uint16, _ int64, out *udp.Batch) bool {
 	body := len(packet.AppendRTX(buf[:head], p.Sequence))
 	n := body + copy(buf[body:], p.Payload())
 	s.repairAt++
+	s.leaves(buf, n, bandwidth.Retransmission, now)
 	bytes := t.Send(out, &s.repair, buf, head, n)
 	s.outlet.relay.sent.Add(uint64(bytes))
 	s.outlet.relay.resent.Add(1)

@@ -18,19 +18,26 @@ const (
 	mostPadding = 255
 )
 
-// probing is the viewers to whom a probe is under way. Nothing wakes up for it while there are none.
+// prober is whoever a probe can be under way to: a viewer, or another node.
+type prober interface {
+	// fillProbe sends what the running probe lacks. It reports false when there is none any more.
+	fillProbe(now int64) bool
+}
+
+// probing is those to whom a probe is under way. Nothing wakes up for it while there are none.
 type probing struct {
+	node  *Node
 	mu    sync.Mutex
-	peers map[*Peer]struct{}
+	peers map[prober]struct{}
 	some  chan struct{} // has room for one: told when peers is empty no more
 }
 
-func newProbing() *probing {
-	return &probing{peers: map[*Peer]struct{}{}, some: make(chan struct{}, 1)}
+func newProbing(n *Node) *probing {
+	return &probing{node: n, peers: map[prober]struct{}{}, some: make(chan struct{}, 1)}
 }
 
-// add has the probe to a peer sent. It does not block.
-func (b *probing) add(p *Peer) {
+// add has the probe to p sent. It does not block.
+func (b *probing) add(p prober) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.peers[p] = struct{}{}
@@ -63,13 +70,13 @@ func (b *probing) run(ctx context.Context) {
 // round sends what all probes lack at this moment, and reports whether any is still under way.
 func (b *probing) round() bool {
 	b.mu.Lock()
-	peers := make([]*Peer, 0, len(b.peers))
+	peers := make([]prober, 0, len(b.peers))
 	for p := range b.peers {
 		peers = append(peers, p)
 	}
 	b.mu.Unlock()
 	for _, p := range peers {
-		if p.fillProbe(p.node.endpoint.Now()) {
+		if p.fillProbe(b.node.endpoint.Now()) {
 			continue
 		}
 		b.mu.Lock()
@@ -88,7 +95,7 @@ func (p *Peer) probe(now int64) {
 	}
 }
 
-// fillProbe sends what the running probe lacks. It reports false when there is none any more.
+// fillProbe implements prober.
 func (p *Peer) fillProbe(now int64) bool {
 	lacks, running := p.way.lacks(now)
 	if lacks > 0 && p.transport.Ready() {

@@ -21,8 +21,11 @@ type relay struct {
 	peer     string
 	number   uint64 // of all that packets leave for
 	in       *ingress
-	sent     atomic.Uint64 // bytes of media over all links
-	received atomic.Uint64 // likewise
+	sent     atomic.Uint64       // bytes of media over all links
+	received atomic.Uint64       // likewise
+	way      atomic.Pointer[way] // over the link of this moment, or the last; nil before the first
+	share    linkShare
+	narrow   atomic.Bool   // the link must be divided at once
 	resent   atomic.Uint64 // packets that the other node had lost
 
 	mu      sync.Mutex
@@ -41,7 +44,7 @@ const linkFor = time.Second
 
 func newRelay(n *Node, peer string) *relay {
 	r := &relay{node: n, peer: peer, number: n.remotes.Add(1), in: newIngress(n, n.log), pulls: map[feedKey]*pull{}, outlets: map[feedKey]*outlet{}}
-	r.in.link, r.in.payloads = true, linkPayloads()
+	r.in.link, r.in.payloads, r.in.twcc = true, linkPayloads(), linkNumber
 	r.sending.Store(&map[uint32]sending{})
 	return r
 }
@@ -65,7 +68,21 @@ func (r *relay) RTCP(b []byte, out *udp.Batch) {
 		r.told(b)
 		return
 	}
-	r.in.feedback(b, out, func(ssrc uint32) sending { return (*r.sending.Load())[ssrc] })
+	find := func(ssrc uint32) sending {
+		s := (*r.sending.Load())[ssrc]
+		return s
+	}
+	w, now := r.way.Load(), r.node.endpoint.Now()
+	if w == nil {
+		return
+	}
+	more := w.feedback(b, find, now)
+	if w.heard(now) {
+		r.narrow.Store(true)
+	}
+	if more {
+		r.in.feedback(b, out, find)
+	}
 }
 
 // Serves implements cascade.Handler.
@@ -87,6 +104,8 @@ func (r *relay) Up(l *cascade.Link) {
 	r.link, r.upSince, r.lost, r.needed = l, now, false, 0
 	r.used = [2]map[uint32]struct{}{{}, {}}
 	r.mu.Unlock()
+	r.way.Store(newLinkWay(r.node))
+	r.in.restart()
 	r.in.transport.Store(l.Transport())
 	r.in.rtt.Store(int64(l.Transport().RoundTrip()))
 	r.node.log.Info("link up", "peer_node", r.peer)
@@ -208,6 +227,9 @@ func (r *relay) refused(g cascade.Gone) (pulls []*pull) {
 // tick asks for what was lost on the link and passes clocks on.
 func (r *relay) tick(count uint64, now int64) {
 	r.in.tick(count, now)
+	if r.narrow.Swap(false) || count%divideEvery == 0 {
+		r.divide(now)
+	}
 	if count%reportTicks != 0 {
 		return
 	}

@@ -36,8 +36,7 @@ func (s *slot) start(l *layer, now int64) {
 	}
 }
 
-// catchUp lets a slot that shows nothing begin with a keyframe that has just gone by. A slot that shows a layer of the same
-// track would jump back in time.
+// catchUp lets a slot begin with a keyframe that has just gone by, if it shows nothing, or what it shows has stopped before that.
 func (s *slot) catchUp(l *layer, now int64) bool {
 	from, ok := l.recent(now)
 	if !ok || !s.peer.transport.Ready() {
@@ -47,7 +46,7 @@ func (s *slot) catchUp(l *layer, now int64) bool {
 	defer s.peer.node.giveBatch(out)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.current != nil || s.target != l || s.formats[l.format.Load()].pt == 0 {
+	if !s.mayBeginLocked(l, from) || s.target != l || s.formats[l.format.Load()].pt == 0 {
 		return false
 	}
 	if s.caughtUp != 0 && now-s.caughtUp < int64(burstEvery) {
@@ -67,6 +66,20 @@ func (s *slot) catchUp(l *layer, now int64) bool {
 	return s.current == l
 }
 
+// mayBeginLocked reports whether the slot would not jump back in time with a packet of the layer: it shows nothing, or nothing of the same track
+// that came later.
+func (s *slot) mayBeginLocked(l *layer, from uint16) bool {
+	if s.current == nil {
+		return true
+	}
+	p := l.cache.Get(from)
+	if p == nil {
+		return false
+	}
+	defer p.Release()
+	return p.Arrival > s.heardTo
+}
+
 // recent finds a fresh keyframe behind which no packet is missing.
 func (l *layer) recent(now int64) (from uint16, ok bool) {
 	from, ok = l.cache.LastKeyframe()
@@ -82,8 +95,16 @@ func (l *layer) recent(now int64) (from uint16, ok bool) {
 		count++
 		return count <= maxBurst
 	})
-	fresh := age <= int64(freshFor) || age <= int64(crowdedFor) && now-l.asked.Load() <= int64(crowdedFor)
+	crowded := now-l.asked.Load() <= int64(crowdedFor) && l.told()
+	fresh := age <= int64(freshFor) || crowded && age <= int64(crowdedFor)
 	return from, fresh && count <= maxBurst && count > packet.SeqDiff(newest, from)
+}
+
+// told reports whether the layer is to be sent by whoever does.
+func (l *layer) told() bool {
+	l.track.toldMu.Lock()
+	defer l.track.toldMu.Unlock()
+	return l.track.told&(1<<l.rank) != 0
 }
 
 // hold has packets wait for replay, which must follow.
@@ -100,6 +121,7 @@ func (s *outletStream) replay(have uint32, now int64) bool {
 	defer s.outlet.relay.node.giveBatch(out)
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.leaving = now
 	defer func() { s.held = false }()
 	from, ok := s.from(have, now)
 	if !ok {

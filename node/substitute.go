@@ -2,6 +2,7 @@ package node
 
 import (
 	"math/bits"
+	"time"
 
 	"github.com/parley-sfu/parley/cascade"
 )
@@ -22,12 +23,16 @@ func (o *outlet) show(p *cascade.Pull, now int64) {
 }
 
 // begin has layers begin, given as bits, for whose packets ask has made wait. They go on behind what the other node has, else at a
-// keyframe that has just gone by; else the publisher is asked for one.
+// keyframe that has just gone by; else the publisher is asked for one. There is no pull where it did not ask for them.
 func (o *outlet) begin(layers uint8, p *cascade.Pull, now int64) {
 	for left := layers; left != 0; left &= left - 1 {
 		rank := bits.TrailingZeros8(left)
 		l := o.track.layers[rank]
-		if !o.streams[rank].replay(p.Streams[rank].Have, now) && l.track.Kind == Video {
+		have := uint32(0)
+		if p != nil {
+			have = p.Streams[rank].Have
+		}
+		if !o.streams[rank].replay(have, now) && l.track.Kind == Video {
 			l.requestKeyframe(now)
 		}
 	}
@@ -70,7 +75,7 @@ func (o *outlet) reviewLocked(now int64) (begin uint8) {
 // the nearest that does; a higher one only when the publisher has had time to send what is asked. A substitute goes on for a moment when it is needed no more,
 // so that the other node can change over.
 func (o *outlet) dueLocked(now int64) (sends uint8) {
-	asked := uint8(o.asked.Load())
+	asked := o.affordableLocked(uint8(o.asked.Load()))
 	if asked == 0 || len(o.track.layers) == 1 {
 		return asked
 	}
@@ -81,7 +86,7 @@ func (o *outlet) dueLocked(now int64) (sends uint8) {
 		}
 		instead := o.track.nearestLive(l, now)
 		early := instead.rank > rank && now-o.since[rank] < int64(silentAfter)
-		if instead != l && !early && !o.streams[instead.rank].stale(now) {
+		if instead != l && !early && o.affordableLocked(1<<instead.rank) == 1<<instead.rank && !o.streams[instead.rank].stale(now) {
 			o.until[instead.rank] = now + int64(unwantedFor)
 		}
 	}
@@ -91,6 +96,19 @@ func (o *outlet) dueLocked(now int64) (sends uint8) {
 		}
 	}
 	return sends
+}
+
+// replacedAfter is how long a layer that another is sent in place of still counts as being sent.
+const replacedAfter = 150 * time.Millisecond
+
+// replaces notes that the layer comes over a link without having been asked for: then one above it does not come, and those who show that
+// need not wait until it has been silent for long. Packets of the track come on one goroutine at a time.
+func (l *layer) replaces(now int64) {
+	for _, above := range l.track.layers[l.rank+1:] {
+		if was := above.replaced.Swap(now); was == 0 || now-was > int64(silentAfter) {
+			l.track.room.wakeAll()
+		}
+	}
 }
 
 // stale reports whether a stream has not been sent for so long that it may go on under new SSRCs only, which are the other
@@ -115,7 +133,7 @@ func (t *published) substitute(now int64) {
 			t.room.mu.Lock()
 			begin := o.reviewLocked(now)
 			t.room.mu.Unlock()
-			o.begin(begin, &cascade.Pull{}, now)
+			o.begin(begin, nil, now)
 		}
 	}
 }

@@ -56,6 +56,7 @@ func (in *ingress) tick(count uint64, now int64) {
 		if t := in.transport.Load(); t != nil {
 			in.rtt.Store(int64(t.RoundTrip()))
 		}
+		in.expire(now)
 		if !in.link {
 			in.sendReceptionReports(now)
 		}

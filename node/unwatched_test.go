@@ -2,6 +2,7 @@ package node
 
 import (
 	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -73,7 +74,7 @@ func (c *client) obey(layers int) (camera Track) {
 				begins.Store(true)
 				return nil
 			}
-			return vp8Frame(begins.Swap(false), n)
+			return append(vp8Frame(begins.Swap(false), n), make([]byte, c.more[i])...)
 		}, extensions)
 	}
 	return camera
@@ -88,7 +89,10 @@ func TestNobodyWatches(t *testing.T) {
 			w := regions(t, between, "eu-1", "us-1", "us-2")
 			alice := join(t, w.nodes["eu-1"], "pt_alice")
 			camera := alice.obey(layers)
-			bob := w.view("us-2", "pt_bob", camera, "eu-1")
+			bob := join(t, w.nodes["us-2"], "pt_bob")
+			bob.slots(1)
+			bob.offerWith(unmeasured)
+			w.nodes["us-2"].AddRemote("mtg_1", camera, "eu-1")
 			shows := func(rid string) {
 				t.Helper()
 				bob.events.until(t, "bob sees "+rid, func() bool { return bob.events.slots[0].Layer == rid })
@@ -124,6 +128,17 @@ func TestNobodyWatches(t *testing.T) {
 			w.resumes(bob, func() { bob.pause(false) }, func() { bob.next() }, between)
 		})
 	}
+}
+
+// unmeasured takes transport-wide feedback out of an offer: nobody waits for a probe then before more is shown.
+func unmeasured(offer string) string {
+	var kept []string
+	for line := range strings.Lines(offer) {
+		if !strings.Contains(line, "transport-cc") && !strings.Contains(line, uriTWCC) {
+			kept = append(kept, line)
+		}
+	}
+	return strings.Join(kept, "")
 }
 
 // pause has the client's first slot show nothing, or go on.

@@ -150,8 +150,26 @@ type wire struct {
 	front, back *net.UDPConn
 	delay       time.Duration
 	cut         atomic.Bool
+	rate        atomic.Int64 // bit/s each way; 0 is any
+	queue       atomic.Int64 // the longest that has stood in front of it since it was last set to 0, in nanoseconds
 	from        atomic.Pointer[netip.AddrPort]
 	running     sync.WaitGroup
+}
+
+// wireBuffer is how long a wire that is limited lets packets wait.
+const wireBuffer = 300 * time.Millisecond
+
+// narrow limits the wires between two nodes to a rate in bit/s; 0 is any. It returns the longest queue since the last call.
+func (w *wan) narrow(a, b string, rate int64) (queue time.Duration) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, way := range [][2]string{{a, b}, {b, a}} {
+		if wire := w.wires[way]; wire != nil {
+			wire.rate.Store(rate)
+			queue = max(queue, time.Duration(wire.queue.Swap(0)))
+		}
+	}
+	return queue
 }
 
 type parcel struct {
@@ -187,6 +205,7 @@ func (w *wire) carry(read func([]byte) (int, error), write func([]byte)) {
 	way := make(chan parcel, 4096)
 	w.running.Go(func() {
 		defer close(way)
+		var busy time.Time
 		for {
 			b := make([]byte, 2048)
 			n, err := read(b)
@@ -196,8 +215,21 @@ func (w *wire) carry(read func([]byte) (int, error), write func([]byte)) {
 			case err != nil || w.cut.Load():
 				continue
 			}
+			at := time.Now()
+			if rate := w.rate.Load(); rate > 0 {
+				now := at
+				if at = busy; at.Before(now) {
+					at = now
+				}
+				if at.Sub(now) > wireBuffer {
+					continue
+				}
+				w.queue.Store(max(w.queue.Load(), int64(at.Sub(now))))
+				at = at.Add(time.Duration(int64(n+28) * 8 * int64(time.Second) / rate))
+				busy = at
+			}
 			select {
-			case way <- parcel{time.Now().Add(w.delay), b[:n]}:
+			case way <- parcel{at.Add(w.delay), b[:n]}:
 			default:
 			}
 		}

@@ -30,9 +30,10 @@ type way struct {
 
 	mu        sync.Mutex
 	estimator *bandwidth.Estimator // nil until measured
-	reported  map[uint32]uint32    // highest sequence number told of, by SSRC; of receivers that number nothing
-	allocated int64                // bit/s, as last allocated
-	wanted    int64                // likewise: what there would be to send
+	strain    strain
+	reported  map[uint32]uint32 // highest sequence number told of, by SSRC; of receivers that number nothing
+	allocated int64             // bit/s, as last allocated
+	wanted    int64             // likewise: what there would be to send
 }
 
 // number has packets numbered from now on, for a receiver that has offered to tell which came.

@@ -1,0 +1,199 @@
+package node
+
+import (
+	"math/bits"
+	"slices"
+	"strings"
+
+	"github.com/parley-sfu/parley/internal/allocation"
+	"github.com/parley-sfu/parley/internal/bandwidth"
+	"github.com/parley-sfu/parley/internal/packet"
+	"github.com/parley-sfu/parley/internal/rtc"
+	"github.com/parley-sfu/parley/internal/udp"
+)
+
+// linkShare is how what a link carries is divided among the tracks that the other node pulls. Only the node's ticker uses it.
+type linkShare struct {
+	solver  allocation.Solver
+	of      []*outlet // that have a part in it, in an order that stays
+	places  []allocation.Slot
+	limited bool // something was, the last time
+}
+
+// divide looks again at what goes over the link.
+func (r *relay) divide(now int64) {
+	w := r.way.Load()
+	if w == nil || r.current() == nil {
+		return
+	}
+	if w.tick(now) {
+		r.node.probes.add(r)
+	}
+	sh := &r.share
+	defer sh.forget()
+	budget, limited := w.linkBudget(now)
+	wanted := sh.gather(r.served(), w, now)
+	if !limited {
+		w.linkDivided(false, wanted, wanted)
+		if sh.limited {
+			sh.limited = false
+			r.grant(allocation.Grant{}, false, now)
+		}
+		return
+	}
+	sh.limited = true
+	plan := sh.solver.Solve(budget, now, sh.places)
+	w.linkDivided(true, plan.Used, wanted)
+	for i, o := range sh.of {
+		o.take(sh.places[i].Grant, true, now)
+	}
+}
+
+// forget lets go of tracks that may end.
+func (sh *linkShare) forget() {
+	clear(sh.of)
+	clear(sh.places)
+	sh.of, sh.places = sh.of[:0], sh.places[:0]
+}
+
+// grant gives all tracks the same.
+func (r *relay) grant(g allocation.Grant, limited bool, now int64) {
+	for _, o := range r.served() {
+		o.take(g, limited, now)
+	}
+}
+
+// gather lists what the other node wants, and returns how many bit/s that is.
+func (sh *linkShare) gather(served []*outlet, w *way, now int64) (wanted int64) {
+	slices.SortFunc(served, func(a, b *outlet) int { return strings.Compare(a.key.track+a.key.origin, b.key.track+b.key.origin) })
+	sh.of, sh.places = sh.of[:0], sh.places[:0]
+	for _, o := range served {
+		asked := uint8(o.asked.Load())
+		if asked == 0 || o.way != w || o.track.muted.Load() || o.feed == nil && o.track.voice.hushed.Load() {
+			continue
+		}
+		place := o.place(asked, now)
+		if last := len(place.Layers) - 1; last >= 0 {
+			wanted += place.Layers[last].Bitrate
+		}
+		sh.of, sh.places = append(sh.of, o), append(sh.places, place)
+	}
+	return wanted
+}
+
+// place is the outlet's in the division.
+func (o *outlet) place(asked uint8, now int64) allocation.Slot {
+	r := o.track.room
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	place := allocation.Slot{Kind: allocation.Other, Grant: o.granted}
+	switch {
+	case o.track.Kind == Audio:
+		place.Kind = allocation.Audio
+	case o.track.Source == Screen:
+		place.Kind = allocation.Screen
+	case slices.Contains(r.recent[:min(1, len(r.recent))], o.track.ParticipantID):
+		place.Kind = allocation.Speaking
+	}
+	layers := o.track.offer(nil, bits.Len8(asked)-1, now)
+	place.Layers = allocation.Union(nil, layers, asked)
+	return place
+}
+
+// take has the outlet send what is granted.
+func (o *outlet) take(g allocation.Grant, limited bool, now int64) {
+	r := o.track.room
+	r.mu.Lock()
+	changed := limited != o.limited || g.Shown != o.granted.Shown || g.Spatial != o.granted.Spatial
+	o.granted, o.limited = g, limited
+	begin := uint8(0)
+	if changed {
+		begin = o.reviewLocked(now)
+	}
+	r.mu.Unlock()
+	if changed {
+		o.begin(begin, nil, now)
+		r.wakeAll()
+	}
+}
+
+// affordableLocked returns of what is asked what the link carries: all that is granted, and in place of what is above that the highest
+// that is. The room's mutex is held.
+func (o *outlet) affordableLocked(asked uint8) (layers uint8) {
+	if !o.limited || o.track.Kind == Audio || asked == 0 {
+		return asked
+	}
+	if !o.granted.Shown {
+		return 0
+	}
+	top := uint8(1) << o.granted.Spatial
+	layers = asked & (top<<1 - 1)
+	if layers != asked {
+		layers |= top
+	}
+	return layers
+}
+
+// leaves notes a packet of n bytes that leaves at now, under its transport-wide sequence number. mu is held.
+func (s *outletStream) leaves(buf []byte, n int, kind bandwidth.Kind, now int64) {
+	s.outlet.way.left(buf[s.ext.First():][:2], n, kind, now)
+}
+
+// fillProbe implements prober.
+func (r *relay) fillProbe(now int64) bool {
+	w := r.way.Load()
+	if w == nil {
+		return false
+	}
+	lacks, running := w.lacks(now)
+	if lacks > 0 {
+		out := r.node.takeBatch()
+		r.node.count.probed.Add(r.fill(w, lacks, now, out))
+		r.node.giveBatch(out)
+	}
+	return running
+}
+
+// fill sends about as many bytes of padding as are lacking, in the streams of retransmissions, and returns how many.
+func (r *relay) fill(w *way, lacks int, now int64, out *udp.Batch) (sent int) {
+	for _, o := range r.served() {
+		if o.way != w || o.track.Kind != Video {
+			continue
+		}
+		for left := uint8(o.sends.Load()); left != 0 && sent < lacks; left &= left - 1 {
+			sent += o.streams[bits.TrailingZeros8(left)].pad(o.link.Transport(), lacks-sent, now, out)
+		}
+	}
+	return sent
+}
+
+// pad sends up to about lacks bytes of padding.
+func (s *outletStream) pad(t *rtc.Transport, lacks int, now int64, out *udp.Batch) (sent int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f := s.outlet.formats[s.layer.format.Load()]
+	if f.rtx == 0 || !s.started || !t.Ready() {
+		return 0
+	}
+	for sent < lacks {
+		buf := t.Reserve(out, headerRoom+mostPadding)
+		if buf == nil {
+			break
+		}
+		s.ext.Reset()
+		s.ext.Add(linkNumber, []byte{0, 0})
+		head := len(packet.AppendHeader(buf[:0], false, f.rtx, s.repairAt, 0, s.repair.SSRC, &s.ext))
+		n := head + mostPadding
+		clear(buf[head:n])
+		buf[0] |= 0x20
+		buf[n-1] = mostPadding
+		s.repairAt++
+		s.leaves(buf, n, bandwidth.Padding, now)
+		bytes := t.Send(out, &s.repair, buf, head, n)
+		if bytes == 0 {
+			break
+		}
+		sent += bytes
+	}
+	return sent
+}

@@ -1,0 +1,84 @@
+package node
+
+import "time"
+
+// A link carries everything until it has turned out to be too much: there is nothing to be found out before, and whoever is shown
+// something new must not wait for a probe. From then on it is a way like a viewer's, until it has been calm for a while and carries
+// all that is wanted.
+
+const (
+	// strainAfter is how long a link must be overused to be taken for too narrow, which takes two messages of feedback. One late
+	// reader makes a queue as well.
+	strainAfter = 60 * time.Millisecond
+
+	// calmFor is how long after that it must not have been overused to be trusted again.
+	calmFor = 10 * time.Second
+
+	// linkMost bounds the estimate of a link, in bit/s.
+	linkMost = 1_000_000_000
+)
+
+// strain is what a link's way remembers of having been too narrow. The way's mutex guards it.
+type strain struct {
+	began int64 // of the overuse that goes on; 0 while there is none
+	last  int64 // when the link was last overused for long; 0 before
+}
+
+// newLinkWay is the way over a link that has just come up.
+func newLinkWay(n *Node) *way {
+	w := &way{cfg: n.bandwidth}
+	w.cfg.Max = linkMost
+	w.number()
+	return w
+}
+
+// look notes whether the link is overused, and reports whether it has turned out to be too narrow. It is called when feedback has come.
+func (s *strain) look(overused bool, now int64) (narrow bool) {
+	switch {
+	case !overused:
+		s.began = 0
+	case s.began == 0:
+		s.began = now
+	case now-s.began >= int64(strainAfter):
+		narrow = s.last == 0
+		s.last = now
+	}
+	return narrow
+}
+
+// heard looks at the way after feedback. It reports whether what goes over it must be divided at once.
+func (w *way) heard(now int64) (narrow bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	narrow = w.strain.look(w.estimator.Overused(), now)
+	switch {
+	case narrow:
+		w.estimator.Yield(now)
+	case w.strain.last == 0:
+		w.estimator.Trust(now)
+	}
+	return narrow
+}
+
+// linkBudget is what a link may carry, in bit/s; limited is false as long as there is no reason to limit it.
+func (w *way) linkBudget(now int64) (bitrate int64, limited bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	rate := int64(w.estimator.Rate())
+	if w.strain.last != 0 && now-w.strain.last > int64(calmFor) && rate >= w.wanted {
+		w.strain.last = 0
+	}
+	return rate, w.strain.last != 0
+}
+
+// linkDivided notes what goes over the link and what would. A link that is not limited is not probed.
+func (w *way) linkDivided(limited bool, allocated, wanted int64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.allocated, w.wanted = allocated, wanted
+	search := int64(0)
+	if limited {
+		search = wanted + wanted/5
+	}
+	w.estimator.Want(int(search))
+}

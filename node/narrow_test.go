@@ -1,0 +1,79 @@
+package node
+
+import (
+	"encoding/binary"
+	"fmt"
+	"maps"
+	"slices"
+	"testing"
+	"time"
+)
+
+// TestNarrowLink: when a link is cut to half of what goes over it no voice suffers, layers fall, those of who speaks last, and all come back
+// when it is wide again.
+func TestNarrowLink(t *testing.T) {
+	const cameras, half = 3, 1_650_000
+	w := regions(t, 20*time.Millisecond, "eu-1", "us-1")
+	voice := w.talkers("eu-1", 9, 1, 30)[0]
+	var tracks []Track
+	for i := range cameras {
+		c := join(t, w.nodes["eu-1"], fmt.Sprintf("pt_%d", i))
+		c.more = [maxLayers]int{0, 100, 800} // with the headers 0.5, 0.55 and 1.1 Mbit/s
+		tracks = append(tracks, c.obey(3))
+	}
+	w.nodes["eu-1"].roomOf("mtg_1").spoke([]Speaker{{ParticipantID: "pt_1"}})
+	bob := join(t, w.nodes["us-1"], "pt_bob")
+	bob.slots(cameras)
+	bob.hears(1)
+	bob.offerWith(unmeasured)
+	for _, track := range append(tracks, voice.peer.Tracks()[0]) {
+		w.nodes["us-1"].AddRemote("mtg_1", track, "eu-1")
+	}
+	layers := func() (of [cameras]string) {
+		bob.events.mu.Lock()
+		defer bob.events.mu.Unlock()
+		for i, track := range tracks {
+			if at := slices.IndexFunc(bob.events.slots, func(s Slot) bool { return s.TrackID == track.ID }); at >= 0 {
+				of[i] = bob.events.slots[at].Layer
+			}
+		}
+		return of
+	}
+	full := func() bool { bob.drain(0); return layers() == [cameras]string{"f", "f", "f"} }
+	eventually(t, "everything is shown", full)
+	heard := map[uint32]bool{}
+	listen := func(within time.Duration) (pictures int) {
+		over := time.After(within)
+		for {
+			select {
+			case p := <-bob.media:
+				if len(p.Payload) == 5 {
+					heard[binary.BigEndian.Uint32(p.Payload[1:])] = true
+				} else {
+					pictures++
+				}
+			case <-over:
+				return pictures
+			}
+		}
+	}
+	listen(3 * time.Second)
+	clear(heard)
+	eu := w.nodes["eu-1"].relay("us-1")
+	known := func() string { return fmt.Sprintf("%+v", eu.way.Load().known()) }
+	t.Logf("wide: %v, %s", layers(), known())
+	w.narrow("eu-1", "us-1", half)
+	for i := range 8 {
+		pictures := listen(time.Second)
+		queue := w.narrow("eu-1", "us-1", half)
+		t.Logf("narrow for %d s: %v, %d pictures, queue %v, %s", i+1, layers(), pictures, queue, known())
+	}
+	w.narrow("eu-1", "us-1", 0)
+	first, last := slices.Min(slices.Collect(maps.Keys(heard))), slices.Max(slices.Collect(maps.Keys(heard)))
+	if lost := int(last-first) + 1 - len(heard); lost > 0 {
+		t.Errorf("%d of %d packets of the voice are missing", lost, last-first+1)
+	}
+	began := time.Now()
+	eventually(t, "everything is shown again", full)
+	t.Logf("all back %v after the link is wide again: %s", time.Since(began), known())
+}
