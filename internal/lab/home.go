@@ -149,6 +149,18 @@ func (h *Home) Switch(tb testing.TB, access Access) {
 	h.Enter(tb, access)
 }
 
+// Shape changes the ways from each region to the home, and back. A rate is that of each of these ways: homes with a bottleneck
+// are for worlds of one region.
+func (h *Home) Shape(down, up Path) {
+	for _, r := range h.world.Regions {
+		h.world.WAN.setOneWay(r.index, h.end, down)
+		h.world.WAN.setOneWay(h.end, r.index, up)
+	}
+}
+
+// Passages are what passed the bottleneck from a region to the home since they were last asked for.
+func (h *Home) Passages(from *Region) []Passage { return h.world.WAN.passages(from.index, h.end) }
+
 // Rebind has the home's router forget what it has mapped of UDP, as routers do: what goes on comes from other ports. TCP goes on.
 func (h *Home) Rebind(tb testing.TB) {
 	tb.Helper()

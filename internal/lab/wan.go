@@ -30,6 +30,8 @@ type (
 	Flow = network.Flow
 	// Traffic counts what a region gave the WAN.
 	Traffic = network.Traffic
+	// Passage is what became of one packet at a bottleneck.
+	Passage = network.Passage
 )
 
 // Protocols of flows.
@@ -127,6 +129,21 @@ func (w *WAN) SetAll(each Path) { w.call("SetAll", each, &network.Nothing{}) }
 // Set changes the paths between two regions, both ways.
 func (w *WAN) Set(a, b *Region, both Path) {
 	w.call("Set", network.Pair{A: a.index, B: b.index, Path: both}, &network.Nothing{})
+}
+
+// SetOneWay changes the path from one region to another.
+func (w *WAN) SetOneWay(from, to *Region, is Path) { w.setOneWay(from.index, to.index, is) }
+
+func (w *WAN) setOneWay(from, to int, is Path) {
+	w.call("SetOneWay", network.Pair{A: from, B: to, Path: is}, &network.Nothing{})
+}
+
+// Passages are what passed the bottleneck from one region to another since they were last asked for.
+func (w *WAN) Passages(from, to *Region) []Passage { return w.passages(from.index, to.index) }
+
+func (w *WAN) passages(from, to int) (all []Passage) {
+	w.call("Passages", network.Pair{A: from, B: to}, &all)
+	return all
 }
 
 // Partition cuts a region off from all others, what is on its way to it included.

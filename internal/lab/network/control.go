@@ -9,7 +9,7 @@ import (
 // Control lets another process steer a WAN (net/rpc), as "WAN".
 type Control struct{ wan *WAN }
 
-// Pair is the arguments of Control.Set.
+// Pair is the arguments of Control.Set, Control.SetOneWay and Control.Passages.
 type Pair struct {
 	A, B int
 	Path Path
@@ -45,6 +45,18 @@ func (c *Control) SetAll(each Path, _ *Nothing) error {
 // Set is WAN.Set.
 func (c *Control) Set(p Pair, _ *Nothing) error {
 	c.wan.Set(p.A, p.B, p.Path)
+	return nil
+}
+
+// SetOneWay is WAN.SetOneWay, from A to B.
+func (c *Control) SetOneWay(p Pair, _ *Nothing) error {
+	c.wan.SetOneWay(p.A, p.B, p.Path)
+	return nil
+}
+
+// Passages is WAN.Passages, from A to B.
+func (c *Control) Passages(p Pair, all *[]Passage) error {
+	*all = c.wan.Passages(p.A, p.B)
 	return nil
 }
 

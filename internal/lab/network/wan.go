@@ -10,7 +10,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"net/netip"
 	"sync"
 	"time"
@@ -23,24 +22,9 @@ const (
 	MTU = 1500
 
 	buffer = 20_000 // packets on their way at most; more are lost
-	swing  = 50 * time.Millisecond
 
 	idle = 10 * time.Minute // for which the deliverer sleeps when nothing is on its way
 )
-
-// Path is what happens to packets from one region to another.
-type Path struct {
-	Delay   time.Duration // one way
-	Jitter  time.Duration // at most so much more or less
-	Loss    float64       // share of the packets, at random, whatever their protocol
-	Reorder bool          // let jitter reorder packets
-	Cut     bool          // lose everything
-}
-
-// Overseas is a path as between continents: 80 ms there and back.
-func Overseas() Path {
-	return Path{Delay: 40 * time.Millisecond, Jitter: 5 * time.Millisecond, Loss: 0.01}
-}
 
 // WAN carries packets between its ends, which are numbered from 0: those of regions, and those of homes behind a Gate. Each is
 // a TUN device that the routes to the others lead to. All methods are safe for concurrent use.
@@ -68,18 +52,12 @@ type end struct {
 	gate   *nat // nil: it is open
 }
 
-type path struct {
-	Path
-	last      time.Time // when the newest packet is due
-	was, will time.Duration
-	since     time.Time // jitter drifts from was to will
-}
-
 // packet is one IP packet on its way.
 type packet struct {
 	due  time.Time
 	turn uint64 // in which packets with the same due time go
 	to   *end
+	lost bool // on its way
 	size int
 	data [MTU]byte
 }
@@ -234,46 +212,19 @@ func (w *WAN) send(from *end, p *packet, now time.Time) (first bool) {
 	traffic.Packets++
 	traffic.Bytes += p.size
 	path := &w.paths[from.number][p.to.number]
-	if path.Cut || w.down[from.number] || w.down[p.to.number] || rand.Float64() < path.Loss || len(w.queue) >= buffer {
+	arrives := !path.Cut && !w.down[from.number] && !w.down[p.to.number] && len(w.queue) < buffer && path.takes(p, flow, now)
+	if !arrives || p.lost {
 		traffic.Lost++
+	}
+	if !arrives {
 		w.spare = append(w.spare, p)
 		return false
 	}
-	p.due = path.due(now)
 	w.sent++
 	p.turn = w.sent
 	heap.Push(&w.queue, p)
 	return w.queue[0] == p
 }
-
-// due is when a packet arrives that is sent now.
-func (p *path) due(now time.Time) time.Time {
-	due := now.Add(p.Delay)
-	switch {
-	case p.Jitter == 0:
-	case p.Reorder:
-		due = due.Add(p.anyJitter())
-	default:
-		due = due.Add(p.drift(now))
-	}
-	if !p.Reorder && due.Before(p.last) {
-		due = p.last
-	}
-	p.last = due
-	return due
-}
-
-// drift is the jitter of packets that keep their order: it wanders slower than time passes. If each packet drew its own,
-// those behind a late one would all be late.
-func (p *path) drift(now time.Time) time.Duration {
-	passed := now.Sub(p.since)
-	if passed >= swing {
-		p.was, p.will, p.since, passed = p.will, p.anyJitter(), now, 0
-	}
-	return p.was + (p.will-p.was)*passed/swing
-}
-
-func (p *path) anyJitter() time.Duration { return rand.N(2*p.Jitter) - p.Jitter }
 
 func (w *WAN) endOfLocked(ip netip.Addr) *end {
 	for _, e := range w.ends {
@@ -318,7 +269,7 @@ func (w *WAN) takeDue(due *[]*packet) (wait time.Duration) {
 		}
 		heap.Pop(&w.queue)
 		w.late = max(w.late, -wait)
-		if w.down[p.to.number] || p.to.gate != nil && !p.to.gate.inbound(p.data[:p.size], now) {
+		if p.lost || w.down[p.to.number] || p.to.gate != nil && !p.to.gate.inbound(p.data[:p.size], now) {
 			w.spare = append(w.spare, p)
 			continue
 		}
@@ -345,20 +296,44 @@ func (w *WAN) recycle(done []*packet) {
 
 // SetAll changes all paths that there are.
 func (w *WAN) SetAll(each Path) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for _, row := range w.paths {
-		for i := range row {
-			row[i].Path = each
+	w.change(func(now time.Time) {
+		for _, row := range w.paths {
+			for i := range row {
+				row[i].become(each, now)
+			}
 		}
-	}
+	})
 }
 
 // Set changes the paths between two ends, both ways.
 func (w *WAN) Set(a, b int, both Path) {
+	w.change(func(now time.Time) {
+		w.paths[a][b].become(both, now)
+		w.paths[b][a].become(both, now)
+	})
+}
+
+// SetOneWay changes the path from one end to another.
+func (w *WAN) SetOneWay(from, to int, is Path) {
+	w.change(func(now time.Time) { w.paths[from][to].become(is, now) })
+}
+
+// change lets f change paths, and what is due with them.
+func (w *WAN) change(f func(now time.Time)) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.paths[a][b].Path, w.paths[b][a].Path = both, both
+	f(time.Now())
+	if len(w.queue) > 0 {
+		heap.Init(&w.queue)
+		signal(w.wake)
+	}
+}
+
+// Passages are what passed the bottleneck from one end to another since they were last asked for.
+func (w *WAN) Passages(from, to int) []Passage {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.paths[from][to].narrow.taken(time.Now())
 }
 
 // Rebind has the NAT of an end give UDP other ports from now on.
