@@ -93,14 +93,20 @@ func TestNoiseIsSeldomCalledGrowth(t *testing.T) {
 }
 
 func TestChartsAreXML(t *testing.T) {
-	for name, c := range map[string]Chart{
-		"points with a line": {Title: "a < b & c", X: "x", Y: "y", Points: []Point{{1, 2}, {2, 4}}, Line: &Line{Slope: 2, R2: 1}},
-		"a series":           {Points: []Point{{0, 0}, {1, 3}}, Joined: true},
-		"nothing":            {Joined: true},
+	for name, draw := range map[string]func(io.Writer) error{
+		"points with a line": Chart{Title: "a < b & c", X: "x", Y: "y", Points: []Point{{1, 2}, {2, 4}}, Line: &Line{Slope: 2, R2: 1}}.WriteSVG,
+		"a series":           Chart{Points: []Point{{0, 0}, {1, 3}}, Joined: true}.WriteSVG,
+		"nothing":            Chart{Joined: true}.WriteSVG,
+		"a timeline": Timeline{Title: "a < b", Panels: []Panel{
+			{Unit: "ms", Limit: 100, Traces: []Trace{{Name: "wait & see", Points: []Point{{0, 1}, {3, 5}}}, {Name: "none"}}},
+			{Unit: "bit/s", Traces: []Trace{{Steps: true, Points: []Point{{0, 1}, {1, 2}}}}},
+		}}.WriteSVG,
+		"a timeline of nothing": Timeline{Panels: []Panel{{}}}.WriteSVG,
+		"a moment":              Timeline{Panels: []Panel{{Traces: []Trace{{Points: []Point{{2, 0}}}}}}}.WriteSVG,
 	} {
 		t.Run(name, func(t *testing.T) {
 			var b strings.Builder
-			if err := c.WriteSVG(&b); err != nil {
+			if err := draw(&b); err != nil {
 				t.Fatal(err)
 			}
 			decoder := xml.NewDecoder(strings.NewReader(b.String()))
@@ -113,9 +119,23 @@ func TestChartsAreXML(t *testing.T) {
 					t.Fatalf("%v in %s", err, b.String())
 				}
 			}
-			if strings.Contains(b.String(), "NaN") {
+			if strings.Contains(b.String(), "NaN") || strings.Contains(b.String(), "Inf") {
 				t.Error("a coordinate is no number")
 			}
 		})
+	}
+}
+
+// Values stand where their scales put them.
+func TestTimelineScales(t *testing.T) {
+	var b strings.Builder
+	timeline := Timeline{Panels: []Panel{{Traces: []Trace{{Points: []Point{{10, 0}, {20, 5}}}, {Steps: true, Points: []Point{{10, 5}, {20, 0}}}}}}}
+	if err := timeline.WriteSVG(&b); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"M70.0 260.0L940.0 40.0", "M70.0 40.0H940.0V260.0"} {
+		if !strings.Contains(b.String(), want) {
+			t.Errorf("there is no %q in %s", want, b.String())
+		}
 	}
 }
