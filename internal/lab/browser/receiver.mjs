@@ -1,0 +1,44 @@
+// What a receiver of many streams counts. These functions run inside the page; what slots carry is by the signalling messages,
+// all else by the browser's own statistics.
+
+/** Runs before the page's own scripts: the screen has twice the pixels, so that tiles want large pictures and cost as small ones. */
+export function sharpScreen() {
+  Object.defineProperty(window, 'devicePixelRatio', { value: 2 })
+}
+
+/** One look: the clock of the machine in milliseconds, and of each stream what it carries and its counters from the start. */
+export async function look() {
+  const slots = new Map(window.parley.roster.slots.map(slot => [slot.mid, slot]))
+  const streams = []
+  for (const connection of window.lab.connections) {
+    if (connection.connectionState === 'closed') continue
+    for (const one of (await connection.getStats()).values()) {
+      if (one.type !== 'inbound-rtp') continue
+      const slot = slots.get(one.mid)
+      streams.push({
+        mid: one.mid,
+        kind: one.kind,
+        participant: slot?.participant_id ?? '',
+        layer: slot?.layer ?? '',
+        state: slot?.state ?? '',
+        reason: slot?.reason ?? '',
+        packets: one.packetsReceived ?? 0,
+        lost: one.packetsLost ?? 0,
+        bytes: (one.bytesReceived ?? 0) + (one.headerBytesReceived ?? 0),
+        repaired: one.retransmittedPacketsReceived ?? 0,
+        nacks: one.nackCount ?? 0,
+        frames: one.framesDecoded ?? 0,
+        dropped: one.framesDropped ?? 0,
+        width: one.frameWidth ?? 0,
+        freezes: one.freezeCount ?? 0,
+        frozen: one.totalFreezesDuration ?? 0,
+        samples: one.totalSamplesReceived ?? 0,
+        concealed: (one.concealedSamples ?? 0) - (one.silentConcealedSamples ?? 0),
+        buffered: one.jitterBufferDelay ?? 0,
+        emitted: one.jitterBufferEmittedCount ?? 0,
+        playout: one.estimatedPlayoutTimestamp ?? 0,
+      })
+    }
+  }
+  return { at: Date.now(), streams }
+}

@@ -1,0 +1,285 @@
+package system_test
+
+import (
+	"bufio"
+	"encoding/json"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/parley-sfu/parley/bench/plot"
+	"github.com/parley-sfu/parley/internal/lab"
+	"github.com/parley-sfu/parley/signal/client"
+)
+
+// A glance is what a receiver had counted at one moment.
+type glance struct {
+	At      float64  `json:"at"` // milliseconds since 1970
+	Streams []stream `json:"streams"`
+}
+
+// stream is one slot: what it carried, and its counters from the start.
+type stream struct {
+	MID         string  `json:"mid"`
+	Kind        string  `json:"kind"`
+	Participant string  `json:"participant"`
+	Layer       string  `json:"layer"`
+	State       string  `json:"state"`
+	Reason      string  `json:"reason"`
+	Packets     int     `json:"packets"`
+	Lost        int     `json:"lost"` // after repair
+	Frames      int     `json:"frames"`
+	Width       int     `json:"width"`
+	Frozen      float64 `json:"frozen"`    // seconds, by the W3C's definition
+	Samples     float64 `json:"samples"`   // of sound that was played
+	Concealed   float64 `json:"concealed"` // of them made up
+	Playout     float64 `json:"playout"`   // what is played now by the sender's clock, in milliseconds
+}
+
+// A spectator takes looks at what one receiver gets.
+type spectator struct {
+	id     string          // of the participant
+	finish func() []glance // ends it, and has all that it saw
+}
+
+const lookEvery = 250 * time.Millisecond
+
+// watchClient looks at a client in Go.
+func watchClient(t *testing.T, c *client.Client) *spectator {
+	var looks []glance
+	stop := make(chan struct{})
+	var over sync.WaitGroup
+	over.Go(func() {
+		for tick := time.NewTicker(lookEvery); ; {
+			select {
+			case <-stop:
+				return
+			case <-tick.C:
+				looks = append(looks, lookAt(c))
+			}
+		}
+	})
+	end := sync.OnceFunc(func() { close(stop); over.Wait() })
+	t.Cleanup(end)
+	return &spectator{c.Self().ID, func() []glance { end(); return looks }}
+}
+
+func lookAt(c *client.Client) glance {
+	l := glance{At: float64(time.Now().UnixNano()) / 1e6}
+	for _, s := range c.SlotStats() {
+		l.Streams = append(l.Streams, stream{
+			MID: s.Slot.MID, Kind: s.Slot.Kind, Participant: s.Slot.ParticipantID, Layer: s.Slot.Layer, State: s.Slot.State, Reason: s.Slot.Reason,
+			Packets: int(s.Packets), Lost: int(s.Lost), Frames: int(s.Frames), Width: s.Width, Frozen: s.FreezeTime.Seconds(),
+		})
+	}
+	return l
+}
+
+// browse brings a browser into the stage's home and returns when it sees all cameras. Its last picture is kept as that name.
+func (s *stage) browse(shot string) *spectator {
+	t := s.t
+	t.Helper()
+	dir, over := t.TempDir(), make(chan struct{})
+	go func() {
+		defer close(over)
+		lab.Browse(t, s.node, "bandwidth.test.mjs", s.home.Namespace, 15*time.Minute, "BANDWIDTH_DIR="+dir, "LAB_JOIN_URL="+s.meeting.JoinURL,
+			"BANDWIDTH_CAMERAS="+strconv.Itoa(len(s.senders)), "BANDWIDTH_SHOT="+shot)
+	}()
+	end := sync.OnceFunc(func() {
+		if err := os.WriteFile(filepath.Join(dir, "end"), nil, 0o600); err != nil {
+			t.Error(err)
+		}
+		<-over
+	})
+	t.Cleanup(end)
+	var id []byte
+	lab.Until(t, time.Minute, "the browser sees all cameras", func() bool {
+		select {
+		case <-over:
+			t.Fatal("the browser has ended")
+		default:
+		}
+		id, _ = os.ReadFile(filepath.Join(dir, "joined"))
+		return len(id) > 0
+	})
+	return &spectator{string(id), func() []glance { end(); return readLooks(t, filepath.Join(dir, "looks")) }}
+}
+
+func readLooks(t *testing.T, path string) (looks []glance) {
+	t.Helper()
+	file, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	lines := bufio.NewScanner(file)
+	lines.Buffer(nil, 1<<20)
+	for lines.Scan() {
+		var l glance
+		if err := json.Unmarshal(lines.Bytes(), &l); err != nil {
+			t.Fatalf("%v in %s", err, lines.Text())
+		}
+		looks = append(looks, l)
+	}
+	return looks
+}
+
+// gotten is what a receiver got in a time.
+type gotten struct {
+	watched, frozen, paused float64 // seconds of pictures that should move, of those frozen, and of those announced as paused
+	audioLost, audioPackets int     // after repair
+	videoLost, videoPackets int
+	concealed, samples      float64 // of sound
+	layers                  float64 // mean of the pictures' layers, q is 1 and f is 3
+}
+
+func (g gotten) freezeRatio() float64 { return g.frozen / max(g.watched, 0.001) }
+
+func (g gotten) audioLoss() float64 {
+	return float64(g.audioLost) / float64(max(1, g.audioLost+g.audioPackets))
+}
+
+func (g gotten) videoLoss() float64 {
+	return float64(g.videoLost) / float64(max(1, g.videoLost+g.videoPackets))
+}
+
+func (g gotten) concealment() float64 { return g.concealed / max(1, g.samples) }
+
+// between adds up what a receiver got from one moment to another.
+func between(looks []glance, from, to time.Time) (g gotten) {
+	looks = within(looks, from, to)
+	var layers, pictures float64
+	last := map[string]motion{}
+	for i, now := range looks {
+		for _, s := range now.Streams {
+			if s.Kind == "video" {
+				m, seen := last[s.MID]
+				if !seen {
+					m = motion{moved: now.At, then: s.Frozen}
+				}
+				m.follow(&g, s, now.At)
+				last[s.MID] = m
+				layers, pictures = layers+rank(s), pictures+1
+			}
+			if i == 0 || i == len(looks)-1 {
+				g.count(s, 2*min(i, 1)-1)
+			}
+		}
+	}
+	for _, m := range last { // the browser counts a freeze when it is over, the client in Go at once
+		if still := (m.at-m.moved)/1000 - (m.Frozen - m.then); !m.idle && still > 1 {
+			g.frozen += still
+		}
+	}
+	g.layers = layers / max(1, pictures)
+	return g
+}
+
+// count adds or takes off the counters of a stream.
+func (g *gotten) count(s stream, sign int) {
+	if s.Kind == "video" {
+		g.videoLost, g.videoPackets = g.videoLost+sign*s.Lost, g.videoPackets+sign*s.Packets
+		return
+	}
+	g.audioLost, g.audioPackets = g.audioLost+sign*s.Lost, g.audioPackets+sign*s.Packets
+	g.samples, g.concealed = g.samples+float64(sign)*s.Samples, g.concealed+float64(sign)*s.Concealed
+}
+
+// motion is what was seen of one picture.
+type motion struct {
+	stream
+
+	at, moved float64
+	then      float64 // seconds that it had been frozen when it moved
+	idle      bool    // it was announced as paused, or empty, since it moved
+}
+
+// follow looks at the picture once more. A gap in which it was announced as paused is a pause: the browser calls it a freeze too,
+// when the picture moves again.
+func (m *motion) follow(g *gotten, s stream, at float64) {
+	active := s.State == "active"
+	if m.at > 0 {
+		passed, froze := (at-m.at)/1000, s.Frozen-m.Frozen
+		switch {
+		case !active:
+			g.paused += passed
+		case !m.idle && s.Participant == m.Participant:
+			g.watched += passed
+			g.frozen += froze
+		default:
+			g.watched += passed
+		}
+	}
+	m.idle = m.idle && s.Frames == m.Frames || !active || m.MID != "" && s.Participant != m.Participant
+	if s.Frames != m.Frames {
+		m.moved, m.then = at, s.Frozen
+	}
+	m.stream, m.at = s, at
+}
+
+// rank is the layer that a picture is shown in, from 1 on; 0: none.
+func rank(s stream) float64 {
+	if s.State != "active" {
+		return 0
+	}
+	return float64(slices.Index([]string{"q", "h", "f"}, s.Layer) + 1)
+}
+
+// skews are by how much sound is played before the picture of the same person, in each glance, in milliseconds.
+func skews(looks []glance, from, to time.Time) (all []float64) {
+	for _, l := range within(looks, from, to) {
+		for _, sound := range l.Streams {
+			for _, sight := range l.Streams {
+				if sound.Kind == "audio" && sight.Kind == "video" && sound.Participant != "" && sound.Participant == sight.Participant &&
+					sound.Playout > 0 && sight.Playout > 0 && sight.State == "active" && sound.State == "active" {
+					all = append(all, sound.Playout-sight.Playout)
+				}
+			}
+		}
+	}
+	return all
+}
+
+// within are the looks of a time.
+func within(looks []glance, from, to time.Time) (some []glance) {
+	for _, l := range looks {
+		if at := time.UnixMilli(int64(l.At)); !at.Before(from) && at.Before(to) {
+			some = append(some, l)
+		}
+	}
+	return some
+}
+
+// quantile of numbers that need not be sorted, by nearest rank.
+func quantile(of []float64, q float64) float64 {
+	if len(of) == 0 {
+		return math.NaN()
+	}
+	sorted := slices.Sorted(slices.Values(of))
+	return sorted[max(0, int(math.Ceil(q*float64(len(sorted))))-1)]
+}
+
+// layerTraces are how many pictures are shown in each layer, and none, from a moment on.
+func layerTraces(looks []glance, begun time.Time) (traces []plot.Trace) {
+	for i, name := range []string{"paused", "q", "h", "f"} {
+		trace := plot.Trace{Name: name, Steps: true}
+		for _, l := range looks {
+			count := 0
+			for _, s := range l.Streams {
+				if s.Kind == "video" && rank(s) == float64(i) {
+					count++
+				}
+			}
+			if x := l.At/1000 - float64(begun.UnixMilli())/1000; x >= 0 {
+				trace.Points = append(trace.Points, plot.Point{X: x, Y: float64(count)})
+			}
+		}
+		traces = append(traces, trace)
+	}
+	return traces
+}

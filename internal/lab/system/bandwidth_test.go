@@ -1,0 +1,153 @@
+package system_test
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/parley-sfu/parley/bench/plot"
+	"github.com/parley-sfu/parley/internal/lab"
+	"github.com/parley-sfu/parley/signal/client"
+	"github.com/parley-sfu/parley/signal/wire"
+)
+
+// The meeting of the tests of bandwidth: nine cameras in three sizes, of which three talk, and a home in which people only watch.
+const (
+	stageCameras = 9
+	stageVoices  = 3
+	stageQueue   = 300 * time.Millisecond // of the home's bottleneck: much more than is promised
+)
+
+// A stage is a meeting whose cameras are beside its node, and a home with a narrow way to it.
+type stage struct {
+	t       *testing.T
+	world   *lab.World
+	node    *lab.Node
+	home    *lab.Home
+	meeting lab.Meeting
+	senders []*client.Client
+}
+
+// newStage makes the meeting and the home. The home's way is as given in both directions.
+func newStage(t *testing.T, way lab.Path, cameras int) *stage {
+	t.Helper()
+	w := lab.StartWorld(t, lab.Path{}, 1, "eu")
+	s := &stage{t: t, world: w, node: w.Nodes()[0], meeting: w.NewMeeting(t, "Bandwidth")}
+	s.home = lab.NewHome(t, w, lab.Open().Over(way))
+	s.shape(way)
+	s.senders = publishReels(t, s.node, s.meeting.ID, cameras)
+	return s
+}
+
+// shape changes the way to the home; the way back has its delay and its losses, and no bottleneck.
+func (s *stage) shape(down lab.Path) {
+	up := down
+	up.Rate = 0
+	s.home.Shape(down, up)
+}
+
+// publishReels brings cameras in one after the other, so that their keyframes, one a second, do not come all together.
+func publishReels(t *testing.T, n *lab.Node, meeting string, cameras int) (all []*client.Client) {
+	t.Helper()
+	begun := time.Now()
+	for i := range cameras {
+		time.Sleep(time.Until(begun.Add(time.Duration(i) * time.Second / time.Duration(cameras))))
+		all = append(all, publishReel(t, n, meeting, i))
+	}
+	return all
+}
+
+// publishReel brings in a camera of a number, with three layers of 0.15, 0.45 and 1.1 Mbit/s; the first have a microphone too.
+func publishReel(t *testing.T, n *lab.Node, meeting string, number int) *client.Client {
+	t.Helper()
+	reel := func(name string) client.Source {
+		clip, err := client.LoadClip(filepath.Join(lab.Root(t), "bench", "reel", "clips", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return clip.Loop()
+	}
+	publish := []*client.Publication{client.NewCamera(reel("q.ivf"), reel("h.ivf"), reel("f.ivf"))}
+	if number < stageVoices {
+		publish = append(publish, client.NewMicrophone(reel("voice.ogg"), client.ConstantLevel(uint8(20+5*number))))
+	}
+	c := n.Region.Join(t, n, meeting, client.JoinOptions{DisplayName: fmt.Sprint("Camera ", number+1)}, client.Options{
+		VideoSlots: client.NoSlots, AudioSlots: client.NoSlots, Publish: publish,
+	})
+	go drain(c)
+	return c
+}
+
+// watch brings a client in Go into the home, who would like all pictures large.
+func (s *stage) watch(name string) *spectator {
+	s.t.Helper()
+	opts := client.Options{VideoSlots: stageCameras, AudioSlots: stageVoices}
+	c := s.home.Join(s.t, s.node, s.meeting.ID, client.JoinOptions{DisplayName: name, Role: "viewer"}, opts)
+	go drain(c)
+	askLarge(s.t, c)
+	return watchClient(s.t, c)
+}
+
+// askLarge asks for the largest pictures in all slots.
+func askLarge(t *testing.T, c *client.Client) {
+	t.Helper()
+	var slots []wire.SlotRequest
+	for _, one := range c.SlotStats() {
+		if one.Slot.Kind == "video" {
+			slots = append(slots, wire.SlotRequest{MID: one.Slot.MID, MaxWidth: 1280, MaxHeight: 720})
+		}
+	}
+	if err := c.Subscribe(t.Context(), slots...); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// full says whether all of issue 6's figures are to be taken, by their own bounds, or a short form of each, where other tests may
+// be at work.
+func full() bool { return os.Getenv("LAB_FULL") != "" }
+
+// either is the one value in a full run and the other in a short one.
+func either[T any](inFull, inShort T) T {
+	if full() {
+		return inFull
+	}
+	return inShort
+}
+
+// percent is a share as people read it.
+func percent(share float64) string { return fmt.Sprintf("%.2f %%", 100*share) }
+
+// megabits is a rate as people read it.
+func megabits(rate float64) string { return fmt.Sprintf("%.2f Mbit/s", rate/1e6) }
+
+// judge notes a figure and fails the test when it is not within its bound.
+func judge(t *testing.T, figures *table, good bool, cells ...any) {
+	t.Helper()
+	figures.add(append(cells, verdict(good))...)
+	if !good {
+		t.Errorf("not met: %v", cells)
+	}
+}
+
+// picture keeps a timeline among the results.
+func picture(t *testing.T, name string, line plot.Timeline) {
+	t.Helper()
+	file, err := os.Create(filepath.Join(t.TempDir(), "timeline.svg"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := line.WriteSVG(file); err != nil {
+		t.Fatal(err)
+	}
+	if err := file.Close(); err != nil {
+		t.Fatal(err)
+	}
+	svg, err := os.ReadFile(file.Name())
+	if err != nil {
+		t.Fatal(err)
+	}
+	width, height := line.Size()
+	lab.Picture(t, name, svg, width, height)
+}

@@ -1,0 +1,109 @@
+package system_test
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"testing"
+	"time"
+
+	"github.com/parley-sfu/parley/bench/plot"
+	"github.com/parley-sfu/parley/internal/lab"
+)
+
+// Two people behind one bottleneck get as much as each other.
+func TestLabBandwidthShare(t *testing.T) {
+	const rate = 2_000_000
+	long, apart := either(30*time.Second, 10*time.Second), either(0.2, 0.5)
+	s := newStage(t, stepWay(rate), stageCameras)
+	first, second := s.watch("First"), s.watch("Second")
+	time.Sleep(either(10*time.Second, 6*time.Second)) // to find their shares
+	s.home.Passages(s.node.Region)
+	begun := time.Now()
+	time.Sleep(long)
+	end := time.Now()
+	log := bottleneckLog(s.home.Passages(s.node.Region))
+	first.finish()
+	second.finish()
+	ports := log.mediaPorts()
+	if len(ports) != 2 {
+		t.Fatalf("media went to %d ports, want 2", len(ports))
+	}
+	var rates [2]float64
+	var traces []plot.Trace
+	for i, port := range ports {
+		its := func(p lab.Passage) bool { return p.Protocol == lab.UDP && p.Port == port }
+		rates[i] = log.rate(begun, end, its)
+		traces = append(traces, plot.Trace{Name: fmt.Sprint("viewer ", i+1), Points: log.curve(begun, end, its)})
+	}
+	difference := 2 * abs(rates[0]-rates[1]) / (rates[0] + rates[1])
+	_, wait := log.curves(begun, end)
+	figures := newTable(t, "one bottleneck of "+megabits(rate), "first viewer", "second", "apart by", "of both", "bound", "wait p95", "used", "")
+	judge(t, figures, difference <= apart, "two viewers", megabits(rates[0]), megabits(rates[1]), percent(difference), "their mean", percent(apart),
+		percentile(log.waits(), 95), percent((rates[0]+rates[1])/rate))
+	picture(t, "share", plot.Timeline{Title: "Two viewers behind one bottleneck", Panels: []plot.Panel{
+		{Unit: "Mbit/s", Limit: rate / 2e6, Traces: traces}, {Unit: "longest wait, ms", Limit: 100, Traces: []plot.Trace{{Name: "in the queue", Points: wait}}},
+	}})
+}
+
+// A TCP flow that takes what it can beside a viewer leaves it its share.
+func TestLabBandwidthBesideTCP(t *testing.T) {
+	const rate = 3_000_000
+	long, share := either(30*time.Second, 10*time.Second), either(0.3, 0.1)
+	s := newStage(t, stepWay(rate), stageCameras)
+	viewer := s.watch("Viewer")
+	time.Sleep(either(8*time.Second, 5*time.Second))
+	s.home.Passages(s.node.Region)
+	begun := time.Now()
+	download(t, s)
+	time.Sleep(long)
+	end := time.Now()
+	log := bottleneckLog(s.home.Passages(s.node.Region))
+	got := between(viewer.finish(), begun, end)
+	then := begun.Add(3 * time.Second) // TCP has begun by then
+	media := func(p lab.Passage) bool { return p.Protocol == lab.UDP }
+	other := func(p lab.Passage) bool { return p.Protocol == lab.TCP }
+	ours, theirs := log.rate(then, end, media), log.rate(then, end, other)
+	_, wait := log.curves(begun, end)
+	figures := newTable(t, "one bottleneck of "+megabits(rate), "viewer", "TCP", "viewer's share", "bound", "frozen", "sound lost", "wait p95", "")
+	judge(t, figures, ours/(ours+theirs) >= share, "a viewer and a download", megabits(ours), megabits(theirs), percent(ours/(ours+theirs)), ">= "+percent(share),
+		percent(got.freezeRatio()), percent(got.audioLoss()), percentile(log.waits(), 95))
+	picture(t, "tcp", plot.Timeline{Title: "A viewer and a download behind one bottleneck", Panels: []plot.Panel{
+		{Unit: "Mbit/s", Limit: share * rate / 1e6, Traces: []plot.Trace{{Name: "viewer", Points: log.curve(begun, end, media)}, {Name: "TCP", Points: log.curve(begun, end, other)}}},
+		{Unit: "longest wait, ms", Limit: 100, Traces: []plot.Trace{{Name: "in the queue", Points: wait}}},
+	}})
+}
+
+// download has the home read without end from a server in the region, until the test is over.
+func download(t *testing.T, s *stage) {
+	t.Helper()
+	var server net.Listener
+	err := s.node.Region.Do(func() (err error) {
+		server, err = net.Listen("tcp4", net.JoinHostPort(s.node.Region.Address().String(), "0"))
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = server.Close() })
+	go func() {
+		conn, err := server.Accept()
+		if err != nil {
+			return
+		}
+		defer conn.Close()
+		for block := make([]byte, 16<<10); ; {
+			if _, err := conn.Write(block); err != nil {
+				return
+			}
+		}
+	}()
+	conn, err := s.home.Dial(t.Context(), server.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	go func() { _, _ = io.Copy(io.Discard, conn) }()
+}
+
+func abs(v float64) float64 { return max(v, -v) }
