@@ -83,7 +83,7 @@ func publishReel(t *testing.T, n *lab.Node, meeting string, number int) *client.
 // watch brings a client in Go into the home, who would like all pictures large.
 func (s *stage) watch(name string) *spectator {
 	s.t.Helper()
-	opts := client.Options{VideoSlots: stageCameras, AudioSlots: stageVoices}
+	opts := client.Options{VideoSlots: len(s.senders), AudioSlots: stageVoices}
 	c := s.home.Join(s.t, s.node, s.meeting.ID, client.JoinOptions{DisplayName: name, Role: "viewer"}, opts)
 	go drain(c)
 	askLarge(s.t, c)
