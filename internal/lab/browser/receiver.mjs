@@ -36,7 +36,6 @@ export async function look() {
         concealed: (one.concealedSamples ?? 0) - (one.silentConcealedSamples ?? 0),
         buffered: one.jitterBufferDelay ?? 0,
         emitted: one.jitterBufferEmittedCount ?? 0,
-        playout: one.estimatedPlayoutTimestamp ?? 0,
       })
     }
   }

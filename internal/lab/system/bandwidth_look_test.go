@@ -38,7 +38,10 @@ type stream struct {
 	Frozen      float64 `json:"frozen"`    // seconds, by the W3C's definition
 	Samples     float64 `json:"samples"`   // of sound that was played
 	Concealed   float64 `json:"concealed"` // of them made up
-	Playout     float64 `json:"playout"`   // what is played now by the sender's clock, in milliseconds
+
+	Clock    float64 `json:"-"`        // ms from when a packet was captured, as the server says, to when it was sent
+	Buffered float64 `json:"buffered"` // seconds that all that was played has been kept, added up
+	Emitted  float64 `json:"emitted"`  // of so many frames or samples
 }
 
 // A spectator takes looks at what one receiver gets.
@@ -49,8 +52,33 @@ type spectator struct {
 
 const lookEvery = 250 * time.Millisecond
 
-// watchClient looks at a client in Go.
-func watchClient(t *testing.T, c *client.Client) *spectator {
+// clocks has, for each slot, by how much the times of capture that the server's reports give to packets are before the times that
+// their senders stamped them with. It is safe for concurrent use.
+type clocks struct {
+	mu    sync.Mutex // protects following
+	apart map[string]time.Duration
+}
+
+func newClocks() *clocks { return &clocks{apart: map[string]time.Duration{}} }
+
+// packet takes a packet. It is for client.Options.OnPacket.
+func (c *clocks) packet(p client.Packet) {
+	if p.SentAt.IsZero() || p.Captured.IsZero() {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.apart[p.Slot.MID] = p.SentAt.Sub(p.Captured)
+}
+
+func (c *clocks) of(mid string) float64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return float64(c.apart[mid]) / float64(time.Millisecond)
+}
+
+// watchClient looks at a client in Go, and at the clocks of what it gets.
+func watchClient(t *testing.T, c *client.Client, clocks *clocks) *spectator {
 	var looks []glance
 	stop := make(chan struct{})
 	var over sync.WaitGroup
@@ -60,7 +88,7 @@ func watchClient(t *testing.T, c *client.Client) *spectator {
 			case <-stop:
 				return
 			case <-tick.C:
-				looks = append(looks, lookAt(c))
+				looks = append(looks, lookAt(c, clocks))
 			}
 		}
 	})
@@ -69,12 +97,13 @@ func watchClient(t *testing.T, c *client.Client) *spectator {
 	return &spectator{c.Self().ID, func() []glance { end(); return looks }}
 }
 
-func lookAt(c *client.Client) glance {
+func lookAt(c *client.Client, clocks *clocks) glance {
 	l := glance{At: float64(time.Now().UnixNano()) / 1e6}
 	for _, s := range c.SlotStats() {
 		l.Streams = append(l.Streams, stream{
 			MID: s.Slot.MID, Kind: s.Slot.Kind, Participant: s.Slot.ParticipantID, Layer: s.Slot.Layer, State: s.Slot.State, Reason: s.Slot.Reason,
 			Packets: int(s.Packets), Lost: int(s.Lost), Frames: int(s.Frames), Width: s.Width, Frozen: s.FreezeTime.Seconds(),
+			Clock: clocks.of(s.Slot.MID),
 		})
 	}
 	return l
@@ -230,19 +259,42 @@ func rank(s stream) float64 {
 	return float64(slices.Index([]string{"q", "h", "f"}, s.Layer) + 1)
 }
 
-// skews are by how much sound is played before the picture of the same person, in each glance, in milliseconds.
+// skews are by how much a player that goes by the server's reports plays sound before the picture of the same person, in each look,
+// in milliseconds.
 func skews(looks []glance, from, to time.Time) (all []float64) {
 	for _, l := range within(looks, from, to) {
 		for _, sound := range l.Streams {
 			for _, sight := range l.Streams {
 				if sound.Kind == "audio" && sight.Kind == "video" && sound.Participant != "" && sound.Participant == sight.Participant &&
-					sound.Playout > 0 && sight.Playout > 0 && sight.State == "active" && sound.State == "active" {
-					all = append(all, sound.Playout-sight.Playout)
+					sound.Clock != 0 && sight.Clock != 0 {
+					all = append(all, sight.Clock-sound.Clock)
 				}
 			}
 		}
 	}
 	return all
+}
+
+// buffers are how long a browser kept sound and pictures before it played them, on average, in milliseconds.
+func buffers(looks []glance, from, to time.Time) (sound, sight float64) {
+	looks = within(looks, from, to)
+	if len(looks) == 0 {
+		return 0, 0
+	}
+	first := map[string]stream{}
+	for _, s := range looks[0].Streams {
+		first[s.MID] = s
+	}
+	var kept, played [2]float64
+	for _, s := range looks[len(looks)-1].Streams {
+		i := 0
+		if s.Kind == "video" {
+			i = 1
+		}
+		kept[i] += s.Buffered - first[s.MID].Buffered
+		played[i] += s.Emitted - first[s.MID].Emitted
+	}
+	return 1000 * kept[0] / max(1, played[0]), 1000 * kept[1] / max(1, played[1])
 }
 
 // within are the looks of a time.

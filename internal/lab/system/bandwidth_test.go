@@ -30,14 +30,14 @@ type stage struct {
 	senders []*client.Client
 }
 
-// newStage makes the meeting and the home. The home's way is as given in both directions.
-func newStage(t *testing.T, way lab.Path, cameras int) *stage {
+// newStage makes the meeting and the home, with that way in between. Where the senders stamp what they send, browsers cannot play it.
+func newStage(t *testing.T, way lab.Path, cameras int, stamp bool) *stage {
 	t.Helper()
 	w := lab.StartWorld(t, lab.Path{}, 1, "eu")
 	s := &stage{t: t, world: w, node: w.Nodes()[0], meeting: w.NewMeeting(t, "Bandwidth")}
 	s.home = lab.NewHome(t, w, lab.Open().Over(way))
 	s.shape(way)
-	s.senders = publishReels(t, s.node, s.meeting.ID, cameras)
+	s.senders = publishReels(t, s.node, s.meeting.ID, cameras, stamp)
 	return s
 }
 
@@ -49,29 +49,30 @@ func (s *stage) shape(down lab.Path) {
 }
 
 // publishReels brings cameras in one after the other, so that their keyframes, one a second, do not come all together.
-func publishReels(t *testing.T, n *lab.Node, meeting string, cameras int) (all []*client.Client) {
+func publishReels(t *testing.T, n *lab.Node, meeting string, cameras int, stamp bool) (all []*client.Client) {
 	t.Helper()
 	begun := time.Now()
 	for i := range cameras {
 		time.Sleep(time.Until(begun.Add(time.Duration(i) * time.Second / time.Duration(cameras))))
-		all = append(all, publishReel(t, n, meeting, i))
+		all = append(all, publishReel(t, n, meeting, i, stamp))
 	}
 	return all
 }
 
 // publishReel brings in a camera of a number, with three layers of 0.15, 0.45 and 1.1 Mbit/s; the first have a microphone too.
-func publishReel(t *testing.T, n *lab.Node, meeting string, number int) *client.Client {
+func publishReel(t *testing.T, n *lab.Node, meeting string, number int, stamp bool) *client.Client {
 	t.Helper()
-	reel := func(name string) client.Source {
+	layer := func(rid, name string) client.Layer {
 		clip, err := client.LoadClip(filepath.Join(lab.Root(t), "bench", "reel", "clips", name))
 		if err != nil {
 			t.Fatal(err)
 		}
-		return clip.Loop()
+		return client.Layer{RID: rid, From: clip.Loop()}
 	}
-	publish := []*client.Publication{client.NewCamera(reel("q.ivf"), reel("h.ivf"), reel("f.ivf"))}
+	how := client.PublicationOptions{Stamp: stamp, Level: client.ConstantLevel(uint8(20 + 5*number))}
+	publish := []*client.Publication{client.NewPublication(client.SourceCamera, how, layer("q", "q.ivf"), layer("h", "h.ivf"), layer("f", "f.ivf"))}
 	if number < stageVoices {
-		publish = append(publish, client.NewMicrophone(reel("voice.ogg"), client.ConstantLevel(uint8(20+5*number))))
+		publish = append(publish, client.NewPublication(client.SourceMicrophone, how, layer("", "voice.ogg")))
 	}
 	c := n.Region.Join(t, n, meeting, client.JoinOptions{DisplayName: fmt.Sprint("Camera ", number+1)}, client.Options{
 		VideoSlots: client.NoSlots, AudioSlots: client.NoSlots, Publish: publish,
@@ -83,11 +84,12 @@ func publishReel(t *testing.T, n *lab.Node, meeting string, number int) *client.
 // watch brings a client in Go into the home, who would like all pictures large.
 func (s *stage) watch(name string) *spectator {
 	s.t.Helper()
-	opts := client.Options{VideoSlots: len(s.senders), AudioSlots: stageVoices}
+	clocks := newClocks()
+	opts := client.Options{VideoSlots: len(s.senders), AudioSlots: stageVoices, OnPacket: clocks.packet}
 	c := s.home.Join(s.t, s.node, s.meeting.ID, client.JoinOptions{DisplayName: name, Role: "viewer"}, opts)
 	go drain(c)
 	askLarge(s.t, c)
-	return watchClient(s.t, c)
+	return watchClient(s.t, c, clocks)
 }
 
 // askLarge asks for the largest pictures in all slots.

@@ -20,14 +20,14 @@ func TestLabBandwidthLinkCut(t *testing.T) {
 	w := lab.StartWorld(t, lab.Path{Delay: 20 * time.Millisecond}, 1, "eu", "us")
 	eu, us := w.Regions[0], w.Regions[1]
 	meeting := w.NewMeeting(t, "A link is cut to half")
-	publishReels(t, eu.Nodes[0], meeting.ID, cameras)
+	publishReels(t, eu.Nodes[0], meeting.ID, cameras, false)
 	var crowd []*spectator
 	for i := range viewers {
 		c := us.Join(t, us.Nodes[0], meeting.ID, client.JoinOptions{DisplayName: fmt.Sprint("Viewer ", i+1), Role: "viewer"},
 			client.Options{VideoSlots: cameras, AudioSlots: stageVoices})
 		go drain(c)
 		askInOrder(t, c)
-		crowd = append(crowd, watchClient(t, c))
+		crowd = append(crowd, watchClient(t, c, newClocks()))
 	}
 	time.Sleep(5 * time.Second)
 	media := lab.MediaBetween(eu, us)

@@ -36,7 +36,7 @@ func TestLabBandwidthLoss(t *testing.T) {
 	long := either(20*time.Second, 8*time.Second)
 	lost, freezes := either(0.001, 0.01), either(0.01, 0.1)
 	unheard := either(0.001, 0.1) // sound has nobody who asks for it again where the codec is all that there is
-	s := newStage(t, lab.Path{Delay: 20 * time.Millisecond}, cameras)
+	s := newStage(t, lab.Path{Delay: 20 * time.Millisecond}, cameras, false)
 	home := *s
 	home.home = lab.NewHome(t, s.world, lab.Open())
 	program, page := s.watch("Program"), (*spectator)(nil)

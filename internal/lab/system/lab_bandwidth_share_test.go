@@ -15,7 +15,7 @@ import (
 func TestLabBandwidthShare(t *testing.T) {
 	const rate = 2_000_000
 	long, apart := either(30*time.Second, 10*time.Second), either(0.2, 0.5)
-	s := newStage(t, stepWay(rate), stageCameras)
+	s := newStage(t, stepWay(rate), stageCameras, false)
 	first, second := s.watch("First"), s.watch("Second")
 	time.Sleep(either(10*time.Second, 6*time.Second)) // to find their shares
 	s.home.Passages(s.node.Region)
@@ -50,7 +50,7 @@ func TestLabBandwidthShare(t *testing.T) {
 func TestLabBandwidthBesideTCP(t *testing.T) {
 	const rate = 3_000_000
 	long, share := either(30*time.Second, 10*time.Second), either(0.3, 0.1)
-	s := newStage(t, stepWay(rate), stageCameras)
+	s := newStage(t, stepWay(rate), stageCameras, false)
 	viewer := s.watch("Viewer")
 	time.Sleep(either(8*time.Second, 5*time.Second))
 	s.home.Passages(s.node.Region)

@@ -36,7 +36,7 @@ func downlinks() downlink {
 
 // A client in Go watches nine cameras over a downlink that changes.
 func TestLabBandwidthSteps(t *testing.T) {
-	s := newStage(t, stepWay(downlinks().rates[0]), stageCameras)
+	s := newStage(t, stepWay(downlinks().rates[0]), stageCameras, true)
 	downlinks().show(s, "steps-go", s.watch("Viewer"))
 }
 
@@ -46,7 +46,7 @@ func TestLabBandwidthStepsBrowser(t *testing.T) {
 		t.Log("two processors carry one of these at a time: `make bandwidth` has the browser")
 		return
 	}
-	s := newStage(t, stepWay(downlinks().rates[0]), stageCameras)
+	s := newStage(t, stepWay(downlinks().rates[0]), stageCameras, false)
 	downlinks().show(s, "steps-browser", s.browse("bandwidth-statistics"))
 }
 
@@ -71,13 +71,22 @@ func (d downlink) show(s *stage, name string, who *spectator) {
 	log, looks := bottleneckLog(s.home.Passages(s.node.Region)), who.finish()
 	d.draw(t, name, begun, steps, log, looks)
 	d.judgeSteps(t, steps, log, looks)
-	all := skews(looks, begun, steps[len(steps)-1])
-	if len(all) == 0 {
-		return // a client that plays nothing
+	d.judgeSkew(t, begun, steps[len(steps)-1], looks)
+}
+
+// judgeSkew tells of lip sync: what the server's reports allow, and what a browser makes of it, which keeps sound and pictures as it
+// likes.
+func (d downlink) judgeSkew(t *testing.T, from, to time.Time, looks []glance) {
+	if all := skews(looks, from, to); len(all) > 0 {
+		figures := newTable(t, "sound before the picture, ms", "p5", "p50", "p95", "bound", "")
+		low, high := quantile(all, 0.05), quantile(all, 0.95)
+		judge(t, figures, max(-low, high) <= d.skew, fmt.Sprint("by the server's reports, of ", len(all), " pairs"),
+			fmt.Sprintf("%.1f", low), fmt.Sprintf("%.1f", quantile(all, 0.5)), fmt.Sprintf("%.1f", high), fmt.Sprintf("± %g", d.skew))
 	}
-	figures := newTable(t, "sound before the picture, of so many looks", "p5", "p50", "p95", "bound", "")
-	low, high := quantile(all, 0.05), quantile(all, 0.95)
-	judge(t, figures, max(-low, high) <= d.skew, len(all), low, quantile(all, 0.5), high, fmt.Sprintf("± %g ms", d.skew))
+	if sound, sight := buffers(looks, from, to); sound > 0 {
+		figures := newTable(t, "kept by the browser, mean", "sound", "pictures", "sound before the picture")
+		figures.add("ms", fmt.Sprintf("%.1f", sound), fmt.Sprintf("%.1f", sight), fmt.Sprintf("%.1f", sight-sound))
+	}
 }
 
 func (d downlink) judgeSteps(t *testing.T, steps []time.Time, log bottleneckLog, looks []glance) {
