@@ -6,6 +6,7 @@ import (
 
 	"github.com/parley-sfu/parley/node"
 	"github.com/parley-sfu/parley/node/grant"
+	"github.com/parley-sfu/parley/signal/sfu"
 	"github.com/parley-sfu/parley/signal/wire"
 )
 
@@ -207,7 +208,7 @@ func (l *listener) SlotsChanged(slots []node.Slot) {
 	l.with(func(_ *room, m *member) {
 		m.slots = wireSlots(slots)
 		if m.synced {
-			m.emitLocked(event{wire.TypeSlots, wire.Slots{Slots: m.slots}})
+			m.emitLocked(event{wire.TypeSlots, wire.Slots{Slots: m.slots, Downlink: downlinkTo(m.peer)}})
 		}
 	})
 }
@@ -278,4 +279,17 @@ func wireSlots(slots []node.Slot) []wire.Slot {
 		})
 	}
 	return out
+}
+
+// downlinkTo is what is known of the way to a peer; nil for nothing.
+func downlinkTo(peer Peer) *wire.Downlink {
+	measured, ok := peer.(sfu.Measured)
+	if !ok {
+		return nil
+	}
+	b := measured.Bandwidth()
+	if b.Estimate == 0 {
+		return nil
+	}
+	return &wire.Downlink{Estimate: b.Estimate, Wanted: b.Wanted, Allocated: b.Allocated, Limit: b.Limit, QueueMS: b.Queue, Lost: b.Lost}
 }

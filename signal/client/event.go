@@ -38,8 +38,11 @@ type TrackPublished struct{ Track wire.Track }
 // TrackUnpublished has a track that is gone.
 type TrackUnpublished struct{ Track wire.Track }
 
-// SlotsChanged has what every slot carries now.
-type SlotsChanged struct{ Slots []wire.Slot }
+// SlotsChanged has what every slot carries now, and what the server knew of the way to the client then, if anything.
+type SlotsChanged struct {
+	Slots    []wire.Slot
+	Downlink *wire.Downlink
+}
 
 // LayersWanted has the layers of one of the client's own tracks that anybody wants. The client pauses the others by
 // itself.

@@ -27,6 +27,9 @@ type Peer interface {
 	Close()
 }
 
+// Measured are Peers that know what the way to the participant carries; those on another node do not.
+type Measured interface{ Bandwidth() node.Bandwidth }
+
 // Media is what signalling needs of an SFU. Where the node is another, what returns no error returns at once and is done
 // as soon as that node hears of it.
 type Media interface {

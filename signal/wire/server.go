@@ -118,7 +118,19 @@ type TrackEvent struct {
 
 // Slots has every slot of the receiver.
 type Slots struct {
-	Slots []Slot `json:"slots"`
+	Slots    []Slot    `json:"slots"`
+	Downlink *Downlink `json:"downlink,omitempty"` // absent while nothing is known of it
+}
+
+// Downlink is what the server knew of the way to the receiver when it told of slots. Rates are bits a second with the headers of
+// IP and UDP.
+type Downlink struct {
+	Estimate  int64   `json:"estimate"`        // what it carries
+	Wanted    int64   `json:"wanted"`          // what all slots could use
+	Allocated int64   `json:"allocated"`       // what they are given
+	Limit     string  `json:"limit,omitempty"` // what keeps the estimate from being higher: delay, loss, remb, reports, silence
+	QueueMS   float64 `json:"queue_ms"`        // that packets wait on it
+	Lost      float64 `json:"lost"`            // part of the packets, lately
 }
 
 // Layers tells a publisher which layers of a track to send; it pauses the others.

@@ -5,6 +5,7 @@ import {
   Emitter,
   LocalMedia,
   Roster,
+  type Slot,
   type StatsDigest,
 } from '@parley-sfu/client'
 
@@ -113,7 +114,7 @@ export class FakeClient extends Emitter<ClientEvents> {
         guests: true,
         locked: scene.locked ?? false,
       },
-      slots: [],
+      slots: participants.slice(1, 5).map((one, i) => slotOf(one.id, i)),
       speakers: (scene.speaking ?? []).map(i => ({ participant_id: `pt_${i}`, level: 20 })),
       waiting: Array.from({ length: scene.knocking ?? 0 }, (_, i) => ({
         id: `pt_k${i}`,
@@ -122,6 +123,7 @@ export class FakeClient extends Emitter<ClientEvents> {
       })),
       resume_token: '',
     })
+    this.roster.apply({ type: 'media.slots', slots: [...this.roster.slots], downlink })
   }
 
   get self() {
@@ -150,15 +152,7 @@ export class FakeClient extends Emitter<ClientEvents> {
       inbound: this.roster.participants.slice(1, 5).map((one, i) => ({
         mid: String(i),
         kind: 'video',
-        slot: {
-          mid: String(i),
-          track_id: 't',
-          participant_id: one.id,
-          kind: 'video',
-          source: 'camera',
-          layer: 'h',
-          state: 'active',
-        },
+        slot: slotOf(one.id, i),
         codec: 'VP8',
         bitrate: 482_000 * wobble,
         width: 640,
@@ -166,7 +160,7 @@ export class FakeClient extends Emitter<ClientEvents> {
         fps: 30,
         framesDecoded: 100,
         freezes: i % 2,
-        freezeSeconds: 0,
+        freezeSeconds: (i % 2) * 0.4,
         packetsReceived: 1000,
         packetsLost: 2,
         loss: i * 0.011,
@@ -187,6 +181,30 @@ export class FakeClient extends Emitter<ClientEvents> {
         keyframes: 1,
       })),
     }
+  }
+}
+
+const downlink = {
+  estimate: 1_240_000,
+  wanted: 2_900_000,
+  allocated: 1_130_000,
+  limit: 'delay',
+  queue_ms: 12,
+  lost: 0.004,
+}
+
+/** The slot of a number: some fit, one is smaller than it could be, one is paused. */
+function slotOf(participantId: string, number: number): Slot {
+  const short = number >= 2 ? { reason: 'bandwidth' } : {}
+  return {
+    mid: String(number),
+    track_id: `tr_${participantId}_camera`,
+    participant_id: participantId,
+    kind: 'video',
+    source: 'camera',
+    layer: number === 2 ? 'q' : 'h',
+    state: number === 3 ? 'paused' : 'active',
+    ...short,
   }
 }
 

@@ -23,9 +23,8 @@ export async function look() {
         state: slot?.state ?? '',
         reason: slot?.reason ?? '',
         packets: one.packetsReceived ?? 0,
-        lost: one.packetsLost ?? 0,
+        lost: (one.packetsLost ?? 0) - (one.retransmittedPacketsReceived ?? 0), // the browser counts what came by RTX as lost
         bytes: (one.bytesReceived ?? 0) + (one.headerBytesReceived ?? 0),
-        repaired: one.retransmittedPacketsReceived ?? 0,
         nacks: one.nackCount ?? 0,
         frames: one.framesDecoded ?? 0,
         dropped: one.framesDropped ?? 0,

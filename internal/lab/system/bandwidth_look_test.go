@@ -174,7 +174,7 @@ func (g gotten) audioLoss() float64 {
 }
 
 func (g gotten) videoLoss() float64 {
-	return float64(g.videoLost) / float64(max(1, g.videoLost+g.videoPackets))
+	return max(0, float64(g.videoLost)) / float64(max(1, g.videoLost+g.videoPackets))
 }
 
 func (g gotten) concealment() float64 { return g.concealed / max(1, g.samples) }

@@ -26,7 +26,7 @@ export {
   type MeetingSettings,
   Rest,
 } from './rest.ts'
-export { type Part, type Participant, Roster, type Slot, type Track } from './roster.ts'
+export { type Downlink, type Part, type Participant, Roster, type Slot, type Track } from './roster.ts'
 export { Socket, type SocketEvents } from './socket.ts'
 export type { CandidatePair, CandidateStats, InboundStats, OutboundStats, StatsDigest } from './stats.ts'
 export type { View } from './subscription.ts'

@@ -8,6 +8,9 @@ export type Track = Readonly<wire.Track>
 /** What one receiving m-line now carries. */
 export type Slot = Readonly<wire.Slot>
 
+/** What the server knew of the way to this page when it last told of slots. */
+export type Downlink = Readonly<wire.Downlink>
+
 /** The parts of a room's state, as the events that tell of their change are called. */
 export type Part = 'participants' | 'tracks' | 'slots' | 'speakers' | 'waiting' | 'settings'
 
@@ -29,6 +32,7 @@ export class Roster {
   #participants = new Map<string, Participant>()
   #tracks = new Map<string, Track>()
   #slots: readonly Slot[] = []
+  #downlink: Downlink | undefined
   #speakers: readonly wire.Speaker[] = []
   #waiting = new Map<string, wire.Identity>()
   #settings: Readonly<wire.Settings> | undefined
@@ -52,6 +56,11 @@ export class Roster {
     return this.#slots
   }
 
+  /** What the way from the server carries; undefined while the server knows nothing of it. */
+  get downlink(): Downlink | undefined {
+    return this.#downlink
+  }
+
   /** Who speaks now, loudest first. */
   get speakers(): readonly wire.Speaker[] {
     return this.#speakers
@@ -72,6 +81,7 @@ export class Roster {
     this.#participants = new Map(other.#participants)
     this.#tracks = new Map(other.#tracks)
     this.#slots = other.#slots
+    this.#downlink = other.#downlink
     this.#speakers = other.#speakers
     this.#waiting = new Map(other.#waiting)
     this.#settings = other.#settings
@@ -112,6 +122,7 @@ export class Roster {
         return ['settings']
       case 'media.slots':
         this.#slots = message.slots
+        this.#downlink = message.downlink
         return ['slots']
       case 'room.active_speakers':
         this.#speakers = message.speakers

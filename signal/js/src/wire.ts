@@ -58,6 +58,37 @@ export interface ChatSend {
 }
 
 /**
+ * Downlink is what the server knew of the way to the receiver when it told of slots. Rates are bits a second with the headers of
+ * IP and UDP.
+ */
+export interface Downlink {
+  /**
+   * what it carries
+   */
+  estimate: number
+  /**
+   * what all slots could use
+   */
+  wanted: number
+  /**
+   * what they are given
+   */
+  allocated: number
+  /**
+   * what keeps the estimate from being higher: delay, loss, remb, reports, silence
+   */
+  limit?: string
+  /**
+   * that packets wait on it
+   */
+  queue_ms: number
+  /**
+   * part of the packets, lately
+   */
+  lost: number
+}
+
+/**
  * Empty is the body of messages that say everything by their type: room.lock, room.unlock and room.end (host only), and of
  * the server room.admitted and ok.
  */
@@ -308,6 +339,37 @@ export interface SlotRequest {
  */
 export interface Slots {
   slots: Slot[]
+  downlink?: Downlink1
+}
+
+/**
+ * absent while nothing is known of it
+ */
+export interface Downlink1 {
+  /**
+   * what it carries
+   */
+  estimate: number
+  /**
+   * what all slots could use
+   */
+  wanted: number
+  /**
+   * what they are given
+   */
+  allocated: number
+  /**
+   * what keeps the estimate from being higher: delay, loss, remb, reports, silence
+   */
+  limit?: string
+  /**
+   * that packets wait on it
+   */
+  queue_ms: number
+  /**
+   * part of the packets, lately
+   */
+  lost: number
 }
 
 /**

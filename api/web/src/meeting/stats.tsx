@@ -1,9 +1,10 @@
-import type { Client, InboundStats, OutboundStats, StatsDigest } from '@parley-sfu/client'
+import type { Client, Downlink, InboundStats, OutboundStats, Slot, StatsDigest } from '@parley-sfu/client'
 import type { JSX } from 'preact'
 import { useEffect, useState } from 'preact/hooks'
 import { useMeeting } from './context.ts'
 import { Health, type Trouble } from './health.ts'
 import { Panel } from './panel.tsx'
+import { explain, limitOf } from './reason.ts'
 
 const interval = 1_000
 const kept = 60
@@ -23,11 +24,12 @@ export function StatsPanel(props: { names: ReadonlyMap<string, string>; onClose:
           <Figure label="Sending" value={bits(total(latest?.outbound))} />
           <Figure label="SDP offers" value={String(client.sdpExchanges)} />
         </dl>
+        {client.roster.downlink && <DownlinkFigures downlink={client.roster.downlink} />}
         <Curve values={history.map(digest => total(digest.inbound))} />
         <p class="quiet stats-path">{latest?.path || 'no media path'}</p>
         <Troubles names={props.names} />
         <h3>Received</h3>
-        {latest && <Received inbound={latest.inbound.filter(one => one.slot?.track_id)} names={props.names} />}
+        {latest && <Received inbound={latest.inbound} slots={client.roster.slots} names={props.names} />}
         <h3>Sent</h3>
         {latest && <Sent outbound={latest.outbound} />}
       </div>
@@ -112,8 +114,30 @@ function Curve({ values }: { values: readonly number[] }): JSX.Element {
   )
 }
 
-function Received(props: { inbound: readonly InboundStats[]; names: ReadonlyMap<string, string> }): JSX.Element {
-  if (props.inbound.length === 0) return <p class="quiet">Nothing is received.</p>
+/** What the server knew of the way to this page when it last told of slots. */
+function DownlinkFigures({ downlink }: { downlink: Downlink }): JSX.Element {
+  return (
+    <div data-testid="downlink">
+      <dl class="stats-head">
+        <Figure label="Downlink carries" value={bits(downlink.estimate)} />
+        <Figure label="Given of what is wanted" value={`${bits(downlink.allocated)} of ${bits(downlink.wanted)}`} />
+      </dl>
+      <p class="quiet stats-path">
+        {limitOf(downlink)}; {Math.round(downlink.queue_ms)} ms in its queue, {(downlink.lost * 100).toFixed(1)} % lost
+      </p>
+    </div>
+  )
+}
+
+/** What each slot carries that has something to carry, paused ones included. */
+function Received(props: {
+  inbound: readonly InboundStats[]
+  slots: readonly Slot[]
+  names: ReadonlyMap<string, string>
+}): JSX.Element {
+  const carried = props.slots.filter(slot => slot.track_id)
+  if (carried.length === 0) return <p class="quiet">Nothing is received.</p>
+  const inbound = new Map(props.inbound.map(one => [one.mid, one]))
   return (
     <table class="stats-table">
       <thead>
@@ -125,27 +149,50 @@ function Received(props: { inbound: readonly InboundStats[]; names: ReadonlyMap<
         </tr>
       </thead>
       <tbody>
-        {props.inbound.map(one => (
-          <tr key={one.mid}>
-            <th scope="row">
-              {props.names.get(one.slot?.participant_id ?? '') ?? '–'}
-              <small>
-                {one.slot?.source?.replace('_', ' ')} {one.codec} {one.slot?.layer}
-              </small>
-            </th>
-            <td>
-              {one.kind === 'video' ? `${one.width}×${one.height}` : '♪'}
-              <small>{one.kind === 'video' ? `${one.fps} fps, ${one.freezes} freezes` : ''}</small>
-            </td>
-            <td>
-              {bits(one.bitrate)}
-              <small>{one.jitterMs} ms jitter</small>
-            </td>
-            <td class={one.loss > 0.02 ? 'stats-bad' : ''}>{(one.loss * 100).toFixed(1)} %</td>
-          </tr>
+        {carried.map(slot => (
+          <ReceivedRow
+            key={slot.mid}
+            slot={slot}
+            one={inbound.get(slot.mid)}
+            name={props.names.get(slot.participant_id ?? '') ?? '–'}
+          />
         ))}
       </tbody>
     </table>
+  )
+}
+
+function ReceivedRow({ slot, one, name }: { slot: Slot; one?: InboundStats | undefined; name: string }): JSX.Element {
+  const why = explain(slot)
+  const active = slot.state === 'active'
+  return (
+    <tr class={active ? '' : 'stats-idle'} data-testid={`received-${slot.mid}`}>
+      <th scope="row">
+        {name}
+        <small>
+          {slot.source?.replace('_', ' ')} {one?.codec}
+        </small>
+        {why && <small class="stats-why">{why}</small>}
+      </th>
+      <td>
+        {slot.kind === 'audio' ? '♪' : active && one && one.width > 0 ? `${one.width}×${one.height}` : '–'}
+        {slot.kind === 'video' && active && (
+          <small>{[slot.layer && `layer ${slot.layer}`, `${one?.fps ?? 0} fps`].filter(Boolean).join(', ')}</small>
+        )}
+        {one && one.freezes > 0 && (
+          <small>
+            {one.freezes} {one.freezes === 1 ? 'freeze' : 'freezes'}, {one.freezeSeconds.toFixed(1)} s
+          </small>
+        )}
+      </td>
+      <td>
+        {active && one ? bits(one.bitrate) : slot.state}
+        {active && one && <small>{one.jitterMs} ms jitter</small>}
+      </td>
+      <td class={one && one.loss > 0.02 ? 'stats-bad' : ''}>
+        {active && one ? `${(one.loss * 100).toFixed(1)} %` : '–'}
+      </td>
+    </tr>
   )
 }
 
