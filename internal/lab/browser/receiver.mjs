@@ -6,15 +6,19 @@ export function sharpScreen() {
   Object.defineProperty(window, 'devicePixelRatio', { value: 2 })
 }
 
-/** One look: the clock of the machine in milliseconds, and of each stream what it carries and its counters from the start. */
+/**
+ * One look: the clock of the machine in milliseconds, and of each stream what it carries and its counters from the start. Of another
+ * server than Parley a stream carries one sender for good, in a layer that its width tells.
+ */
 export async function look() {
-  const slots = new Map(window.parley.roster.slots.map(slot => [slot.mid, slot]))
+  const slots = window.parley && new Map(window.parley.roster.slots.map(slot => [slot.mid, slot]))
+  const alone = one => ({ participant_id: one.mid, state: 'active', layer: { 320: 'q', 640: 'h', 1280: 'f' }[one.frameWidth] })
   const streams = []
   for (const connection of window.lab.connections) {
     if (connection.connectionState === 'closed') continue
     for (const one of (await connection.getStats()).values()) {
       if (one.type !== 'inbound-rtp') continue
-      const slot = slots.get(one.mid)
+      const slot = slots ? slots.get(one.mid) : alone(one)
       streams.push({
         mid: one.mid,
         kind: one.kind,

@@ -109,15 +109,21 @@ func lookAt(c *client.Client, clocks *clocks) glance {
 	return l
 }
 
-// browse brings a browser into the stage's home and returns when it sees all cameras. Its last picture is kept as that name.
+// browse brings a browser into the stage's meeting, from the home, and returns when it sees all cameras. Its last picture is kept as
+// that name.
 func (s *stage) browse(shot string) *spectator {
+	s.t.Helper()
+	return s.runBrowser("bandwidth.test.mjs", "LAB_JOIN_URL="+s.meeting.JoinURL, "BANDWIDTH_SHOT="+shot)
+}
+
+// runBrowser runs a test of lab/browser in the home that writes down what it sees.
+func (s *stage) runBrowser(script string, env ...string) *spectator {
 	t := s.t
 	t.Helper()
 	dir, over := t.TempDir(), make(chan struct{})
 	go func() {
 		defer close(over)
-		lab.Browse(t, s.node, "bandwidth.test.mjs", s.home.Namespace, 15*time.Minute, "BANDWIDTH_DIR="+dir, "LAB_JOIN_URL="+s.meeting.JoinURL,
-			"BANDWIDTH_CAMERAS="+strconv.Itoa(len(s.senders)), "BANDWIDTH_SHOT="+shot)
+		lab.Browse(t, s.node, script, s.home.Namespace, 15*time.Minute, append(env, "BANDWIDTH_DIR="+dir, "BANDWIDTH_CAMERAS="+strconv.Itoa(len(s.senders)))...)
 	}()
 	end := sync.OnceFunc(func() {
 		if err := os.WriteFile(filepath.Join(dir, "end"), nil, 0o600); err != nil {

@@ -27,7 +27,8 @@ type stage struct {
 	node    *lab.Node
 	home    *lab.Home
 	meeting lab.Meeting
-	senders []*client.Client
+	senders []*client.Client // one a camera
+	server  string           // address of another server than the node, if there is one
 }
 
 // newStage makes the meeting and the home, with that way in between. Where the senders stamp what they send, browsers cannot play it.

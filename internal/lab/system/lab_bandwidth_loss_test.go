@@ -29,13 +29,14 @@ func lossyWays() (all []lossyWay) {
 	return all
 }
 
-// A browser watches three cameras over ways that lose packets in both directions. Beside it a client in Go does, which counts
-// what is still missing after repair.
+// A browser watches three cameras over ways that lose packets in both directions; how often its pictures freeze counts. Beside it
+// a client in Go does, which counts what is still missing after repair; it has no buffer that grows with the round trip, and how
+// often it freezes says little.
 func TestLabBandwidthLoss(t *testing.T) {
 	const cameras = 3 // two processors decode them whatever else they do
 	long := either(20*time.Second, 8*time.Second)
 	lost, freezes := either(0.001, 0.01), either(0.01, 0.1)
-	unheard := either(0.001, 0.1) // sound has nobody who asks for it again where the codec is all that there is
+	unheard := either(0.001, 0.1)
 	s := newStage(t, lab.Path{Delay: 20 * time.Millisecond}, cameras, false)
 	home := *s
 	home.home = lab.NewHome(t, s.world, lab.Open())
@@ -65,13 +66,16 @@ func TestLabBandwidthLoss(t *testing.T) {
 		seen := who.finish()
 		for n, w := range lossyWays() {
 			got := between(seen, spans[n].from, spans[n].to)
-			good := got.freezeRatio() <= freezes && (!w.bounds || i == 1 || got.videoLoss() <= lost && got.audioLoss() <= unheard)
+			good := i == 0 || got.freezeRatio() <= freezes
+			if w.bounds {
+				good = good && got.videoLoss() <= lost && got.audioLoss() <= unheard
+			}
 			judge(t, figures, good, w.name, w.trip, name, got.videoPackets, percent(got.videoLoss()), got.audioPackets, percent(got.audioLoss()),
 				percent(got.freezeRatio()), percent(got.paused/max(0.001, got.watched+got.paused)), fmt.Sprintf("%.2f", got.layers), percent(got.concealment()))
 			chart[i].Points = append(chart[i].Points, plot.Point{X: float64(n + 1), Y: 100 * got.freezeRatio()})
 		}
 	}
-	figures.add("bound", "", "", "", percent(lost)+" up to 5 %", "", percent(unheard)+" up to 5 %", percent(freezes), "", "", "", "")
+	figures.add("bound", "", "", "", percent(lost)+" up to 5 %", "", percent(unheard)+" up to 5 %", percent(freezes)+" (browser)", "", "", "", "")
 	picture(t, "loss", plot.Timeline{Title: "Frozen pictures in the order of the table", Panels: []plot.Panel{
 		{Unit: "frozen, %", Limit: 100 * freezes, Traces: chart[:]},
 	}})
