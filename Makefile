@@ -111,6 +111,8 @@ lab: deps browser-deps $(NATS) ## three regions, 80 ms and 1 % loss apart, with 
 
 lab-full: deps browser-deps $(NATS) ## the same for real: 20 kills, NATS away for 60 s, a region cut off for 60 s
 	@LAB_FULL=1 go test $(AS_ROOT) ./internal/lab/system -count=1 -timeout 60m -v -run '^TestLab'
+bandwidth: deps browser-deps $(NATS) janus ## narrow, lossy, shared and cut links, 500 joins at once, and Janus on the same links: tables, and plots into RESULTS (artifacts)
+	@LAB_FULL=1 LAB_RESULTS=$(abspath $(or $(RESULTS),$(ARTIFACTS)/bandwidth)) go test $(AS_ROOT) ./internal/lab/system -count=1 -timeout 60m -v -run '^TestLabBandwidth'
 nat: deps browser-deps ## joins from behind every NAT and firewall, by Go client and browser, each step against its budget
 	@LAB_FULL=1 $(SYSTEM) '^TestHome'
 drain: ## a node is drained in the middle of a call
@@ -161,6 +163,9 @@ deps: ## install the Debian packages that the tests need
 
 browser-deps: internal/lab/browser/node_modules/.ready
 
+janus: ## install the other SFU that bandwidth is compared with
+	@command -v janus >/dev/null || $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends janus
+
 # npm ci once for each state of a lockfile. The meeting page uses the client library's sources beside it.
 %/node_modules/.ready: %/package-lock.json
 	cd $* && npm ci --no-audit --no-fund
@@ -187,4 +192,4 @@ clean: ## remove what was built here
 help: ## list the tasks
 	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  \033[1m%-10s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-.PHONY: run build web test unit web-test system check fmt fuzz bench bench-parts bench-short bench-keep curves soak rest-rate headline bench-turn browsers layers timings footprint loss roam hostile durable regions drain diagnosis tiers tls nat lab lab-full deps browser-deps clean help
+.PHONY: run build web test unit web-test system check fmt fuzz bench bench-parts bench-short bench-keep curves soak rest-rate headline bench-turn browsers layers timings footprint loss roam bandwidth janus hostile durable regions drain diagnosis tiers tls nat lab lab-full deps browser-deps clean help

@@ -25,14 +25,17 @@ after(async () => {
 async function watch({ url, layer }) {
   const socket = new WebSocket(url, 'janus-protocol')
   const waiting = new Map()
-  const told = []
+  let up
+  const media = new Promise(resolve => {
+    up = resolve
+  })
   socket.onmessage = ({ data }) => {
     const message = JSON.parse(data)
     if (message.janus === 'ack') return
     const answer = waiting.get(message.transaction)
     waiting.delete(message.transaction)
     if (answer) answer(message)
-    else told.push(message.janus)
+    else if (message.janus === 'webrtcup') up()
   }
   await new Promise((resolve, reject) => {
     socket.onopen = resolve
@@ -70,11 +73,10 @@ async function watch({ url, layer }) {
     connection.onicegatheringstatechange = () => connection.iceGatheringState === 'complete' && resolve()
   })
   await ask({ janus: 'message', ...at, body: { request: 'start' }, jsep: connection.localDescription })
-  const streams = connection
-    .getTransceivers()
-    .filter(one => one.receiver.track.kind === 'video')
-    .map(one => ({ mid: one.mid, substream: layer }))
-  await ask({ janus: 'message', ...at, body: { request: 'configure', streams } })
+  await media // what is asked for before that is forgotten
+  for (const { mid, receiver } of connection.getTransceivers()) {
+    if (receiver.track.kind === 'video') await ask({ janus: 'message', ...at, body: { request: 'configure', mid, substream: layer } })
+  }
 }
 
 figures.test('watches', async () => {

@@ -195,7 +195,7 @@ func between(looks []glance, from, to time.Time) (g gotten) {
 			if s.Kind == "video" {
 				m, seen := last[s.MID]
 				if !seen {
-					m = motion{moved: now.At, then: s.Frozen}
+					m = motion{begun: now.At, moved: now.At, then: s.Frozen}
 				}
 				m.follow(&g, s, now.At)
 				last[s.MID] = m
@@ -229,6 +229,7 @@ func (g *gotten) count(s stream, sign int) {
 type motion struct {
 	stream
 
+	begun     float64 // when it was seen first
 	at, moved float64
 	then      float64 // seconds that it had been frozen when it moved
 	idle      bool    // it was announced as paused, or empty, since it moved
@@ -239,7 +240,7 @@ type motion struct {
 func (m *motion) follow(g *gotten, s stream, at float64) {
 	active := s.State == "active"
 	if m.at > 0 {
-		passed, froze := (at-m.at)/1000, s.Frozen-m.Frozen
+		passed, froze := (at-m.at)/1000, min(s.Frozen-m.Frozen, (at-m.begun)/1000) // of a freeze that began before, the rest
 		switch {
 		case !active:
 			g.paused += passed

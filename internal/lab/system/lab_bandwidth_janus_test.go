@@ -32,19 +32,19 @@ func TestLabBandwidthBesideJanus(t *testing.T) {
 		t.Log("it takes minutes, and a package that only `make bandwidth` needs")
 		return
 	}
-	d := downlinks()
+	d, open := downlinks(), lab.Path{Delay: 20 * time.Millisecond} // until everybody sees everything
 	for layer, name := range []string{"q", "h", "f"} {
 		if name == "h" {
 			continue
 		}
 		t.Run("Janus, asked for "+name, func(t *testing.T) {
-			s := newJanusStage(t, stepWay(d.rates[0]))
+			s := newJanusStage(t, open)
 			d.compare(s, "steps-janus-"+name, s.runBrowser("janus.test.mjs", fmt.Sprint("JANUS_LAYER=", layer),
 				fmt.Sprintf("JANUS_URL=ws://%s:%d", s.server, janusSocket), fmt.Sprintf("JANUS_PAGE=http://%s:%d/", s.server, janusPage)))
 		})
 	}
 	t.Run("Parley", func(t *testing.T) {
-		s := newStage(t, stepWay(d.rates[0]), stageCameras, false)
+		s := newStage(t, open, stageCameras, false)
 		d.compare(s, "steps-parley", s.browse(""))
 	})
 }
@@ -63,7 +63,7 @@ func newJanusStage(t *testing.T, way lab.Path) *stage {
 	s := &stage{t: t, world: w, node: &lab.Node{Region: region}, home: lab.NewHome(t, w, lab.Open().Over(way)), server: region.Address().String()}
 	s.senders = make([]*client.Client, stageCameras)
 	s.shape(way)
-	region.Run(t, "janus", "--config", configureJanus(t))
+	region.Run(t, "janus", "--configs-folder", configureJanus(t))
 	servePage(t, s)
 	lab.Until(t, 20*time.Second, "Janus takes connections", func() bool {
 		conn, err := region.Dial(t.Context(), fmt.Sprintf("%s:%d", s.server, janusSocket))
@@ -84,7 +84,7 @@ func newJanusStage(t *testing.T, way lab.Path) *stage {
 	return s
 }
 
-// configureJanus writes a folder of configuration and returns the main file.
+// configureJanus writes a folder of configuration.
 func configureJanus(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -109,7 +109,7 @@ transports: { disable = "libjanus_http.so,libjanus_mqtt.so,libjanus_nanomsg.so,l
 			t.Fatal(err)
 		}
 	}
-	return filepath.Join(dir, "janus.jcfg")
+	return dir
 }
 
 // servePage serves an empty page in the region, for the browser to be somewhere.
