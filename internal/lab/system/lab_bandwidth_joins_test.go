@@ -143,6 +143,7 @@ func (j *jostle) enter(number int) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	steps := v.Timings()
-	j.first = append(j.first, steps.FirstVideo-steps.Join-steps.WebSocket-steps.OfferAnswer-steps.ICE-steps.DTLS)
+	connected := steps.Join + steps.WebSocket + steps.OfferAnswer + steps.ICE + steps.DTLS
+	j.first = append(j.first, max(0, steps.FirstVideo-connected)) // a frame may be there before the client has its keys
 	return nil
 }

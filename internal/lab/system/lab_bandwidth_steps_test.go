@@ -2,6 +2,7 @@ package system_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -30,25 +31,48 @@ func downlinks() downlink {
 	}
 	return downlink{
 		rates: []int{5_000_000, 1_000_000}, each: 8 * time.Second,
-		settle: 6 * time.Second, share: 0.6, wait: 250 * time.Millisecond, freeze: 0.1, loss: 0.02, skew: 100,
+		settle: 6 * time.Second, share: 0.35, wait: 250 * time.Millisecond, freeze: 0.25, loss: 0.12, skew: 100,
 	}
 }
 
-// A client in Go watches nine cameras over a downlink that changes.
-func TestLabBandwidthSteps(t *testing.T) {
-	s := newStage(t, stepWay(downlinks().rates[0]), stageCameras, true)
-	downlinks().show(s, "steps-go", s.watch("Viewer"))
+// A contender is a receiver at a server, who watches nine cameras.
+type contender struct {
+	name  string
+	comes func(*testing.T) (*stage, *spectator)
+	other bool // its server is another's: nothing is promised of it
 }
 
-// A browser does the same.
-func TestLabBandwidthStepsBrowser(t *testing.T) {
+// contenders are all in a full run, and in a short one a client in Go: two processors that have other tests carry no browser with nine
+// pictures.
+func contenders() []contender {
+	all := []contender{{name: "Go", comes: func(t *testing.T) (*stage, *spectator) {
+		s := newStage(t, openWay(), stageCameras, true)
+		return s, s.watch("Viewer")
+	}}}
 	if !full() {
-		t.Log("two processors carry one of these at a time: `make bandwidth` has the browser")
-		return
+		return all
 	}
-	s := newStage(t, stepWay(downlinks().rates[0]), stageCameras, false)
-	downlinks().show(s, "steps-browser", s.browse("bandwidth-statistics"))
+	return append(all, contender{name: "browser", comes: func(t *testing.T) (*stage, *spectator) {
+		s := newStage(t, openWay(), stageCameras, false)
+		return s, s.browse("bandwidth-statistics")
+	}}, contender{name: "Janus, asked for q", comes: janusFor(0), other: true}, contender{name: "Janus, asked for f", comes: janusFor(2), other: true})
 }
+
+// A client in Go, and in a full run a browser, watch nine cameras over a downlink that changes; the same browser does at Janus, too.
+func TestLabBandwidthSteps(t *testing.T) {
+	d := downlinks()
+	figures := newTable(t, "receiver", "downlink", "settled after", "used then", "wait p95", "did not fit", "frozen", "announced as paused", "mean layer (f is 3)", "sound lost", "made up", "")
+	figures.add("bound", "", d.settle, ">= "+percent(d.share), d.wait, "", percent(d.freeze), "", "", percent(d.loss), "", "")
+	for _, c := range contenders() {
+		t.Run(c.name, func(t *testing.T) {
+			s, who := c.comes(t)
+			d.show(s, c, who, figures)
+		})
+	}
+}
+
+// openWay is a way without a bottleneck, on which people come.
+func openWay() lab.Path { return lab.Path{Delay: 20 * time.Millisecond} }
 
 // stepWay is a home's way with a bottleneck.
 func stepWay(rate int) lab.Path {
@@ -56,9 +80,10 @@ func stepWay(rate int) lab.Path {
 }
 
 // show goes through the rates, judges and draws.
-func (d downlink) show(s *stage, name string, who *spectator) {
+func (d downlink) show(s *stage, c contender, who *spectator, figures *table) {
 	t := s.t
-	time.Sleep(5 * time.Second) // the join is another matter
+	s.shape(stepWay(d.rates[0]))
+	time.Sleep(5 * time.Second) // to get used to the first rate is another matter
 	s.home.Passages(s.node.Region)
 	begun := time.Now()
 	var steps []time.Time
@@ -69,8 +94,10 @@ func (d downlink) show(s *stage, name string, who *spectator) {
 	}
 	steps = append(steps, time.Now())
 	log, looks := bottleneckLog(s.home.Passages(s.node.Region)), who.finish()
-	d.draw(t, name, begun, steps, log, looks)
-	d.judgeSteps(t, steps, log, looks)
+	d.draw(t, c.name, begun, steps, log, looks)
+	for i := range d.rates {
+		d.judgeStep(t, c, i, steps, log, looks, figures)
+	}
 	d.judgeSkew(t, begun, steps[len(steps)-1], looks)
 }
 
@@ -89,21 +116,25 @@ func (d downlink) judgeSkew(t *testing.T, from, to time.Time, looks []glance) {
 	}
 }
 
-func (d downlink) judgeSteps(t *testing.T, steps []time.Time, log bottleneckLog, looks []glance) {
-	figures := newTable(t, "downlink", "settled after", "used then", "wait p95", "did not fit", "frozen", "announced as paused", "mean layer (f is 3)", "sound lost", "made up", "")
-	for i, rate := range d.rates {
-		from, to := steps[i], steps[i+1]
-		then := from.Add(min(3*time.Second, d.each/2))
-		settled := log.settles(from, to, rate, d.share, d.wait)
-		used := log.rate(then, to, nil) / float64(rate)
-		calm := log.between(then, to)
-		wait := percentile(calm.waits(), 95)
-		got := between(looks, from, to)
-		good := settled >= 0 && settled <= d.settle && used >= d.share && wait <= d.wait && got.freezeRatio() <= d.freeze && got.audioLoss() <= d.loss
-		judge(t, figures, good, megabits(float64(rate)), soon(settled), percent(used), wait, percent(log.between(from, to).overflow()), percent(got.freezeRatio()),
-			percent(got.paused/max(0.001, got.paused+got.watched)), fmt.Sprintf("%.2f", got.layers), fmt.Sprint(got.audioLost, " of ", got.audioLost+got.audioPackets), percent(got.concealment()))
+// judgeStep judges the time at one rate.
+func (d downlink) judgeStep(t *testing.T, c contender, i int, steps []time.Time, log bottleneckLog, looks []glance, figures *table) {
+	from, to, rate := steps[i], steps[i+1], d.rates[i]
+	then := from.Add(min(3*time.Second, d.each/2))
+	settled := log.settles(from, to, rate, d.share, d.wait)
+	used := log.rate(then, to, nil) / float64(rate)
+	wait := percentile(log.between(then, to).waits(), 95)
+	got := between(looks, from, to)
+	good := settled >= 0 && settled <= d.settle && used >= d.share && wait <= d.wait && got.freezeRatio() <= d.freeze && got.audioLoss() <= d.loss
+	cells := []any{
+		c.name, megabits(float64(rate)), soon(settled), percent(used), wait, percent(log.between(from, to).overflow()), percent(got.freezeRatio()),
+		percent(got.paused / max(0.001, got.paused+got.watched)), fmt.Sprintf("%.2f", got.layers),
+		fmt.Sprint(got.audioLost, " of ", got.audioLost+got.audioPackets), percent(got.concealment()),
 	}
-	figures.add("bound", d.settle, ">= "+percent(d.share), d.wait, "", percent(d.freeze), "", "", percent(d.loss), "", "")
+	if c.other {
+		figures.add(append(cells, verdict(good))...)
+		return
+	}
+	judge(t, figures, good, cells...)
 }
 
 // soon is a duration, or that it never came.
@@ -122,7 +153,7 @@ func (d downlink) draw(t *testing.T, name string, begun time.Time, steps []time.
 	end := steps[len(steps)-1]
 	link.Points = append(link.Points, plot.Point{X: end.Sub(begun).Seconds(), Y: float64(d.rates[len(d.rates)-1]) / 1e6})
 	rate, wait := log.curves(begun, end)
-	picture(t, name, plot.Timeline{Title: "A downlink that changes: " + name, Panels: []plot.Panel{
+	picture(t, "steps-"+strings.ReplaceAll(strings.ToLower(name), ", asked for ", "-"), plot.Timeline{Title: "A downlink that changes: " + name, Panels: []plot.Panel{
 		{Unit: "Mbit/s", Traces: []plot.Trace{{Name: "carried", Points: rate}, link}},
 		{Unit: "longest wait, ms", Limit: 100, Traces: []plot.Trace{{Name: "in the queue", Points: wait}}},
 		{Unit: "pictures", Traces: layerTraces(looks, begun)},

@@ -25,34 +25,14 @@ const (
 	janusMedia  = 21_000 // the first port; each stream has three
 )
 
-// The same downlink, the same cameras and the same browser, at Janus and at Parley in one run. Janus forwards the layer that its viewer
-// asks for: once the lowest, once the highest.
-func TestLabBandwidthBesideJanus(t *testing.T) {
-	if !full() {
-		t.Log("it takes minutes, and a package that only `make bandwidth` needs")
-		return
+// janusFor brings a browser to Janus, where it asks for the layer of that number. Janus forwards what its viewer asks for.
+func janusFor(layer int) func(*testing.T) (*stage, *spectator) {
+	return func(t *testing.T) (*stage, *spectator) {
+		t.Helper()
+		s := newJanusStage(t, openWay())
+		return s, s.runBrowser("janus.test.mjs", fmt.Sprint("JANUS_LAYER=", layer),
+			fmt.Sprintf("JANUS_URL=ws://%s:%d", s.server, janusSocket), fmt.Sprintf("JANUS_PAGE=http://%s:%d/", s.server, janusPage))
 	}
-	d, open := downlinks(), lab.Path{Delay: 20 * time.Millisecond} // until everybody sees everything
-	for layer, name := range []string{"q", "h", "f"} {
-		if name == "h" {
-			continue
-		}
-		t.Run("Janus, asked for "+name, func(t *testing.T) {
-			s := newJanusStage(t, open)
-			d.compare(s, "steps-janus-"+name, s.runBrowser("janus.test.mjs", fmt.Sprint("JANUS_LAYER=", layer),
-				fmt.Sprintf("JANUS_URL=ws://%s:%d", s.server, janusSocket), fmt.Sprintf("JANUS_PAGE=http://%s:%d/", s.server, janusPage)))
-		})
-	}
-	t.Run("Parley", func(t *testing.T) {
-		s := newStage(t, open, stageCameras, false)
-		d.compare(s, "steps-parley", s.browse(""))
-	})
-}
-
-// compare is show without a verdict: the others' figures are theirs.
-func (d downlink) compare(s *stage, name string, who *spectator) {
-	d.settle, d.share, d.wait, d.freeze, d.loss = d.each, 0, time.Minute, 100, 1
-	d.show(s, name, who)
 }
 
 // newJanusStage runs Janus where a stage has its node, with a mountpoint of as many cameras and voices, which it is sent by RTP.
