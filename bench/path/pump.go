@@ -154,19 +154,10 @@ func (c *contender) warmUp(ctx context.Context, load Load) error {
 	p.refresh(true)
 	defer p.refresh(false)
 	for {
-		before := c.people.tally()
-		published := 0
-		for range 2 * len(c.sources) {
-			n, err := p.burst()
-			if err != nil {
-				return err
-			}
-			published += n
-			c.people.sweep()
-			p.pause(2 * time.Millisecond)
+		published, got, err := p.easily()
+		if err != nil {
+			return err
 		}
-		p.drain(before, uint64(published*c.viewers))
-		got := c.people.tally().read - before.read
 		if got == uint64(published*c.viewers) {
 			return nil
 		}
@@ -175,4 +166,35 @@ func (c *contender) warmUp(ctx context.Context, load Load) error {
 				c.name, published, c.viewers, got, c.people.silent(1)))
 		}
 	}
+}
+
+// easily sends two bursts of every publisher at an easy pace, and returns how many packets those are and how many viewers read.
+func (p *pump) easily() (published int, got uint64, err error) {
+	before := p.c.people.tally()
+	for range 2 * len(p.c.sources) {
+		n, err := p.burst()
+		if err != nil {
+			return published, 0, err
+		}
+		published += n
+		p.c.people.sweep()
+		p.pause(2 * time.Millisecond)
+	}
+	p.drain(before, uint64(published*p.c.viewers))
+	return published, p.c.people.tally().read - before.read, nil
+}
+
+// settleTime is for a server to look at a room again whose streams have begun anew; well below what it takes for a silence.
+const settleTime = 150 * time.Millisecond
+
+// rouse has the publishers of a contender that others have had their turn after send a little, and gives it time: a room in which
+// everything begins again is looked at as a whole, which is no part of forwarding.
+func (c *contender) rouse(load Load) error {
+	if len(c.sources) == 0 {
+		return nil
+	}
+	p := c.pumping(load)
+	_, _, err := p.easily()
+	p.pause(settleTime)
+	return err
 }

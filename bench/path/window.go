@@ -33,6 +33,9 @@ func (w window) cores() float64 { return w.cpu.Seconds() / w.took.Seconds() }
 
 // measure drives a contender for a time, flat out or at the load's pace, waits until all of it has come, and accounts for it.
 func (c *contender) measure(ctx context.Context, load Load, paced bool, long time.Duration) (w window, err error) {
+	if err := c.rouse(load); err != nil {
+		return w, fmt.Errorf("%s: %w", c.name, err)
+	}
 	before, begun := c.people.tally(), thisMoment()
 	cpu, err := c.process.CPU()
 	if err != nil {
