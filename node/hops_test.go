@@ -81,7 +81,7 @@ func TestLayersOverTwoLinks(t *testing.T) {
 	for id, width := range map[string]int{"us-2": 160, "us-3": 0} {
 		c := join(t, w.nodes[id], "pt_"+id)
 		c.slots(1)
-		c.connect()
+		c.offerWith(unmeasured) // it is about the links
 		c.wish(width)
 		w.nodes[id].AddRemote("mtg_1", camera, "eu-1")
 		people = append(people, c)

@@ -14,6 +14,10 @@ const (
 	// calmFor is how long after that it must not have been overused to be trusted again.
 	calmFor = 10 * time.Second
 
+	// A queue longer than drainFrom is emptied by sending drainTo of the estimate: what waits in it are also voices.
+	drainFrom = 50 * time.Millisecond
+	drainTo   = 0.7
+
 	// linkMost bounds the estimate of a link, in bit/s.
 	linkMost = 1_000_000_000
 )
@@ -65,6 +69,9 @@ func (w *way) linkBudget(now int64) (bitrate int64, limited bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	rate := int64(w.estimator.Rate())
+	if w.estimator.Stats().Queue > drainFrom {
+		rate = int64(drainTo * float64(rate))
+	}
 	if w.strain.last != 0 && now-w.strain.last > int64(calmFor) && rate >= w.wanted {
 		w.strain.last = 0
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 )
@@ -18,10 +19,9 @@ func TestNarrowLink(t *testing.T) {
 	var tracks []Track
 	for i := range cameras {
 		c := join(t, w.nodes["eu-1"], fmt.Sprintf("pt_%d", i))
-		c.more = [maxLayers]int{0, 100, 800} // with the headers 0.5, 0.55 and 1.1 Mbit/s
+		c.more = [maxLayers]int{-350, 0, 800} // with the headers 0.2, 0.5 and 1.1 Mbit/s
 		tracks = append(tracks, c.obey(3))
 	}
-	w.nodes["eu-1"].roomOf("mtg_1").spoke([]Speaker{{ParticipantID: "pt_1"}})
 	bob := join(t, w.nodes["us-1"], "pt_bob")
 	bob.slots(cameras)
 	bob.hears(1)
@@ -59,6 +59,7 @@ func TestNarrowLink(t *testing.T) {
 	}
 	listen(3 * time.Second)
 	clear(heard)
+	w.nodes["eu-1"].roomOf("mtg_1").spoke([]Speaker{{ParticipantID: "pt_1"}}) // behind the voice, which is still the only one
 	eu := w.nodes["eu-1"].relay("us-1")
 	known := func() string { return fmt.Sprintf("%+v", eu.way.Load().known()) }
 	t.Logf("wide: %v, %s", layers(), known())
@@ -66,6 +67,12 @@ func TestNarrowLink(t *testing.T) {
 	for i := range 8 {
 		pictures := listen(time.Second)
 		queue := w.narrow("eu-1", "us-1", half)
+		if rank := strings.Index("qhf", layers()[1]); i > 3 && (rank < strings.Index("qhf", layers()[0]) || rank < strings.Index("qhf", layers()[2])) {
+			t.Errorf("who speaks is shown as %v", layers())
+		}
+		if i > 3 && (queue > 100*time.Millisecond || pictures < 100) {
+			t.Errorf("after %d s there are %d pictures a second, and a queue of %v", i+1, pictures, queue)
+		}
 		t.Logf("narrow for %d s: %v, %d pictures, queue %v, %s", i+1, layers(), pictures, queue, known())
 	}
 	w.narrow("eu-1", "us-1", 0)

@@ -128,7 +128,7 @@ type client struct {
 	sender *webrtc.RTPSender
 	former []Track        // what the participant published over an earlier connection
 	paused atomic.Uint32  // layers of a simulcast that are not sent, as bits
-	more   [maxLayers]int // bytes by which the pictures of a layer are larger
+	more   [maxLayers]int // bytes by which the pictures of a layer are larger than others
 	sizes  [maxLayers]int // payloads of a simulcast's layers in bytes; 0 is any
 }
 

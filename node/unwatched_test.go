@@ -74,7 +74,8 @@ func (c *client) obey(layers int) (camera Track) {
 				begins.Store(true)
 				return nil
 			}
-			return append(vp8Frame(begins.Swap(false), n), make([]byte, c.more[i])...)
+			frame := vp8Frame(begins.Swap(false), n)
+			return append(frame[:len(frame)+min(c.more[i], 0)], make([]byte, max(c.more[i], 0))...)
 		}, extensions)
 	}
 	return camera

@@ -1,0 +1,57 @@
+package node
+
+import (
+	"testing"
+	"time"
+
+	"github.com/parley-sfu/parley/internal/allocation"
+)
+
+func TestStrain(t *testing.T) {
+	const ms = int64(time.Millisecond)
+	for name, tc := range map[string]struct {
+		over []bool // every 80 ms
+		want []bool
+	}{
+		"calm":              {[]bool{false, false, false}, []bool{false, false, false}},
+		"one late reader":   {[]bool{true, false, true, false}, []bool{false, false, false, false}},
+		"two in a row":      {[]bool{false, true, true}, []bool{false, false, true}},
+		"it is told once":   {[]bool{true, true, true, true}, []bool{false, true, false, false}},
+		"also if it ceases": {[]bool{true, true, false, true, true}, []bool{false, true, false, false, false}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var s strain
+			for i, over := range tc.over {
+				if got := s.look(over, ms*int64(1000+80*i)); got != tc.want[i] {
+					t.Errorf("narrow at the message %d: %v", i, got)
+				}
+			}
+		})
+	}
+}
+
+// TestAffordable: what is granted of a camera of three layers, in place of what is asked for, as bits.
+func TestAffordable(t *testing.T) {
+	for name, tc := range map[string]struct {
+		limited     bool
+		shown       bool
+		spatial     uint8
+		asked, want uint8
+	}{
+		"all of a wide link":          {false, false, 0, 5, 5},
+		"nothing":                     {true, false, 0, 5, 0},
+		"nothing asked":               {true, true, 2, 0, 0},
+		"all":                         {true, true, 2, 5, 5},
+		"the middle for the highest":  {true, true, 1, 5, 3},
+		"the lowest for the highest":  {true, true, 0, 4, 1},
+		"the lowest, which was asked": {true, true, 0, 5, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			o := &outlet{track: &published{Track: Track{Kind: Video}}, limited: tc.limited}
+			o.granted = allocation.Grant{Shown: tc.shown, Spatial: tc.spatial}
+			if got := o.affordableLocked(tc.asked); got != tc.want {
+				t.Errorf("layers %03b, want %03b", got, tc.want)
+			}
+		})
+	}
+}
