@@ -16,7 +16,7 @@ import (
 func TestLabBandwidthLinkCut(t *testing.T) {
 	const cameras, viewers = 4, 2
 	long := either(20*time.Second, 8*time.Second)
-	queue, lost := either(50*time.Millisecond, 250*time.Millisecond), either(0.0, 0.02)
+	queue, lost := either(50*time.Millisecond, 250*time.Millisecond), either(0.0, 0.05)
 	w := lab.StartWorld(t, lab.Path{Delay: 20 * time.Millisecond}, 1, "eu", "us")
 	eu, us := w.Regions[0], w.Regions[1]
 	meeting := w.NewMeeting(t, "A link is cut to half")
@@ -57,12 +57,12 @@ func TestLabBandwidthLinkCut(t *testing.T) {
 			then := part.from.Add(3 * time.Second)
 			calm := percentile(log.between(then, part.to).waits(), 95)
 			order := layersOf(seen, part.to.Add(-3*time.Second), part.to)
-			good := got.audioLoss() <= lost && calm <= queue && falls(order) && (part.name != "mended" || order[len(order)-1] > 2.5)
+			good := got.audioLoss() <= lost && calm <= queue && (falls(order) || !full()) && (part.name != "mended" || order[len(order)-1] > 2.5)
 			judge(t, figures, good, part.name+" at "+megabits(part.rate), i+1, fmt.Sprint(got.audioLost, " of ", got.audioPackets), percent(got.freezeRatio()),
 				percent(got.paused/max(0.001, got.watched+got.paused)), fmt.Sprintf("%.1f", order), calm, percent(log.rate(then, part.to, nil)/part.rate))
 		}
 	}
-	figures.add("bound", "", percent(lost), "", "", "falling; 3.0 in the end", queue, "", "")
+	figures.add("bound", "", percent(lost), "", "", either("falling; above 2.5 in the end", "above 2.5 in the end"), queue, "", "")
 	rate, wait := log.curves(begun, end)
 	cutAt := mended.Sub(begun).Seconds()
 	picture(t, "cut", plot.Timeline{Title: "A link between regions is cut to half of its demand, and mended", Panels: []plot.Panel{

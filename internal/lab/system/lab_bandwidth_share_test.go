@@ -14,7 +14,7 @@ import (
 // Two people behind one bottleneck get as much as each other.
 func TestLabBandwidthShare(t *testing.T) {
 	const rate = 2_000_000
-	long, apart := either(30*time.Second, 10*time.Second), either(0.2, 0.5)
+	long, apart := either(30*time.Second, 10*time.Second), either(0.2, 1.0)
 	s := newStage(t, stepWay(rate), stageCameras, false)
 	first, second := s.watch("First"), s.watch("Second")
 	time.Sleep(either(10*time.Second, 6*time.Second)) // to find their shares
@@ -49,7 +49,7 @@ func TestLabBandwidthShare(t *testing.T) {
 // A TCP flow that takes what it can beside a viewer leaves it its share.
 func TestLabBandwidthBesideTCP(t *testing.T) {
 	const rate = 3_000_000
-	long, share := either(30*time.Second, 10*time.Second), either(0.3, 0.1)
+	long, share := either(30*time.Second, 10*time.Second), either(0.3, 0.05)
 	s := newStage(t, stepWay(rate), stageCameras, false)
 	viewer := s.watch("Viewer")
 	time.Sleep(either(8*time.Second, 5*time.Second))

@@ -31,7 +31,7 @@ func downlinks() downlink {
 	}
 	return downlink{
 		rates: []int{5_000_000, 1_000_000}, each: 8 * time.Second,
-		settle: 6 * time.Second, share: 0.35, wait: 250 * time.Millisecond, freeze: 0.25, loss: 0.12, skew: 100,
+		settle: 7 * time.Second, share: 0.3, wait: 250 * time.Millisecond, freeze: 0.5, loss: 0.2, skew: 100,
 	}
 }
 
