@@ -69,8 +69,8 @@ func New(cfg Config, log *slog.Logger) (*Endpoint, error) {
 	}
 	e := &Endpoint{
 		shards: shards, conn: shards[0], log: log, certificate: certificate, fingerprint: fingerprintOf(certificate.Certificate[0]),
-		began:   time.Now(),
-		quiet:   quietLogs{log},
+		began:      time.Now(),
+		quiet:      quietLogs{log},
 		transports: map[*Transport]struct{}{}, bySrc: map[source]binding{},
 	}
 	if tcp != nil {
