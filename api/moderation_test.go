@@ -102,3 +102,30 @@ func TestParticipants(t *testing.T) {
 		}
 	}
 }
+
+// TestBandwidthOfParticipants: the listing tells what is known of the way to whoever receives media from this node, and nothing of others.
+func TestBandwidthOfParticipants(t *testing.T) {
+	here, elsewhere := newID(participantPrefix), newID(participantPrefix)
+	r := newRig(t, func(_ *Config, d *Deps) {
+		d.Bandwidth = func(_, participant string) (node.Bandwidth, bool) {
+			return node.Bandwidth{Estimate: 3e6, Limit: "delay", Wanted: 2e6, Allocated: 1e6, Queue: 12.5, Lost: 0.01}, participant == here
+		}
+	})
+	m := r.create(object{"title": "x"})
+	r.signal.set(func(f *fakeSignal) {
+		for _, id := range []string{here, elsewhere} {
+			f.present = append(f.present, signal.Participant{
+				Participant: wire.Participant{ID: id, DisplayName: "Ada", Role: "attendee"}, State: signal.Joined,
+			})
+		}
+	})
+	var v participantsView
+	r.get("/v1/meetings/"+m.ID+"/participants", bearer(r.token(rightRead))).into(&v)
+	want := bandwidthView{Estimate: 3e6, LimitedBy: "delay", Wanted: 2e6, Allocated: 1e6, QueueMS: 12.5, Lost: 0.01}
+	if got := v.Participants[0].Bandwidth; got == nil || *got != want {
+		t.Errorf("bandwidth = %+v, want %+v", got, want)
+	}
+	if got := v.Participants[1].Bandwidth; got != nil {
+		t.Errorf("bandwidth of somebody elsewhere = %+v", got)
+	}
+}
