@@ -38,6 +38,18 @@ func TestTwoSeeAndHearEachOther(t *testing.T) {
 	}
 }
 
+// TestTheWayIsEstimated: the client tells the node which packets came, so the node knows what the way to it carries.
+func TestTheWayIsEstimated(t *testing.T) {
+	server := newRealServer(t)
+	a := server.join(Options{Publish: person(t)})
+	b := server.join(Options{})
+	eventually(t, b, "the picture", flows(b, a))
+	eventually(t, b, "an estimate of all that is wanted", func() bool {
+		known, ok := server.sfu.Bandwidth("mtg_1", b.Self().ID)
+		return ok && known.Wanted > 0 && known.Estimate > known.Wanted && known.Allocated == known.Wanted
+	})
+}
+
 // trace keeps the sequence numbers and timestamps of one slot's packets.
 type trace struct {
 	mu      sync.Mutex

@@ -26,6 +26,7 @@ type realServer struct {
 	t    *testing.T
 	keys *grant.Keyring
 	http *httptest.Server
+	sfu  *node.Node
 
 	mu     sync.Mutex
 	joined int
@@ -66,7 +67,7 @@ func newRealServer(t *testing.T) *realServer {
 	}
 	run(t, sfu.Run)
 	run(t, svc.Run)
-	s := &realServer{t: t, keys: keys, http: httptest.NewServer(svc)}
+	s := &realServer{t: t, keys: keys, http: httptest.NewServer(svc), sfu: sfu}
 	t.Cleanup(func() {
 		s.http.CloseClientConnections()
 		s.http.Close()
