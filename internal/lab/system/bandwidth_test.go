@@ -134,6 +134,12 @@ func judge(t *testing.T, figures *table, good bool, cells ...any) {
 	}
 }
 
+// tellLate says what the machine has added to the network since it was asked last: with much of it figures are not the node's alone.
+func tellLate(t *testing.T, w *lab.World) {
+	t.Helper()
+	t.Logf("the lab's network was up to %s late", w.WAN.Late().Round(time.Millisecond/10))
+}
+
 // picture keeps a timeline among the results.
 func picture(t *testing.T, name string, line plot.Timeline) {
 	t.Helper()

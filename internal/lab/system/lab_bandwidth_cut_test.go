@@ -34,6 +34,7 @@ func TestLabBandwidthLinkCut(t *testing.T) {
 	before, since := w.WAN.Count(media).Bytes, time.Now()
 	time.Sleep(5 * time.Second)
 	demand := float64(8*(w.WAN.Count(media).Bytes-before)) / time.Since(since).Seconds()
+	w.WAN.Late()
 	begun := time.Now()
 	cut := lab.Path{Delay: 20 * time.Millisecond, Rate: int(demand / 2), Queue: stageQueue}
 	w.WAN.SetOneWay(eu, us, cut)
@@ -44,6 +45,7 @@ func TestLabBandwidthLinkCut(t *testing.T) {
 	time.Sleep(long)
 	end := time.Now()
 	log := bottleneckLog(w.WAN.Passages(eu, us))
+	tellLate(t, w)
 	figures := newTable(t, "a link that needs "+megabits(demand), "viewer", "sound lost", "frozen", "paused", "layers by priority, then", "wait p95", "used", "")
 	var seen []glance
 	for i, who := range crowd {

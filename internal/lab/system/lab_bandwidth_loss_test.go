@@ -55,6 +55,7 @@ func TestLabBandwidthLoss(t *testing.T) {
 		time.Sleep(long)
 		spans = append(spans, span{from, time.Now()})
 	}
+	tellLate(t, s.world)
 	figures := newTable(t, "loss", "round trip", "receiver", "pictures' packets", "lost after repair", "sound's packets", "lost after repair", "frozen", "paused", "mean layer", "made up", "")
 	var chart [2]plot.Trace
 	for i, who := range []*spectator{program, page} {

@@ -38,6 +38,7 @@ func TestLabBandwidthShare(t *testing.T) {
 	}
 	difference := 2 * abs(rates[0]-rates[1]) / (rates[0] + rates[1])
 	_, wait := log.curves(begun, end)
+	tellLate(t, s.world)
 	figures := newTable(t, "one bottleneck of "+megabits(rate), "first viewer", "second", "apart by", "of both", "bound", "wait p95", "used", "")
 	judge(t, figures, difference <= apart, "two viewers", megabits(rates[0]), megabits(rates[1]), percent(difference), "their mean", percent(apart),
 		percentile(log.waits(), 95), percent((rates[0]+rates[1])/rate))
@@ -65,6 +66,7 @@ func TestLabBandwidthBesideTCP(t *testing.T) {
 	other := func(p lab.Passage) bool { return p.Protocol == lab.TCP }
 	ours, theirs := log.rate(then, end, media), log.rate(then, end, other)
 	_, wait := log.curves(begun, end)
+	tellLate(t, s.world)
 	figures := newTable(t, "one bottleneck of "+megabits(rate), "viewer", "TCP", "viewer's share", "bound", "frozen", "sound lost", "wait p95", "")
 	judge(t, figures, ours/(ours+theirs) >= share, "a viewer and a download", megabits(ours), megabits(theirs), percent(ours/(ours+theirs)), ">= "+percent(share),
 		percent(got.freezeRatio()), percent(got.audioLoss()), percentile(log.waits(), 95))

@@ -85,6 +85,7 @@ func (d downlink) show(s *stage, c contender, who *spectator, figures *table) {
 	s.shape(stepWay(d.rates[0]))
 	time.Sleep(5 * time.Second) // to get used to the first rate is another matter
 	s.home.Passages(s.node.Region)
+	s.world.WAN.Late()
 	begun := time.Now()
 	var steps []time.Time
 	for _, rate := range d.rates {
@@ -94,6 +95,7 @@ func (d downlink) show(s *stage, c contender, who *spectator, figures *table) {
 	}
 	steps = append(steps, time.Now())
 	log, looks := bottleneckLog(s.home.Passages(s.node.Region)), who.finish()
+	tellLate(t, s.world)
 	d.draw(t, c.name, begun, steps, log, looks)
 	for i := range d.rates {
 		d.judgeStep(t, c, i, steps, log, looks, figures)
