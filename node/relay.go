@@ -104,7 +104,7 @@ func (r *relay) Up(l *cascade.Link) {
 	r.link, r.upSince, r.lost, r.needed = l, now, false, 0
 	r.used = [2]map[uint32]struct{}{{}, {}}
 	r.mu.Unlock()
-	r.way.Store(newLinkWay(r.node))
+	r.way.Store(newLinkWay(r.node, r.way.Load(), now))
 	r.in.restart()
 	r.in.transport.Store(l.Transport())
 	r.in.rtt.Store(int64(l.Transport().RoundTrip()))
