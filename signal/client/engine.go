@@ -11,6 +11,7 @@ import (
 	"github.com/pion/interceptor/pkg/nack"
 	"github.com/pion/interceptor/pkg/report"
 	"github.com/pion/interceptor/pkg/twcc"
+	"github.com/pion/logging"
 	"github.com/pion/rtp"
 	"github.com/pion/sdp/v3"
 	"github.com/pion/webrtc/v4"
@@ -132,7 +133,8 @@ func newInterceptors() (*interceptor.Registry, error) {
 		return nil, err
 	}
 	registry.Add(reports)
-	feedback, err := twcc.NewSenderInterceptor()
+	// It calls it an error that a connection is closed.
+	feedback, err := twcc.NewSenderInterceptor(twcc.WithLoggerFactory(&logging.DefaultLoggerFactory{DefaultLogLevel: logging.LogLevelDisabled}))
 	if err != nil {
 		return nil, err
 	}
