@@ -18,6 +18,9 @@ const (
 	// keyframe would cost everybody who watches.
 	crowdedFor = time.Second
 
+	// burstFor is how long a burst may take at what the way carries.
+	burstFor = 300 * time.Millisecond
+
 	// burstEvery is the least time between two bursts into one slot, however often its viewer changes its mind.
 	burstEvery = time.Second
 
@@ -39,7 +42,7 @@ func (s *slot) start(l *layer, now int64) {
 // catchUp lets a slot begin with a keyframe that has just gone by, if it shows nothing, or what it shows has stopped before that.
 func (s *slot) catchUp(l *layer, now int64) bool {
 	from, ok := l.recent(now)
-	if !ok || !s.peer.transport.Ready() {
+	if !ok || !s.peer.transport.Ready() || !s.peer.way.takes(l, from) {
 		return false
 	}
 	out := s.peer.node.takeBatch()
@@ -78,6 +81,20 @@ func (s *slot) mayBeginLocked(l *layer, from uint16) bool {
 	}
 	defer p.Release()
 	return p.Arrival > s.heardTo
+}
+
+// takes reports whether the way carries all of a layer's packets from one on, at once, without waiting longer for it than for a keyframe.
+func (w *way) takes(l *layer, from uint16) bool {
+	budget, limited := w.budget()
+	if !limited {
+		return true
+	}
+	bits, most := int64(0), budget*int64(burstFor)/int64(time.Second)
+	l.cache.EachFrom(from, func(p *packet.Packet) bool {
+		bits += 8 * int64(len(p.Buf)+overhead)
+		return bits <= most
+	})
+	return bits <= most
 }
 
 // recent finds a fresh keyframe behind which no packet is missing.
