@@ -158,11 +158,18 @@ func (in *ingress) requestLost(now int64) {
 	in.sendRTCP(nacks...)
 }
 
+// Over a link, feedback goes when so many bytes have come, or so many nanoseconds have passed: a hundredth of what it is about.
+const (
+	linkReportBytes = 12_000
+	linkReportEvery = 400e6
+)
+
 // sendArrivals sends transport-wide feedback, which a publisher's bandwidth estimate lives on.
-func (in *ingress) sendArrivals() {
+func (in *ingress) sendArrivals(now int64) {
 	in.mu.Lock()
 	var packets []rtcp.Packet
-	if in.arrivals != nil {
+	if in.arrivals != nil && (!in.link || in.unreported >= linkReportBytes || now-in.reported >= linkReportEvery) {
+		in.reported, in.unreported = now, 0
 		packets = in.arrivals.BuildFeedbackPacket()
 	}
 	in.mu.Unlock()

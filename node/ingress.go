@@ -26,19 +26,21 @@ type ingress struct {
 	rtt       atomic.Int64  // to the other end, in nanoseconds; 0 until known
 	requested atomic.Uint64 // packets that were missing and asked for again
 
-	mu       sync.Mutex
-	payloads payloads
-	mid      uint8 // header extension ids; 0 where the client offers none
-	rid      uint8
-	repaired uint8
-	level    uint8
-	twcc     uint8
-	byMID    map[string]*published
-	streams  map[uint32]stream
-	declared map[uint32]stream // SSRCs named in the offer, for clients that send no mid
-	arrivals *twcc.Recorder    // nil until a packet carries a transport-wide sequence number
-	missing  []uint16          // scratch
-	late     map[uint32]int64  // SSRCs of pulls that have ended, of which packets may still be on their way, and until when
+	mu         sync.Mutex
+	payloads   payloads
+	mid        uint8 // header extension ids; 0 where the client offers none
+	rid        uint8
+	repaired   uint8
+	level      uint8
+	twcc       uint8
+	byMID      map[string]*published
+	streams    map[uint32]stream
+	declared   map[uint32]stream // SSRCs named in the offer, for clients that send no mid
+	arrivals   *twcc.Recorder    // nil until a packet carries a transport-wide sequence number
+	reported   int64             // when feedback was last sent over a link
+	unreported int               // bytes that came since
+	missing    []uint16          // scratch
+	late       map[uint32]int64  // SSRCs of pulls that have ended, of which packets may still be on their way, and until when
 }
 
 // stream is what an SSRC carries.
@@ -297,6 +299,7 @@ func (in *ingress) arrived(p *packet.Packet) {
 	if in.arrivals == nil {
 		in.arrivals = twcc.NewRecorder(reportSSRC)
 	}
+	in.unreported += len(p.Buf)
 	in.arrivals.Record(p.SSRC, uint16(ext[0])<<8|uint16(ext[1]), p.Arrival/1000)
 }
 

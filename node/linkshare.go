@@ -12,7 +12,7 @@ import (
 	"github.com/parley-sfu/parley/internal/udp"
 )
 
-// linkShare is how what a link carries is divided among the tracks that the other node pulls. Only the node's ticker uses it.
+// linkShare is how what a link carries beside voices is divided among the tracks that the other node pulls. Only the node's ticker uses it.
 type linkShare struct {
 	solver  allocation.Solver
 	of      []*outlet // that have a part in it, in an order that stays
@@ -63,13 +63,13 @@ func (r *relay) grant(g allocation.Grant, limited bool, now int64) {
 	}
 }
 
-// gather lists what the other node wants, and returns how many bit/s that is.
+// gather lists what the other node wants of pictures, which is all that is estimated and divided, and returns how many bit/s that is.
 func (sh *linkShare) gather(served []*outlet, w *way, now int64) (wanted int64) {
 	slices.SortFunc(served, func(a, b *outlet) int { return strings.Compare(a.key.track+a.key.origin, b.key.track+b.key.origin) })
 	sh.of, sh.places = sh.of[:0], sh.places[:0]
 	for _, o := range served {
 		asked := uint8(o.asked.Load())
-		if asked == 0 || o.way != w || o.track.muted.Load() || o.feed == nil && o.track.voice.hushed.Load() {
+		if asked == 0 || o.way != w || o.track.Kind != Video || o.track.muted.Load() {
 			continue
 		}
 		place := o.place(asked, now)
@@ -88,8 +88,6 @@ func (o *outlet) place(asked uint8, now int64) allocation.Slot {
 	defer r.mu.Unlock()
 	place := allocation.Slot{Kind: allocation.Other, Grant: o.granted}
 	switch {
-	case o.track.Kind == Audio:
-		place.Kind = allocation.Audio
 	case o.track.Source == Screen:
 		place.Kind = allocation.Screen
 	case slices.Contains(r.recent[:min(1, len(r.recent))], o.track.ParticipantID):
@@ -134,9 +132,19 @@ func (o *outlet) affordableLocked(asked uint8) (layers uint8) {
 	return layers
 }
 
-// leaves notes a packet of n bytes that leaves at now, under its transport-wide sequence number. mu is held.
+// numberedLocked makes room for a packet's transport-wide sequence number, in front of all other extensions. Voices have none: they go
+// whatever the estimate says, and are small.
+func (s *outletStream) numberedLocked() {
+	if s.outlet.track.Kind == Video {
+		s.ext.Add(linkNumber, []byte{0, 0})
+	}
+}
+
+// leaves notes a packet of n bytes that leaves at now, under its number. mu is held.
 func (s *outletStream) leaves(buf []byte, n int, kind bandwidth.Kind, now int64) {
-	s.outlet.way.left(buf[s.ext.First():][:2], n, kind, now)
+	if s.outlet.track.Kind == Video {
+		s.outlet.way.left(buf[s.ext.First():][:2], n, kind, now)
+	}
 }
 
 // fillProbe implements prober.
@@ -181,7 +189,7 @@ func (s *outletStream) pad(t *rtc.Transport, lacks int, now int64, out *udp.Batc
 			break
 		}
 		s.ext.Reset()
-		s.ext.Add(linkNumber, []byte{0, 0})
+		s.numberedLocked()
 		head := len(packet.AppendHeader(buf[:0], false, f.rtx, s.repairAt, 0, s.repair.SSRC, &s.ext))
 		n := head + mostPadding
 		clear(buf[head:n])

@@ -180,7 +180,7 @@ func (s *outletStream) send(t *rtc.Transport, p *packet.Packet, out *udp.Batch) 
 
 func (s *outletStream) extensions(p *packet.Packet) *packet.Extensions {
 	s.ext.Reset()
-	s.ext.Add(linkNumber, []byte{0, 0})
+	s.numberedLocked()
 	from := s.outlet.track.ids
 	for _, e := range [...]struct{ to, from uint8 }{{linkLevel, from.level}, {linkOrientation, from.orientation}} {
 		if e.from != 0 {

@@ -46,9 +46,9 @@ const (
 
 	// A change is said at once and, since it may be lost, wordTimes times more wordAgain later; and every wordEvery as long as
 	// there is something to say. Who has heard nothing for wordFor goes by its own ears. In nanoseconds.
-	wordTimes = 3
+	wordTimes = 2
 	wordAgain = 80e6
-	wordEvery = 500e6
+	wordEvery = 1e9
 	wordFor   = 3e9
 )
 

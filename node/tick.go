@@ -50,7 +50,7 @@ func (n *Node) tick(ctx context.Context) {
 func (in *ingress) tick(count uint64, now int64) {
 	in.requestLost(now)
 	if count%arrivalTicks == 0 {
-		in.sendArrivals()
+		in.sendArrivals(now)
 	}
 	if count%reportTicks == 0 {
 		if t := in.transport.Load(); t != nil {
