@@ -158,9 +158,9 @@ func (in *ingress) requestLost(now int64) {
 	in.sendRTCP(nacks...)
 }
 
-// Over a link, feedback goes when so many bytes have come, or so many nanoseconds have passed: a hundredth of what it is about.
+// Over a link, feedback goes when so many numbers have come, or so many nanoseconds have passed: less than a hundredth of what it is about.
 const (
-	linkReportBytes = 12_000
+	linkReports     = 8
 	linkReportEvery = 400e6
 )
 
@@ -168,7 +168,7 @@ const (
 func (in *ingress) sendArrivals(now int64) {
 	in.mu.Lock()
 	var packets []rtcp.Packet
-	if in.arrivals != nil && (!in.link || in.unreported >= linkReportBytes || now-in.reported >= linkReportEvery) {
+	if in.arrivals != nil && (!in.link || in.unreported >= linkReports || now-in.reported >= linkReportEvery) {
 		in.reported, in.unreported = now, 0
 		packets = in.arrivals.BuildFeedbackPacket()
 	}

@@ -38,7 +38,7 @@ type ingress struct {
 	declared   map[uint32]stream // SSRCs named in the offer, for clients that send no mid
 	arrivals   *twcc.Recorder    // nil until a packet carries a transport-wide sequence number
 	reported   int64             // when feedback was last sent over a link
-	unreported int               // bytes that came since
+	unreported int               // numbered packets that came since
 	missing    []uint16          // scratch
 	late       map[uint32]int64  // SSRCs of pulls that have ended, of which packets may still be on their way, and until when
 }
@@ -299,7 +299,7 @@ func (in *ingress) arrived(p *packet.Packet) {
 	if in.arrivals == nil {
 		in.arrivals = twcc.NewRecorder(reportSSRC)
 	}
-	in.unreported += len(p.Buf)
+	in.unreported++
 	in.arrivals.Record(p.SSRC, uint16(ext[0])<<8|uint16(ext[1]), p.Arrival/1000)
 }
 

@@ -132,18 +132,21 @@ func (o *outlet) affordableLocked(asked uint8) (layers uint8) {
 	return layers
 }
 
-// numberedLocked makes room for a packet's transport-wide sequence number, in front of all other extensions. Voices have none: they go
-// whatever the estimate says, and are small.
-func (s *outletStream) numberedLocked() {
-	if s.outlet.track.Kind == Video {
+// numberLocked makes room for a transport-wide sequence number, in front of all other extensions, where a packet gets one.
+func (s *outletStream) numberLocked(number bool) {
+	if s.numbered = number; number {
 		s.ext.Add(linkNumber, []byte{0, 0})
 	}
 }
 
-// leaves notes a packet of n bytes that leaves at now, under its number. mu is held.
+// leaves notes a packet of n bytes that leaves at now, under its number if it has one. mu is held.
 func (s *outletStream) leaves(buf []byte, n int, kind bandwidth.Kind, now int64) {
-	if s.outlet.track.Kind == Video {
-		s.outlet.way.left(buf[s.ext.First():][:2], n, kind, now)
+	switch w := s.outlet.way; {
+	case s.outlet.track.Kind != Video:
+	case s.numbered:
+		w.left(buf[s.ext.First():][:2], n+int(w.unnumbered.Swap(0)), kind, now)
+	default:
+		w.unnumbered.Add(int64(n + overhead))
 	}
 }
 
@@ -189,7 +192,7 @@ func (s *outletStream) pad(t *rtc.Transport, lacks int, now int64, out *udp.Batc
 			break
 		}
 		s.ext.Reset()
-		s.numberedLocked()
+		s.numberLocked(true)
 		head := len(packet.AppendHeader(buf[:0], false, f.rtx, s.repairAt, 0, s.repair.SSRC, &s.ext))
 		n := head + mostPadding
 		clear(buf[head:n])

@@ -11,6 +11,9 @@ const (
 	// reader makes a queue as well.
 	strainAfter = 60 * time.Millisecond
 
+	// strainPlainly is a queue that no reader makes which is merely late: all of the last eight numbered packets have waited for so long.
+	strainPlainly = 100 * time.Millisecond
+
 	// calmFor is how long after that it must not have been overused to be trusted again.
 	calmFor = 10 * time.Second
 
@@ -21,6 +24,22 @@ const (
 	// linkMost bounds the estimate of a link, in bit/s.
 	linkMost = 1_000_000_000
 )
+
+// Numbers and the reports on them must be cheap: only pictures have them, at the end of one when so many bytes have left without, for all of which the one
+// stands. Voices have none: they go whatever the estimate says.
+const (
+	numberEvery = 2500
+	numberOften = 1000 // where the link is limited
+)
+
+// due reports whether the next picture that ends gets a number.
+func (w *way) due() bool {
+	every := int64(numberEvery)
+	if w.narrowed.Load() {
+		every = numberOften
+	}
+	return w.unnumbered.Load() >= every
+}
 
 // strain is what a link's way remembers of having been too narrow. The way's mutex guards it.
 type strain struct {
@@ -42,14 +61,14 @@ func newLinkWay(n *Node, before *way, now int64) *way {
 	return w
 }
 
-// look notes whether the link is overused, and reports whether it has turned out to be too narrow. It is called when feedback has come.
-func (s *strain) look(overused bool, now int64) (narrow bool) {
+// look notes whether the link is overused, or more than that, and reports whether it has turned out to be too narrow. It is called when feedback has come.
+func (s *strain) look(overused, plainly bool, now int64) (narrow bool) {
 	switch {
 	case !overused:
 		s.began = 0
-	case s.began == 0:
+	case s.began == 0 && !plainly:
 		s.began = now
-	case now-s.began >= int64(strainAfter):
+	case plainly || now-s.began >= int64(strainAfter):
 		narrow = s.last == 0
 		s.last = now
 	}
@@ -60,7 +79,7 @@ func (s *strain) look(overused bool, now int64) (narrow bool) {
 func (w *way) heard(now int64) (narrow bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	narrow = w.strain.look(w.estimator.Overused(), now)
+	narrow = w.strain.look(w.estimator.Overused(), w.estimator.Stats().Queue > strainPlainly, now)
 	switch {
 	case narrow:
 		w.estimator.Yield(now)
@@ -78,6 +97,7 @@ func (w *way) linkBudget(now int64) (bitrate int64, limited bool) {
 	if w.estimator.Stats().Queue > drainFrom {
 		rate = int64(drainTo * float64(rate))
 	}
+	defer func() { w.narrowed.Store(limited) }()
 	if w.strain.last != 0 && now-w.strain.last > int64(calmFor) && rate >= w.wanted {
 		w.strain.last = 0
 	}

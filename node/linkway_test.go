@@ -22,11 +22,15 @@ func TestStrain(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			var s strain
 			for i, over := range tc.over {
-				if got := s.look(over, ms*int64(1000+80*i)); got != tc.want[i] {
+				if got := s.look(over, false, ms*int64(1000+80*i)); got != tc.want[i] {
 					t.Errorf("narrow at the message %d: %v", i, got)
 				}
 			}
 		})
+	}
+	var s strain
+	if !s.look(true, true, ms) || s.look(true, true, 2*ms) {
+		t.Error("a long queue is not told at once, or twice")
 	}
 }
 

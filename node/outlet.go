@@ -83,6 +83,7 @@ type outletStream struct {
 	octets   uint32
 	credit   int
 	leaving  int64  // when what is being sent leaves
+	numbered bool   // it has a transport-wide sequence number
 	seconds  uint32 // with a clock to report, under this SSRC or since the layer began
 
 	// No number may be sent twice under one key, and none twice in turn: see replay.
@@ -180,7 +181,7 @@ func (s *outletStream) send(t *rtc.Transport, p *packet.Packet, out *udp.Batch) 
 
 func (s *outletStream) extensions(p *packet.Packet) *packet.Extensions {
 	s.ext.Reset()
-	s.numberedLocked()
+	s.numberLocked(s.outlet.track.Kind == Video && p.Marker && s.outlet.way.due())
 	from := s.outlet.track.ids
 	for _, e := range [...]struct{ to, from uint8 }{{linkLevel, from.level}, {linkOrientation, from.orientation}} {
 		if e.from != 0 {

@@ -28,6 +28,10 @@ type way struct {
 	measured atomic.Bool // what leaves is noted
 	numbered atomic.Bool // packets carry transport-wide sequence numbers
 
+	// Of links, where not each packet does; see linkway.go.
+	unnumbered atomic.Int64 // bytes that left since the last that did
+	narrowed   atomic.Bool  // the link is limited
+
 	mu        sync.Mutex
 	estimator *bandwidth.Estimator // nil until measured
 	strain    strain
