@@ -212,8 +212,8 @@ func (w *way) probe(now int64) (probing bool) {
 }
 
 func (w *way) probeLocked(now int64) bool {
-	if !w.numbered.Load() {
-		return false
+	if !w.numbered.Load() || w.allocated >= w.wanted {
+		return false // nobody could use more: there is nothing to find out
 	}
 	_, begun := w.estimator.Probe(now)
 	return begun

@@ -63,7 +63,8 @@ func (e *Estimator) digest(f *packet.TransportFeedback, lift, now int64) (told i
 // control runs the delay-based and the loss-based part.
 func (e *Estimator) control(now int64) {
 	p := passage{usage: e.delay.usage(), queue: e.delay.queue}
-	if p.usage == over && p.queue < probeQueue && (e.prober.underWay() || e.Opening()) {
+	opening := e.Opening()
+	if p.usage == over && p.queue < probeQueue && (e.prober.underWay() || opening) {
 		p.usage = normal
 	}
 	if p.usage == over {
@@ -74,12 +75,15 @@ func (e *Estimator) control(now int64) {
 	leaving, first := e.leaving.rate()
 	arriving, second := e.arriving.rate()
 	p.known, p.leaving, p.arriving = first && second, leaving, arriving
+	if p.known && opening {
+		e.aimd.raise(arriving) // what came was carried
+	}
 	e.aimd.update(p, e.rtt, now)
 	before := e.loss.limit
 	e.loss.update(e.rate, e.delay.queue, e.history.next, now)
+	e.opening.lose(e.loss.limit > 0, now)
 	switch after := e.loss.limit; {
 	case after > 0 && (before == 0 || after < before):
-		e.opening.end()
 		e.aimd.lower(after)
 	case e.loss.acquitted:
 		e.aimd.raise(after)

@@ -1,12 +1,16 @@
 package bandwidth
 
-const openingLasts = 2 * second // from the first probe: a remote that answers has answered by then
+const (
+	openingLasts = 2 * second // from the first probe: a remote that answers has answered by then
+	openingLoses = second     // in which loss is found to be the path's own, if it is
+)
 
-// opening is the time in which the first probes look for the end of the path. Until then the estimate says what has been tried, and nothing of
-// what would not go.
+// opening is the time in which nothing is known of the path's end: nothing was too much, and probes, if any were sent, have no answer. Until then the
+// estimate says what has been tried, and nothing of what would not go.
 type opening struct {
 	over  bool
 	began int64 // when the first probe did; 0 before
+	loses int64 // since when loss limits the rate; 0 while it does not
 }
 
 // Opening reports whether the end of the path is still being looked for: nothing that was sent has been too much, and the first probes
@@ -23,6 +27,18 @@ func (o *opening) end() { o.over = true }
 func (o *opening) begin(now int64) {
 	if o.began == 0 {
 		o.began = max(now, 1)
+	}
+}
+
+// lose ends an opening in which loss goes on to limit the rate.
+func (o *opening) lose(limited bool, now int64) {
+	switch {
+	case !limited:
+		o.loses = 0
+	case o.loses == 0:
+		o.loses = max(now, 1)
+	case now-o.loses > openingLoses:
+		o.end()
 	}
 }
 
