@@ -287,8 +287,8 @@ func downlinkTo(peer Peer) *wire.Downlink {
 	if !ok {
 		return nil
 	}
-	b := measured.Bandwidth()
-	if b.Estimate == 0 {
+	b, ok := measured.Bandwidth()
+	if !ok || b.Estimate == 0 {
 		return nil
 	}
 	return &wire.Downlink{Estimate: b.Estimate, Wanted: b.Wanted, Allocated: b.Allocated, Limit: b.Limit, QueueMS: b.Queue, Lost: b.Lost}

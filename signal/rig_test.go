@@ -380,6 +380,17 @@ type fakePeer struct {
 	offers int
 	tracks []node.Track
 	closed bool
+	way    *node.Bandwidth // what is known of the way to it
+}
+
+// Bandwidth implements sfu.Measured.
+func (p *fakePeer) Bandwidth() (b node.Bandwidth, ok bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.way == nil {
+		return b, false
+	}
+	return *p.way, true
 }
 
 func (f *fakeMedia) Join(cfg node.PeerConfig) (Peer, error) {

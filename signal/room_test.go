@@ -1,6 +1,7 @@
 package signal
 
 import (
+	"reflect"
 	"testing"
 	"time"
 
@@ -139,6 +140,37 @@ func TestMediaEventsReachTheirClient(t *testing.T) {
 	a.ok(wire.TypeSubscriptionUpdate, wire.SubscriptionUpdate{Slots: []wire.SlotRequest{{MID: "3", MaxWidth: 320}}})
 	if !peer.is(func(p *fakePeer) bool { return len(p.wish.Slots) == 1 && p.wish.Slots[0].MaxWidth == 320 }) {
 		t.Errorf("the SFU heard %+v", peer.wish)
+	}
+}
+
+// What slots carry comes with what is known of the way to the client.
+func TestSlotsTellOfTheDownlink(t *testing.T) {
+	r := newRig(t)
+	a := r.connect(r.token(claims("pt_a", grant.Attendee, grant.Settings{})))
+	a.hello("pt_a", "offer")
+	a.await(wire.TypeSnapshot)
+	peer := r.media.peer("pt_a")
+	for _, tc := range []struct {
+		name string
+		way  *node.Bandwidth
+		want *wire.Downlink
+	}{
+		{"nothing", nil, nil},
+		{"no estimate yet", &node.Bandwidth{Wanted: 5}, nil},
+		{
+			"an estimate", &node.Bandwidth{Estimate: 4, Limit: "delay", Wanted: 5, Allocated: 3, Queue: 2, Lost: 0.5},
+			&wire.Downlink{Estimate: 4, Limit: "delay", Wanted: 5, Allocated: 3, QueueMS: 2, Lost: 0.5},
+		},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			peer.is(func(p *fakePeer) bool { p.way = tc.way; return true })
+			peer.Events.SlotsChanged([]node.Slot{{MID: "3", Kind: node.Video, State: node.SlotEmpty}})
+			var slots wire.Slots
+			a.await(wire.TypeSlots).read(t, &slots)
+			if !reflect.DeepEqual(slots.Downlink, tc.want) {
+				t.Errorf("told of %+v, want %+v", slots.Downlink, tc.want)
+			}
+		})
 	}
 }
 

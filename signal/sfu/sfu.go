@@ -28,7 +28,11 @@ type Peer interface {
 }
 
 // Measured are Peers that know what the way to the participant carries; those on another node do not.
-type Measured interface{ Bandwidth() node.Bandwidth }
+type Measured interface {
+	Bandwidth() (b node.Bandwidth, ok bool)
+}
+
+var _ Measured = (*node.Peer)(nil)
 
 // Media is what signalling needs of an SFU. Where the node is another, what returns no error returns at once and is done
 // as soon as that node hears of it.

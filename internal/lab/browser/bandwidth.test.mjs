@@ -39,6 +39,8 @@ figures.test('watches', async () => {
     await viewer.click('stats')
     await pause(2_500)
     await viewer.screenshot(process.env.BANDWIDTH_SHOT)
+    const told = await viewer.page.getByTestId('downlink').allInnerTexts()
+    figures.hold('the statistics tell of the downlink', told.join(' ').replaceAll('\n', ' '), 'something', told.length === 1)
   }
   figures.note('times that the browser was asked', looks)
 })
