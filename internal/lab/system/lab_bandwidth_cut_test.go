@@ -16,7 +16,7 @@ import (
 func TestLabBandwidthLinkCut(t *testing.T) {
 	const cameras, viewers = 4, 2
 	long := either(20*time.Second, 8*time.Second)
-	queue, lost := either(50*time.Millisecond, 250*time.Millisecond), either(0.0, 0.05)
+	queue, lost := either(50*time.Millisecond, stageQueue), either(0.0, 0.05)
 	w := lab.StartWorld(t, lab.Path{Delay: 20 * time.Millisecond}, 1, "eu", "us")
 	eu, us := w.Regions[0], w.Regions[1]
 	meeting := w.NewMeeting(t, "A link is cut to half")

@@ -30,8 +30,8 @@ func downlinks() downlink {
 		}
 	}
 	return downlink{
-		rates: []int{5_000_000, 1_000_000}, each: 8 * time.Second,
-		settle: 7 * time.Second, share: 0.3, wait: 250 * time.Millisecond, freeze: 0.5, loss: 0.2, skew: 100,
+		rates: []int{5_000_000, 1_000_000}, each: 10 * time.Second,
+		settle: 9 * time.Second, share: 0.25, wait: 280 * time.Millisecond, freeze: 0.75, loss: 0.3, skew: 100,
 	}
 }
 
