@@ -13,8 +13,8 @@ const (
 	// overhead is what a packet takes on its way beside what was written: the SRTP tag, and the headers of UDP and IPv4.
 	overhead = 16 + 28
 
-	// openingBudget is what a viewer is given, in bit/s, while the first probes have not been answered: on a good link the picture
-	// begins as it is to stay, on a bad one too much is sent for a quarter of a second.
+	// openingBudget is what a viewer is given, in bit/s, until something was too much: on a good link the picture begins as it is to stay, on a bad one
+	// too much is sent for a quarter of a second.
 	openingBudget = 6_000_000
 
 	// lostMuch is the part lost, of what a receiver reports on, from which a receiver that tells nothing better is estimated.

@@ -13,8 +13,8 @@ type opening struct {
 	loses int64 // since when loss limits the rate; 0 while it does not
 }
 
-// Opening reports whether the end of the path is still being looked for: nothing that was sent has been too much, and the first probes
-// have not been answered. Who sends more than the estimate meanwhile helps to find out.
+// Opening reports whether the end of the path is still being looked for: nothing that was sent has been too much, and the first probes, if
+// there were any, have not been answered. Who sends more than the estimate meanwhile helps to find out.
 func (e *Estimator) Opening() bool { return !e.opening.over }
 
 // Heard reports whether the remote has told anything of what came. Without that the estimate means nothing.
