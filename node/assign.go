@@ -45,7 +45,6 @@ func (r *room) assign(p *Peer, now int64) {
 	if changed {
 		p.tell.Post(func() { p.events.SlotsChanged(views) })
 	}
-	p.probe(now)
 }
 
 func viewsLocked(slots []*slot) []Slot {

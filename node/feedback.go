@@ -33,9 +33,7 @@ func (p *Peer) RTCP(b []byte, out *udp.Batch) {
 		return nil
 	}
 	now := p.node.endpoint.Now()
-	more := p.way.feedback(b, find, now)
-	p.probe(now)
-	if more {
+	if p.way.feedback(b, find, now) {
 		p.in.feedback(b, out, find)
 	}
 }

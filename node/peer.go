@@ -86,7 +86,6 @@ func (p *Peer) Connected() {
 			}
 		}
 	}
-	p.probe(now)
 	p.tell.Post(p.events.Connected)
 }
 

@@ -88,13 +88,6 @@ func (b *probing) round() bool {
 	return len(b.peers) > 0
 }
 
-// probe begins the probe that is due, if one is and can be sent.
-func (p *Peer) probe(now int64) {
-	if p.transport.Ready() && p.way.probe(now) {
-		p.node.probes.add(p)
-	}
-}
-
 // fillProbe implements prober.
 func (p *Peer) fillProbe(now int64) bool {
 	lacks, running := p.way.lacks(now)

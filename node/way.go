@@ -201,16 +201,7 @@ func (w *way) tick(now int64) (probing bool) {
 	return w.probeLocked(now)
 }
 
-// probe begins the probe that is due, if one is.
-func (w *way) probe(now int64) (probing bool) {
-	if !w.numbered.Load() {
-		return false
-	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.probeLocked(now)
-}
-
+// probeLocked begins the probe that is due, if one is.
 func (w *way) probeLocked(now int64) bool {
 	if !w.numbered.Load() || w.allocated >= w.wanted {
 		return false // nobody could use more: there is nothing to find out
