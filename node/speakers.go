@@ -56,6 +56,7 @@ func (r *room) listen(now int64) {
 		// One more than a slot count, since nobody hears themselves.
 		if want := r.node.cfg.AudioForward + 1; microphones > want {
 			s.Heard = h.speakers.Loudest(want, now)
+			s.Speakers = among(s.Speakers, s.Heard)
 		}
 		if able {
 			r.conduct(s, now)
@@ -66,6 +67,11 @@ func (r *room) listen(now int64) {
 	h.bar.Store(uint32(h.speakers.Bar()))
 	r.hush(tracks, s.Heard, now)
 	r.speaking(tracks, s.Speakers)
+}
+
+// among returns those speakers who are heard. The others' packets come so rarely that they would seem to begin and to end all the time.
+func among(speakers []packet.Speaker, heard []string) []packet.Speaker {
+	return slices.DeleteFunc(slices.Clone(speakers), func(s packet.Speaker) bool { return !slices.Contains(heard, s.ID) })
 }
 
 // levels takes what was heard of the open microphones since the last time. It returns how many there are, and whether any is of a

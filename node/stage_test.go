@@ -202,6 +202,24 @@ func agree(window [][3]string) bool {
 	})
 }
 
+// When more speak than are heard, the order stands still all the same: those who are not heard do not come and go.
+func TestManyAtOnce(t *testing.T) {
+	w, all := assembly(t)
+	for _, c := range all {
+		c.level.Store(25)
+	}
+	order := w.nodes["us-1"].order
+	eventually(t, "four are named", func() bool { return len(strings.Fields(order())) == 4 })
+	time.Sleep(time.Second) // who began first leads
+	before := order()
+	for end := time.Now().Add(5 * time.Second); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+		if now := order(); now != before {
+			t.Fatalf("%q after %q", now, before)
+		}
+	}
+}
+
+
 // TestQuietStayHome: of eight microphones a link carries the four that are chosen, and of the others a sign of life; who begins
 // to speak is heard on the other side from the first packet on.
 func TestQuietStayHome(t *testing.T) {
