@@ -158,8 +158,8 @@ func (in *ingress) requestLost(now int64) {
 
 // Over a link, feedback goes when so many numbers have come, or so many nanoseconds have passed: less than a hundredth of what it is about.
 const (
-	linkReports     = 8
-	linkReportEvery = 400e6
+	linkReports     = 16
+	linkReportEvery = 1e9
 )
 
 // sendArrivals sends transport-wide feedback, which a publisher's bandwidth estimate lives on.

@@ -21,6 +21,9 @@ const (
 	drainFrom = 50 * time.Millisecond
 	drainTo   = 0.7
 
+	// linkSilence is how long feedback may stay out: it is sent once a second at the most seldom, and heartbeats tell of an outage sooner.
+	linkSilence = 3 * time.Second
+
 	// linkMost bounds the estimate of a link, in bit/s.
 	linkMost = 1_000_000_000
 )
@@ -51,7 +54,7 @@ type strain struct {
 // with as much as that carried.
 func newLinkWay(n *Node, before *way, now int64) *way {
 	w := &way{cfg: n.bandwidth}
-	w.cfg.Max = linkMost
+	w.cfg.Max, w.cfg.Silence = linkMost, linkSilence
 	if before != nil {
 		if rate, limited := before.linkBudget(now); limited {
 			w.cfg.Start, w.strain.last = max(w.cfg.Min, int(rate)), now

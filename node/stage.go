@@ -48,8 +48,8 @@ const (
 	// there is something to say. Who has heard nothing for wordFor goes by its own ears. In nanoseconds.
 	wordTimes = 2
 	wordAgain = 80e6
-	wordEvery = 2e9
-	wordFor   = 5e9
+	wordEvery = 3e9
+	wordFor   = 8e9
 )
 
 var errWord = errors.New("not a room's stage")

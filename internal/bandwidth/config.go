@@ -3,6 +3,7 @@ package bandwidth
 import (
 	"errors"
 	"fmt"
+	"time"
 )
 
 const (
@@ -16,11 +17,14 @@ type Config struct {
 	Min   int // the estimate never falls below: audio has to go somehow
 	Start int // the estimate before anything is known; the first probes go to three and six times as much
 	Max   int // the estimate never rises above
+
+	// Silence of the receiver's that is longer than this, while packets leave, is an outage. Three round trips are never one.
+	Silence time.Duration
 }
 
 // Defaults suits a subscriber.
 func Defaults() Config {
-	return Config{Min: 64_000, Start: 600_000, Max: 20_000_000}
+	return Config{Min: 64_000, Start: 600_000, Max: 20_000_000, Silence: 500 * time.Millisecond}
 }
 
 // Validate names all faults at once.
@@ -31,6 +35,9 @@ func (c Config) Validate() error {
 	}
 	if c.Start < c.Min || c.Start > c.Max {
 		faults = append(faults, fmt.Errorf("start %d: want min %d to max %d", c.Start, c.Min, c.Max))
+	}
+	if c.Silence < 100*time.Millisecond {
+		faults = append(faults, fmt.Errorf("silence %v: want 100ms or more", c.Silence))
 	}
 	return errors.Join(faults...)
 }

@@ -74,7 +74,7 @@ func New(cfg Config) (*Estimator, error) {
 
 // Sent notes a packet that leaves at now and returns its transport-wide sequence number. While a probe runs, whatever leaves belongs to it.
 func (e *Estimator) Sent(now int64, size int, kind Kind) uint16 {
-	if now-e.sent >= silenceLeast {
+	if now-e.sent >= int64(e.cfg.Silence) {
 		e.woke = now
 	}
 	e.sent = now

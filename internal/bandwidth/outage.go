@@ -1,9 +1,7 @@
 package bandwidth
 
-const (
-	silenceLeast = 500 * milli // of feedback, while packets leave, is an outage
-	silenceHalve = 500 * milli // then the rate goes down by half every so often
-)
+// silenceHalve is how often the rate goes down by half in an outage.
+const silenceHalve = 500 * milli
 
 // outage is a time in which nothing comes back. No delay and no loss tells of it, so time has to; RFC 8083 calls that a circuit breaker.
 type outage struct {
@@ -15,7 +13,7 @@ type outage struct {
 // Tick does what is due by time: it finds out that nothing comes back any more.
 func (e *Estimator) Tick(now int64) {
 	e.opening.tick(now)
-	if !e.heard || e.sent-max(e.newest, e.woke) < max(silenceLeast, 3*e.rtt) {
+	if !e.heard || e.sent-max(e.newest, e.woke) < max(int64(e.cfg.Silence), 3*e.rtt) {
 		return
 	}
 	if !e.outage.on {
