@@ -219,7 +219,6 @@ func TestManyAtOnce(t *testing.T) {
 	}
 }
 
-
 // TestQuietStayHome: of eight microphones a link carries the four that are chosen, and of the others a sign of life; who begins
 // to speak is heard on the other side from the first packet on.
 func TestQuietStayHome(t *testing.T) {
