@@ -38,6 +38,7 @@ type settings struct {
 	bus, cluster  map[string]any
 	tls           map[string]any // with an address to listen on
 	roles         []string       // none: all
+	voices        int            // microphones that are forwarded; 0: as many as by default
 }
 
 // write makes the configuration file and returns its path. It is JSON, and so YAML as well.
@@ -55,6 +56,9 @@ func (s settings) write(tb testing.TB) string {
 	}
 	if s.id != "" {
 		all["node_id"] = s.id
+	}
+	if s.voices > 0 {
+		all["node"].(map[string]any)["audio_forward"] = s.voices
 	}
 	if len(s.roles) > 0 {
 		all["roles"] = s.roles

@@ -38,6 +38,7 @@ const dialLimit = 5 * time.Second
 type World struct {
 	Regions []*Region
 	WAN     *WAN
+	Voices  int // microphones that new nodes forward; 0: as many as by default
 
 	secret, key string // of the API and of gossip
 	homes       int    // made so far
@@ -88,7 +89,14 @@ func NewWorld(tb testing.TB, each Path, names ...string) *World {
 func StartWorld(tb testing.TB, each Path, nodes int, names ...string) *World {
 	tb.Helper()
 	w := NewWorld(tb, each, names...)
-	if len(names) > 1 {
+	w.Populate(tb, nodes)
+	return w
+}
+
+// Populate is the second part of StartWorld.
+func (w *World) Populate(tb testing.TB, nodes int) {
+	tb.Helper()
+	if len(w.Regions) > 1 {
 		w.StartNATS(tb)
 	}
 	for _, r := range w.Regions {
@@ -97,7 +105,6 @@ func StartWorld(tb testing.TB, each Path, nodes int, names ...string) *World {
 		}
 	}
 	w.AwaitNodes(tb)
-	return w
 }
 
 // busOf is the bus of a new node.
@@ -149,6 +156,7 @@ func (w *World) addNode(tb testing.TB, r *Region, a *Authority) *Node {
 	}
 	own := settings{
 		id: n.ID, region: r.Name, listen: fmt.Sprintf("%s:%d", ip, httpPort), media: n.Media.String(), dir: n.DataDir, secret: w.secret,
+		voices:  w.Voices,
 		bus:     w.busOf(r),
 		cluster: map[string]any{"listen": gossip, "join": seeds, "key": w.key},
 	}

@@ -154,3 +154,22 @@ export async function selectedPair() {
     return { local: end(reports.get(pair.localCandidateId)), remote: end(reports.get(pair.remoteCandidateId)) }
   }
 }
+
+/** All pairs of candidates, a line each, with how many checks were sent and answered. */
+export async function pairs() {
+  const lines = []
+  for (const connection of window.lab.connections) {
+    const reports = await connection.getStats()
+    const chosen = [...reports.values()].find(one => one.type === 'transport')?.selectedCandidatePairId
+    const name = id => {
+      const { candidateType, relayProtocol, protocol, address, port } = reports.get(id) ?? {}
+      return `${candidateType} ${relayProtocol ?? protocol} ${address}:${port}`
+    }
+    for (const one of reports.values()) {
+      if (one.type !== 'candidate-pair') continue
+      const checks = `${one.requestsSent} sent, ${one.responsesReceived} answered`
+      lines.push(`${one.id === chosen ? 'chosen' : one.state}: ${name(one.localCandidateId)} → ${name(one.remoteCandidateId)}, ${checks}`)
+    }
+  }
+  return lines
+}

@@ -20,7 +20,9 @@ func TestLabDrain(t *testing.T) {
 		onNode   = 6 // participants who are moved, half of whom send
 		deadline = time.Minute
 	)
-	w := lab.StartWorld(t, lab.Path{Delay: 40 * time.Millisecond}, 2, "eu", "us")
+	w := lab.NewWorld(t, lab.Path{Delay: 40 * time.Millisecond}, "eu", "us")
+	w.Voices = onNode // of all who send at once
+	w.Populate(t, 2)
 	meeting := w.NewMeeting(t, "A node drains").ID
 	leaving := w.Regions[0].Nodes[0]
 	var people []*cadence
