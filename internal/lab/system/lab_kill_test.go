@@ -12,7 +12,7 @@ import (
 // Nodes are killed, again and again, one of each part that a node can play for a room. Who was on it comes back through
 // another one, with media; nobody else's media stops.
 func TestLabKill(t *testing.T) {
-	const gapBound, backBound = 400 * time.Millisecond, 3 * time.Second // p95
+	gapBound, backBound := howMuch().gap, 3*time.Second // p95
 	w := lab.StartWorld(t, lab.Overseas(), 2, "eu", "us", "ap")
 	meeting := w.NewMeeting(t, "Nodes die").ID
 	figures := newTable(t, "killed", "times", "what", "p50", "p95", "bound", "")
