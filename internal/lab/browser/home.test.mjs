@@ -50,7 +50,8 @@ figures.test('has media both ways by the way that there is, in time', async () =
 
 /**
  * Where media goes once the browser has tried everything. Chromium takes the first pair that answers, which may be the relay, and then
- * tries each of the others every 480 ms at the most seldom. A rare join stays with the relay for longer; its pairs are printed.
+ * tries each of the others every 480 ms at the most seldom. A rare join stays with the relay: it was connected before Chromium, which
+ * gathers TCP last and no more once there is a path, had come to that. Its pairs are printed.
  */
 async function settled() {
   const deadline = Date.now() + 5_000
