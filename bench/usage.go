@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"syscall"
 	"time"
+
+	"github.com/parley-sfu/parley/bench/server"
 )
 
 // Usage is what a swarm process used of its machine. Share is what its figures are judged by: of the CPU time that the
@@ -44,7 +46,7 @@ type meter struct {
 
 func newMeter() meter {
 	m := meter{at: time.Now(), own: ownCPU()}
-	m.idle, m.whole = machineIdle()
+	m.idle, m.whole = server.MachineIdle()
 	return m
 }
 
@@ -95,28 +97,4 @@ func resident() int64 {
 		return 0
 	}
 	return pages * int64(os.Getpagesize())
-}
-
-// machineIdle is the time that all CPUs together have stood idle since the machine started; unknown where there is no
-// /proc/stat.
-func machineIdle() (time.Duration, bool) {
-	stat, err := os.ReadFile("/proc/stat")
-	if err != nil {
-		return 0, false
-	}
-	line, _, _ := bytes.Cut(stat, []byte("\n"))
-	fields := bytes.Fields(line) // cpu user nice system idle iowait …
-	const idle, iowait, tick = 4, 5, 10 * time.Millisecond
-	if len(fields) <= iowait {
-		return 0, false
-	}
-	var sum time.Duration
-	for _, field := range fields[idle : iowait+1] {
-		ticks, err := strconv.ParseInt(string(field), 10, 64)
-		if err != nil {
-			return 0, false
-		}
-		sum += time.Duration(ticks) * tick
-	}
-	return sum, true
 }

@@ -1,12 +1,11 @@
 package path
 
 import (
-	"bytes"
-	"os"
 	"runtime"
-	"strconv"
 	"syscall"
 	"time"
+
+	"github.com/parley-sfu/parley/bench/server"
 )
 
 // A moment is how long this process has run and all CPUs together have stood idle, up to then.
@@ -22,7 +21,7 @@ func thisMoment() moment {
 	if syscall.Getrusage(syscall.RUSAGE_SELF, &u) == nil {
 		m.own = time.Duration(u.Utime.Nano() + u.Stime.Nano())
 	}
-	m.idle, m.known = idleTime()
+	m.idle, m.known = server.MachineIdle()
 	return m
 }
 
@@ -35,26 +34,4 @@ func (m moment) others(since moment, used time.Duration) float64 {
 	}
 	ours := used + m.own - since.own + m.idle - since.idle
 	return min(max(1-ours.Seconds()/whole, 0), 1)
-}
-
-// idleTime reads /proc/stat, if there is one.
-func idleTime() (sum time.Duration, ok bool) {
-	stat, err := os.ReadFile("/proc/stat")
-	if err != nil {
-		return 0, false
-	}
-	line, _, _ := bytes.Cut(stat, []byte("\n"))
-	fields := bytes.Fields(line) // cpu user nice system idle iowait …
-	const idle, iowait, tick = 4, 5, 10 * time.Millisecond
-	if len(fields) <= iowait {
-		return 0, false
-	}
-	for _, field := range fields[idle : iowait+1] {
-		ticks, err := strconv.ParseInt(string(field), 10, 64)
-		if err != nil {
-			return 0, false
-		}
-		sum += time.Duration(ticks) * tick
-	}
-	return sum, true
 }
