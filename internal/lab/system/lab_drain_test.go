@@ -1,6 +1,7 @@
 package system_test
 
 import (
+	"encoding/binary"
 	"fmt"
 	"maps"
 	"net/http"
@@ -55,15 +56,14 @@ func TestLabDrain(t *testing.T) {
 			if !from.sends {
 				continue
 			}
-			sent := framesOf(people, from, kind)
 			for _, p := range people {
 				if p == from {
 					continue
 				}
-				n, missing := p.missing(sent, from.Self().ID, kind)
-				received, lost = received+n, lost+missing
-				if n == 0 || missing > 0 {
-					t.Errorf("%s lost %d of %d %s frames of %s", p.name, missing, n+missing, kind, from.name)
+				n, missing := p.missing(from.Self().ID, kind)
+				received, lost = received+n, lost+len(missing)
+				if n == 0 || len(missing) > 0 {
+					t.Errorf("%s lost %d of %d %s frames of %s: %v", p.name, len(missing), n+len(missing), kind, from.name, missing)
 				}
 			}
 		}
@@ -98,31 +98,54 @@ func participantsOn(tb testing.TB, ask *lab.Node, id string) int {
 	return sum
 }
 
-// cadence is somebody who notes when the frames that they receive were sent: what is missing shows as a hole between two.
+// cadence is somebody who notes which frames they receive, by the numbers that numbered sources write behind them.
 type cadence struct {
 	*client.Client
 	name  string
 	sends bool
 
 	mu     sync.Mutex
-	frames map[source]map[time.Time]bool
+	frames map[source]map[uint32]bool
 	told   []string // of leaves, joins and tracks since begin
 	began  bool
 }
 
+// numbered is a source that counts its frames and writes each one's number behind it. The layers of a picture have one number.
+type numbered struct {
+	client.Source
+	count uint32
+}
+
+// Next implements client.Source.
+func (n *numbered) Next() (client.Frame, error) {
+	f, err := n.Source.Next()
+	n.count++
+	f.Data = binary.BigEndian.AppendUint32(slices.Clone(f.Data), n.count)
+	return f, err
+}
+
+// frameNumber reads the number of a frame from its last packet, and reports whether the packet is one.
+func frameNumber(p client.Packet) (uint32, bool) {
+	payload := p.RTP.Payload
+	if p.SentAt.IsZero() || len(payload) < client.StampSize+4 {
+		return 0, false
+	}
+	return binary.BigEndian.Uint32(payload[len(payload)-client.StampSize-4:]), true
+}
+
 func paced(tb testing.TB, n *lab.Node, meeting, name string, sends bool) *cadence {
 	tb.Helper()
-	p := &cadence{name: name, sends: sends, frames: map[source]map[time.Time]bool{}}
+	p := &cadence{name: name, sends: sends, frames: map[source]map[uint32]bool{}}
 	opts := client.Options{VideoSlots: 6, AudioSlots: 6, OnPacket: p.packet}
 	if sends {
 		stamped := client.PublicationOptions{Stamp: true}
 		var layers []client.Layer
 		for _, rid := range []string{"q", "h", "f"} {
-			layers = append(layers, client.Layer{RID: rid, From: clip(tb, "vp8-"+rid+".ivf").Loop()})
+			layers = append(layers, client.Layer{RID: rid, From: &numbered{Source: clip(tb, "vp8-"+rid+".ivf").Loop()}})
 		}
 		opts.Publish = []*client.Publication{
 			client.NewPublication(client.SourceCamera, stamped, layers...),
-			client.NewPublication(client.SourceMicrophone, stamped, client.Layer{From: clip(tb, "tone.ogg").Loop()}),
+			client.NewPublication(client.SourceMicrophone, stamped, client.Layer{From: &numbered{Source: clip(tb, "tone.ogg").Loop()}}),
 		}
 	}
 	p.Client = n.Region.Join(tb, n, meeting, client.JoinOptions{DisplayName: name}, opts)
@@ -131,16 +154,17 @@ func paced(tb testing.TB, n *lab.Node, meeting, name string, sends bool) *cadenc
 }
 
 func (p *cadence) packet(pkt client.Packet) {
-	if pkt.SentAt.IsZero() {
+	number, ok := frameNumber(pkt)
+	if !ok {
 		return
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	key := source{pkt.Slot.ParticipantID, pkt.Slot.Kind}
 	if p.frames[key] == nil {
-		p.frames[key] = map[time.Time]bool{}
+		p.frames[key] = map[uint32]bool{}
 	}
-	p.frames[key][pkt.SentAt] = true
+	p.frames[key][number] = true
 }
 
 // listen notes what must not be seen of a move.
@@ -197,45 +221,17 @@ func (p *cadence) complete(of []*cadence) bool {
 	return true
 }
 
-// framesOf are the moments at which somebody sent frames, by what anybody received of them. The layers of a picture are sent
-// within moments: they count as one frame.
-func framesOf(people []*cadence, from *cadence, kind string) (sent []time.Time) {
-	var all []time.Time
-	for _, p := range people {
-		p.mu.Lock()
-		all = append(all, slices.Collect(maps.Keys(p.frames[source{from.Self().ID, kind}]))...)
-		p.mu.Unlock()
-	}
-	slices.SortFunc(all, time.Time.Compare)
-	for _, at := range all {
-		if len(sent) == 0 || at.Sub(sent[len(sent)-1]) > sameFrame {
-			sent = append(sent, at)
-		}
-	}
-	return sent
-}
-
-// sameFrame is how far apart the layers of one frame are sent at most; two frames are 20 ms apart at least.
-const sameFrame = 8 * time.Millisecond
-
-// missing counts the frames that were received, and those that others received and that are missing between them.
-func (p *cadence) missing(sent []time.Time, participant, kind string) (received, missing int) {
+// missing counts the frames that were received, and lists the numbers of those between them that were not.
+func (p *cadence) missing(participant, kind string) (received int, missing []uint32) {
 	p.mu.Lock()
-	own := slices.SortedFunc(maps.Keys(p.frames[source{participant, kind}]), time.Time.Compare)
+	own := slices.Sorted(maps.Keys(p.frames[source{participant, kind}]))
 	p.mu.Unlock()
-	if len(own) == 0 {
-		return 0, 0
-	}
-	for _, at := range sent {
-		if at.Before(own[0]) || at.After(own[len(own)-1]) {
-			continue
-		}
-		i, _ := slices.BinarySearchFunc(own, at.Add(-sameFrame), time.Time.Compare)
-		if i < len(own) && own[i].Sub(at) <= sameFrame {
-			received++
-		} else {
-			missing++
+	for i, number := range own {
+		if i > 0 {
+			for lost := own[i-1] + 1; lost < number; lost++ {
+				missing = append(missing, lost)
+			}
 		}
 	}
-	return received, missing
+	return len(own), missing
 }
