@@ -105,6 +105,9 @@ func (n *Node) Endpoint() string { return n.endpoint.Advertised() }
 // the machine's own as they are now.
 func (n *Node) Addresses() []netip.AddrPort { return n.endpoint.Addresses() }
 
+// SetRelays names the test that tells a relay's end from other addresses; see rtc.Endpoint.SetRelays.
+func (n *Node) SetRelays(relays func(from netip.AddrPort) bool) { n.endpoint.SetRelays(relays) }
+
 // PeerConfig describes who joins.
 type PeerConfig struct {
 	Room        string // meeting id

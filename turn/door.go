@@ -95,6 +95,18 @@ func (d *door) session(client udp.Addr) *session {
 	return d.sessions[client]
 }
 
+// relays reports whether one of the door's allocations is relayed from a port.
+func (d *door) relays(port uint16) bool {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	for _, s := range d.sessions {
+		if s.relay.LocalAddr().Port() == port {
+			return true
+		}
+	}
+	return false
+}
+
 func (d *door) all() []*session {
 	d.mu.RLock()
 	defer d.mu.RUnlock()

@@ -228,6 +228,19 @@ func (s *Server) openRelay(six, even bool) (*udp.Conn, error) {
 // for a minute.
 func (s *Server) SetPeers(peers []netip.AddrPort) { s.allow.set(peers) }
 
+// Relays reports whether an allocation is relayed from a port at present.
+func (s *Server) Relays(port uint16) bool {
+	if int(port) < s.cfg.MinPort || int(port) > s.cfg.MaxPort {
+		return false
+	}
+	for _, d := range s.doors {
+		if d.relays(port) {
+			return true
+		}
+	}
+	return false
+}
+
 // Addr is where the relay listens for UDP and TCP.
 func (s *Server) Addr() netip.AddrPort { return s.doors[0].conn.LocalAddr() }
 

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -49,8 +51,19 @@ func newRelay(cfg Config, n *node.Node, overTLS []turn.TLSListener, revoked *gra
 	for _, at := range n.Addresses() {
 		deps.Addresses = append(deps.Addresses, at.Addr())
 	}
-	r.server, err = turn.New(cfg.Turn, deps)
-	return r, err
+	if r.server, err = turn.New(cfg.Turn, deps); err != nil {
+		return r, err
+	}
+	n.SetRelays(r.relays)
+	return r, nil
+}
+
+// relays reports whether an address is the end of an allocation of this node's relay. Other nodes' relays are as far away as other
+// ways are, and need no telling.
+func (r *relay) relays(from netip.AddrPort) bool {
+	return r.server.Relays(from.Port()) && slices.ContainsFunc(r.media.Addresses(), func(own netip.AddrPort) bool {
+		return own.Addr() == from.Addr()
+	})
 }
 
 // addresses are where clients reach the relay, for gossip.

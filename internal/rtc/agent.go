@@ -21,6 +21,8 @@ type agent struct {
 	controls bool // this end nominates; the other one follows
 	paths    paths
 	relaxed  bool // checks are to be rare
+
+	relaysFrom time.Time // until then an agent without a path answers over no relay
 }
 
 // heir is what the remote has offered since for a restart. A remote that has made a socket for it before it had the answer goes
@@ -35,10 +37,14 @@ const (
 	checkFirst  = 100 * time.Millisecond
 	checkLast   = 1600 * time.Millisecond
 	checkDialed = 200 * time.Millisecond // at most between two checks to an address that is gone to unasked
+
+	// A relay is the last resort, but one that stands beside this node answers before other ways have been looked for. Browsers gather in
+	// steps of 50 ms, from before they offer: UDP, relays, ICE-TCP, and no more of them once they have a path.
+	relayPatience = 120 * time.Millisecond
 )
 
 func newAgent(t *Transport) *agent {
-	a := &agent{t: t, ufrag: rand.Text()[:ufragLength], secret: rand.Text(), paths: newPaths()}
+	a := &agent{t: t, ufrag: rand.Text()[:ufragLength], secret: rand.Text(), paths: newPaths(), relaysFrom: time.Now().Add(relayPatience)}
 	a.password.set(a.secret)
 	return a
 }
@@ -64,9 +70,17 @@ func (*agent) gap(p *path) time.Duration {
 	return min(checkFirst<<min(max(p.unanswered-1, 0), 4), longest)
 }
 
+// holds reports whether what comes over a relay is not answered yet.
+func (a *agent) holds(p *path, now time.Time) bool {
+	return p.relayed && !a.paths.anyAnswered && now.Before(a.relaysFrom)
+}
+
 // due reports whether an address is to be checked without a check from there: until it has answered, and then as long as it is the
 // path in use, or was last.
 func (a *agent) due(s source, p *path, now time.Time) bool {
+	if a.holds(p, now) {
+		return false
+	}
 	if p.answered.IsZero() {
 		return a.theirs != nil && now.Sub(p.asked) >= a.gap(p)
 	}

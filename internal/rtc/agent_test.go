@@ -110,6 +110,43 @@ func TestRoundTripBeginsWithTheCheck(t *testing.T) {
 	}
 }
 
+// TestRelayWaits: who comes over a relay is not answered at once, so that a better path can come first; once there is one, or after a
+// moment, it is.
+func TestRelayWaits(t *testing.T) {
+	for name, better := range map[string]bool{"alone": false, "beside a better path": true} {
+		t.Run(name, func(t *testing.T) {
+			e := startEndpoint(t, "127.0.0.1:0")
+			c := newCaller(t, e)
+			e.SetRelays(func(netip.AddrPort) bool { return true })
+			if better {
+				c.transport.agent.relaysFrom = time.Now().Add(time.Hour)
+			}
+			relayed := c.dial(false)
+			relayed.send(c.check(false))
+			if better {
+				e.SetRelays(func(netip.AddrPort) bool { return false })
+				c.start(nil)
+				c.dial(false)
+				c.agree()
+				for len(c.answers) > 0 {
+					<-c.answers
+				}
+			}
+			for answered := false; !answered; {
+				relayed.send(c.check(false))
+				select {
+				case <-c.answers:
+					answered = true
+				case <-time.After(5 * time.Millisecond):
+				}
+			}
+			if early := time.Until(c.transport.agent.relaysFrom); !better && early > 0 {
+				t.Errorf("a relay's end was answered %s too early", early)
+			}
+		})
+	}
+}
+
 // TestRoleConflict: whoever thinks that it follows, too, is told to control.
 func TestRoleConflict(t *testing.T) {
 	c := newCaller(t, startEndpoint(t, "127.0.0.1:0"))

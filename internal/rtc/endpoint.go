@@ -231,6 +231,10 @@ func (e *Endpoint) lookup(s source) binding {
 	return e.bySrc[s]
 }
 
+// SetRelays names the test that tells a relay's end from other addresses. It is asked once for each address that a remote uses, and
+// must neither block nor call the endpoint's transports. Who comes over a relay waits for a moment, so that a better path can be found first.
+func (e *Endpoint) SetRelays(relays func(from netip.AddrPort) bool) { e.mux.relays.Store(&relays) }
+
 // sendCheck sends an agent's message.
 func (e *Endpoint) sendCheck(b []byte, to source) error {
 	if !to.tcp {

@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -16,7 +17,8 @@ import (
 //
 // Nothing leaves for an address that has not sent a signed check, and little for one that has not answered.
 type mux struct {
-	send func(b []byte, to source) error // one message
+	send   func(b []byte, to source) error                // one message
+	relays atomic.Pointer[func(from netip.AddrPort) bool] // whether an address is a relay's end; nil: none is
 
 	mu           sync.Mutex
 	agents       map[string]*agent // by their user name fragment
@@ -143,11 +145,17 @@ func (m *mux) asked(b []byte, msg *stunMessage, from source) bool {
 	}
 	now := time.Now()
 	m.mu.Lock()
+	known := a.paths.all[from] != nil
 	ok, controls := a.paths.heard(from, msg.sender, now), a.controls
+	held := false
+	if p := a.paths.all[from]; ok {
+		p.relayed = p.relayed || !known && m.relayed(from)
+		held = a.holds(p, now)
+	}
 	fresh := a.paths.proved(from, now.Add(-freshProof))
 	m.mu.Unlock()
-	if !ok {
-		return false
+	if !ok || held {
+		return ok
 	}
 	t := a.t
 	t.e.bind(t, from, false)
@@ -164,6 +172,12 @@ func (m *mux) asked(b []byte, msg *stunMessage, from source) bool {
 		m.check(a, from, now)
 	}
 	return true
+}
+
+// relayed reports whether a source is a relay's end.
+func (m *mux) relayed(from source) bool {
+	relays := m.relays.Load()
+	return relays != nil && !from.tcp && (*relays)(from.addr.AddrPort())
 }
 
 // answered takes a response to the check of an agent.

@@ -27,6 +27,7 @@ type path struct {
 	answered   time.Time // when it last answered one; zero: never
 	unanswered int       // checks sent since
 	sender     string    // the remote's user name fragment in the last check from there
+	relayed    bool      // it is a relay's end
 	dialled    bool      // this end has gone there by itself
 }
 

@@ -119,7 +119,11 @@ func (k *killRound) run(tb testing.TB, w *lab.World) {
 		lab.Until(tb, limit, f.String()+" again", func() bool { return f.now().last.Sub(killed) > 500*time.Millisecond })
 	}
 	k.back, _ = longest(broken)
-	k.gaps, _ = longest(flows(everybody, func(to, from *person) bool { return !moves(to) && !moves(from) }))
+	gaps, worst := longest(flows(everybody, func(to, from *person) bool { return !moves(to) && !moves(from) }))
+	if gap := worst.now().longest; gap >= howMuch().gap {
+		tb.Logf("%s killed: %s was away for %s", k.victim.ID, worst, gap)
+	}
+	k.gaps = gaps
 	awaitRoster(tb, limit, everybody)
 	for _, p := range everybody {
 		if err := p.Close(); err != nil {

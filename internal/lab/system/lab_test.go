@@ -29,7 +29,7 @@ func howMuch() effort {
 	if os.Getenv("LAB_FULL") != "" {
 		return effort{kills: 20, moves: 20, away: time.Minute, outage: time.Minute, partition: time.Minute, watch: time.Minute, mend: 2 * time.Second, hop: time.Millisecond, gap: 400 * time.Millisecond, excess: 1.03}
 	}
-	return effort{kills: 1, moves: 2, away: 10 * time.Second, outage: 5 * time.Second, partition: 5 * time.Second, watch: 10 * time.Second, mend: 15 * time.Second, hop: 20 * time.Millisecond, gap: 600 * time.Millisecond, excess: 1.04}
+	return effort{kills: 1, moves: 2, away: 10 * time.Second, outage: 5 * time.Second, partition: 5 * time.Second, watch: 10 * time.Second, mend: 15 * time.Second, hop: 20 * time.Millisecond, gap: 400 * time.Millisecond, excess: 1.03}
 }
 
 // Three people in three regions are in one meeting, each through the node of their region, 80 ms from the others; a browser
