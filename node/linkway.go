@@ -11,6 +11,9 @@ const (
 	// reader makes a queue as well.
 	strainAfter = 60 * time.Millisecond
 
+	// strainQueue is the queue without which a link is not too narrow: what varies on a long way looks like overuse for a while.
+	strainQueue = 20 * time.Millisecond
+
 	// strainPlainly is a queue that no reader makes which is merely late: all of the last eight numbered packets have waited for so long.
 	strainPlainly = 100 * time.Millisecond
 
@@ -20,6 +23,11 @@ const (
 	// A queue longer than drainFrom is emptied by sending drainTo of the estimate: what waits in it are also voices.
 	drainFrom = 50 * time.Millisecond
 	drainTo   = 0.7
+
+	// repairShare is the part of a limited link's estimate that lost pictures may be sent again with, and repairBurst for how long it adds
+	// up. What a queue that was too long lost, with nothing to bound it, fills the queue again.
+	repairShare = 0.2
+	repairBurst = 200 * time.Millisecond
 
 	// linkSilence is how long feedback may stay out: it is sent once a second at the most seldom, and heartbeats tell of an outage sooner.
 	linkSilence = 3 * time.Second
@@ -48,6 +56,36 @@ func (w *way) due() bool {
 type strain struct {
 	began int64 // of the overuse that goes on; 0 while there is none
 	last  int64 // when the link was last overused for long; 0 before
+}
+
+// allowance is what may be sent again over a limited link. The way's mutex guards it.
+type allowance struct {
+	bits float64
+	at   int64 // when it was looked at last; 0 before
+}
+
+// take spends n bytes, if there are so many: bitrate is what adds up in a second.
+func (a *allowance) take(n int, bitrate float64, now int64) bool {
+	most := bitrate * repairBurst.Seconds()
+	if a.at == 0 {
+		a.bits = most
+	}
+	a.bits, a.at = min(most, a.bits+bitrate*time.Duration(now-a.at).Seconds()), now
+	if a.bits < float64(8*n) {
+		return false
+	}
+	a.bits -= float64(8 * n)
+	return true
+}
+
+// repairs reports whether n bytes of a lost picture may be sent again, and counts them.
+func (w *way) repairs(n int, now int64) bool {
+	if !w.narrowed.Load() {
+		return true
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.again.take(n, repairShare*float64(w.estimator.Rate()), now)
 }
 
 // newLinkWay is the way over a link that has just come up. If the one before it was too narrow, which may be why it died, it begins
@@ -82,7 +120,8 @@ func (s *strain) look(overused, plainly bool, now int64) (narrow bool) {
 func (w *way) heard(now int64) (narrow bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	narrow = w.strain.look(w.estimator.Overused(), w.estimator.Stats().Queue > strainPlainly, now)
+	queue := w.estimator.Stats().Queue
+	narrow = w.strain.look(w.estimator.Overused() && queue > strainQueue, queue > strainPlainly, now)
 	switch {
 	case narrow:
 		w.estimator.Yield(now)

@@ -34,6 +34,28 @@ func TestStrain(t *testing.T) {
 	}
 }
 
+// TestAllowance: what is sent again over a narrow link is no more than its part, and some of it may be saved up.
+func TestAllowance(t *testing.T) {
+	const (
+		bitrate = 80_000 // 10,000 bytes a second
+		size    = 500
+		from    = int64(time.Hour)
+	)
+	var a allowance
+	spent := 0
+	for now := from; now < from+int64(2*time.Second); now += int64(time.Millisecond) {
+		if a.take(size, bitrate, now) {
+			spent += size
+		}
+	}
+	if burst := bitrate / 8 * repairBurst.Seconds(); spent < 20_000 || float64(spent) > 20_000+burst {
+		t.Errorf("%d bytes were sent again in two seconds", spent)
+	}
+	if a = (allowance{}); a.take(bitrate/8, bitrate, from) {
+		t.Error("a second's bytes were sent at once")
+	}
+}
+
 // TestAffordable: what is granted of a camera of three layers, in place of what is asked for, as bits.
 func TestAffordable(t *testing.T) {
 	for name, tc := range map[string]struct {

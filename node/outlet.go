@@ -206,6 +206,9 @@ func (s *outletStream) resend(seq uint16, now int64, out *udp.Batch) bool {
 		return false
 	}
 	defer p.Release()
+	if s.outlet.track.Kind == Video && !s.outlet.repairs(s.layer, len(p.Buf)+overhead, now) {
+		return false
+	}
 	t := s.outlet.link.Transport()
 	buf := t.Reserve(out, len(p.Buf)+headerRoom)
 	if buf == nil {
@@ -221,6 +224,15 @@ func (s *outletStream) resend(seq uint16, now int64, out *udp.Batch) bool {
 	s.outlet.relay.sent.Add(uint64(bytes))
 	s.outlet.relay.resent.Add(1)
 	return bytes != 0
+}
+
+// repairs reports whether n bytes of a layer may be sent again. A link that is too narrow does not carry what a layer lost that was
+// given up for it.
+func (o *outlet) repairs(l *layer, n int, now int64) bool {
+	if o.way.narrowed.Load() && uint8(o.sends.Load())&(1<<l.rank) == 0 {
+		return false
+	}
+	return o.way.repairs(n, now)
 }
 
 // refresh implements sending.

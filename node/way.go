@@ -35,6 +35,7 @@ type way struct {
 	mu        sync.Mutex
 	estimator *bandwidth.Estimator // nil until measured
 	strain    strain
+	again     allowance
 	reported  map[uint32]uint32 // highest sequence number told of, by SSRC; of receivers that number nothing
 	allocated int64             // bit/s, as last allocated
 	wanted    int64             // likewise: what there would be to send
