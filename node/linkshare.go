@@ -37,11 +37,15 @@ func (r *relay) divide(now int64) {
 		w.linkDivided(false, wanted, wanted)
 		if sh.limited {
 			sh.limited = false
+			r.node.log.Info("link wide again", "peer_node", r.peer)
 			r.grant(allocation.Grant{}, false, now)
 		}
 		return
 	}
-	sh.limited = true
+	if !sh.limited {
+		sh.limited = true
+		r.node.log.Info("link narrow", "peer_node", r.peer, "estimated_bits", budget, "wanted_bits", wanted)
+	}
 	plan := sh.solver.Solve(budget, now, sh.places)
 	w.linkDivided(true, plan.Used, wanted)
 	for i, o := range sh.of {

@@ -20,16 +20,14 @@ type effort struct {
 	watch     time.Duration // of what goes over links
 	mend      time.Duration // for all to be well after an outage or a cut; more where other tests may be at work
 	hop       time.Duration // that a node may add to 99 of 100 packets; more where other tests may be at work
-	gap       time.Duration // p95 of others' silence when a node dies; of one kill it is the rare slow one
-	excess    float64       // what a link may carry for each byte that is wanted; seconds differ in their losses
 }
 
 // howMuch is little in a run of all tests, and what was promised where LAB_FULL is set.
 func howMuch() effort {
 	if os.Getenv("LAB_FULL") != "" {
-		return effort{kills: 20, moves: 20, away: time.Minute, outage: time.Minute, partition: time.Minute, watch: time.Minute, mend: 2 * time.Second, hop: time.Millisecond, gap: 400 * time.Millisecond, excess: 1.03}
+		return effort{kills: 20, moves: 20, away: time.Minute, outage: time.Minute, partition: time.Minute, watch: time.Minute, mend: 2 * time.Second, hop: time.Millisecond}
 	}
-	return effort{kills: 1, moves: 2, away: 10 * time.Second, outage: 5 * time.Second, partition: 5 * time.Second, watch: 10 * time.Second, mend: 15 * time.Second, hop: 20 * time.Millisecond, gap: 400 * time.Millisecond, excess: 1.03}
+	return effort{kills: 1, moves: 2, away: 10 * time.Second, outage: 5 * time.Second, partition: 5 * time.Second, watch: 20 * time.Second, mend: 15 * time.Second, hop: 20 * time.Millisecond}
 }
 
 // Three people in three regions are in one meeting, each through the node of their region, 80 ms from the others; a browser

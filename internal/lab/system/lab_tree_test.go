@@ -13,8 +13,10 @@ import (
 // Nine nodes in three regions, six who publish and sixty who watch: everybody gets media, and each link between regions
 // carries one copy of the layers that are wanted on its other side, however many watch there.
 func TestLabTree(t *testing.T) {
-	const watchers = 60
-	bound := howMuch().excess
+	const (
+		watchers = 60
+		bound    = 1.03
+	)
 	w := lab.StartWorld(t, lab.Overseas(), 3, "eu", "us", "ap")
 	meeting := w.NewMeeting(t, "Nine nodes").ID
 	var speakers []*speaker
