@@ -156,17 +156,28 @@ func (in *ingress) requestLost(now int64) {
 	in.sendRTCP(nacks...)
 }
 
-// Over a link, feedback goes when so many numbers have come, or so many nanoseconds have passed: less than a hundredth of what it is about.
+// Over a link, feedback goes when so many numbers have come, half of them where they come quickly, or so many nanoseconds have passed: less
+// than a hundredth of what it is about.
 const (
 	linkReports     = 16
+	linkReportSoon  = 200e6
 	linkReportEvery = 1e9
 )
+
+// reportDue reports whether feedback is to go. mu is held.
+func (in *ingress) reportDue(now int64) bool {
+	if !in.link {
+		return true
+	}
+	since := now - in.reported
+	return in.unreported >= linkReports || since >= linkReportEvery || in.unreported >= linkReports/2 && since <= linkReportSoon
+}
 
 // sendArrivals sends transport-wide feedback, which a publisher's bandwidth estimate lives on.
 func (in *ingress) sendArrivals(now int64) {
 	in.mu.Lock()
 	var packets []rtcp.Packet
-	if in.arrivals != nil && (!in.link || in.unreported >= linkReports || now-in.reported >= linkReportEvery) {
+	if in.arrivals != nil && in.reportDue(now) {
 		in.reported, in.unreported = now, 0
 		packets = in.arrivals.BuildFeedbackPacket()
 	}

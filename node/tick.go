@@ -9,7 +9,7 @@ import (
 const (
 	tickEvery    = 10 * time.Millisecond // what is missing is asked for
 	levelTicks   = 4                     // 40 ms: loudness
-	arrivalTicks = 8                     // 80 ms: transport-wide feedback
+	arrivalTicks = 8                     // 80 ms: transport-wide feedback; over links when it is due
 	reviewTicks  = 20                    // 200 ms: layers that stopped, slots that wait, publishers to be told
 	reportTicks  = 100                   // 1 s: sender and receiver reports
 	groupTicks   = 4                     // 40 ms: sender reports of a part of the peers, each once in reportTicks
@@ -49,7 +49,7 @@ func (n *Node) tick(ctx context.Context) {
 
 func (in *ingress) tick(count uint64, now int64) {
 	in.requestLost(now)
-	if count%arrivalTicks == 0 {
+	if in.link || count%arrivalTicks == 0 {
 		in.sendArrivals(now)
 	}
 	if count%reportTicks == 0 {
