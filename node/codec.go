@@ -35,6 +35,9 @@ const (
 	feedbackREMB = "goog-remb"
 )
 
+// feedbackNACK asks for packets again (RFC 4585 section 6.2.1).
+const feedbackNACK = "nack"
+
 const (
 	audioRate = 48000
 	videoRate = 90000

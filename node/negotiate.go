@@ -164,7 +164,7 @@ func inactive(s *sdp.Section) sdp.AnswerSection {
 }
 
 func (p *Peer) answerSending(s *sdp.Section, source Source, f *former, allow func(Source) bool) (_ sdp.AnswerSection, ok bool) {
-	accepted := accept(s, feedbackTWCC, "nack", "nack pli", "ccm fir")
+	accepted := accept(s, feedbackTWCC, feedbackNACK, "nack pli", "ccm fir")
 	if len(accepted) == 0 {
 		return sdp.AnswerSection{Offer: s}, true
 	}
@@ -223,7 +223,7 @@ func (p *Peer) unpublishMID(mid string) {
 
 // answerSlot answers a receiving m-line, which becomes a slot with its first offer and stays one.
 func (p *Peer) answerSlot(s *sdp.Section) sdp.AnswerSection {
-	accepted := accept(s, feedbackTWCC, feedbackREMB, "nack", "nack pli", "ccm fir")
+	accepted := accept(s, feedbackTWCC, feedbackREMB, feedbackNACK, "nack pli", "ccm fir")
 	if len(accepted) == 0 {
 		return sdp.AnswerSection{Offer: s}
 	}
@@ -239,7 +239,7 @@ func (p *Peer) answerSlot(s *sdp.Section) sdp.AnswerSection {
 		Offer: s, Direction: sdp.SendOnly, Codecs: accepted, Extensions: s.Common(uriMID, uriAudioLevel, uriOrientation, uriTWCC),
 		SSRC: sl.media.SSRC, CNAME: cname, StreamID: "slot-" + s.MID, TrackTag: "slot-" + s.MID,
 	}
-	if s.Kind == "video" {
+	if slices.ContainsFunc(accepted, func(f sdp.Codec) bool { return f.RTX != 0 }) {
 		section.RTXSSRC = sl.repair.SSRC
 	}
 	return section

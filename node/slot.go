@@ -36,6 +36,7 @@ type slot struct {
 	showing
 	shown    [4]*layer // by generation of the rewriter, for retransmissions; none of a track that is gone
 	resent   []resent  // by sequence number modulo 256; made for the first retransmission
+	again    again     // likewise of voices, which have no stream for that
 	credit   int       // retransmissions that may be made, in halves of a packet
 	packets  uint32
 	octets   uint32
@@ -99,6 +100,9 @@ func newSlot(p *Peer, s *sdp.Section, accepted []sdp.Codec) *slot {
 	}
 	if sl.number != 0 {
 		p.way.number()
+	}
+	if sl.kind == Audio && slices.ContainsFunc(accepted, func(f sdp.Codec) bool { return f.RTX == 0 && slices.Contains(f.Feedback, feedbackNACK) }) {
+		sl.again = newAgain()
 	}
 	return sl
 }
@@ -180,6 +184,9 @@ func (s *slot) send(l *layer, p *packet.Packet, o packet.Out, out *udp.Batch) bo
 	head := len(packet.AppendHeader(buf[:0], p.Marker, f.pt, o.Sequence, o.Timestamp, s.media.SSRC, s.extensions(l, p)))
 	n := head + s.payload(buf[head:], p, o)
 	s.leaves(buf, n, bandwidth.Media, s.leaving)
+	if s.again != nil {
+		s.again.note(o.Sequence, s.numberIn(buf))
+	}
 	if s.peer.transport.Send(out, &s.media, buf, head, n) == 0 {
 		return false
 	}
@@ -220,6 +227,9 @@ func (s *slot) extensions(l *layer, p *packet.Packet) *packet.Extensions {
 func (s *slot) resend(seq uint16, now int64, out *udp.Batch) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.again != nil {
+		return s.resendVoice(seq, now, out)
+	}
 	if s.resent == nil {
 		s.resent = make([]resent, resentMemory)
 	}
@@ -227,19 +237,13 @@ func (s *slot) resend(seq uint16, now int64, out *udp.Batch) bool {
 	if s.credit < 2 || last.seq == seq && last.at != 0 && now-last.at < resendInterval {
 		return false
 	}
-	generation, in, ok := s.rewriter.Source(seq)
-	l := s.shown[generation%uint32(len(s.shown))]
-	if !ok || l == nil {
-		return false
-	}
-	p := l.cache.Get(in)
+	l, p, o := s.sentAsLocked(seq)
 	if p == nil {
 		return false
 	}
 	defer p.Release()
 	f := s.formats[l.format.Load()]
-	o, ok := s.rewriter.RewriteAgain(generation, p)
-	if !ok || f.rtx == 0 {
+	if f.rtx == 0 {
 		return false
 	}
 	*last = resent{seq, now}
@@ -256,6 +260,24 @@ func (s *slot) resend(seq uint16, now int64, out *udp.Batch) bool {
 	return s.peer.transport.Send(out, &s.repair, buf, head, n) != 0
 }
 
+// sentAsLocked finds the packet that has a sequence number of the slot's, its layer and how it was rewritten. The caller releases it; it is
+// nil when it is not to be had any more.
+func (s *slot) sentAsLocked(seq uint16) (l *layer, p *packet.Packet, o packet.Out) {
+	generation, in, ok := s.rewriter.Source(seq)
+	l = s.shown[generation%uint32(len(s.shown))]
+	if !ok || l == nil {
+		return nil, nil, o
+	}
+	if p = l.cache.Get(in); p == nil {
+		return nil, nil, o
+	}
+	if o, ok = s.rewriter.RewriteAgain(generation, p); !ok {
+		p.Release()
+		return nil, nil, o
+	}
+	return l, p, o
+}
+
 // departLocked notes the time at which what is sent next leaves.
 func (s *slot) departLocked() {
 	if s.peer.way.measured.Load() {
@@ -270,14 +292,18 @@ func (s *slot) numberedLocked() {
 	}
 }
 
+// numberIn is where a packet written with the slot's extensions has its transport-wide sequence number; nil when it has none.
+func (s *slot) numberIn(buf []byte) []byte {
+	if s.number == 0 {
+		return nil
+	}
+	return buf[s.ext.First():][:2]
+}
+
 // leaves notes a packet of n bytes, with the header extensions of the slot, that leaves at now. mu is held.
 func (s *slot) leaves(buf []byte, n int, kind bandwidth.Kind, now int64) {
-	switch w := &s.peer.way; {
-	case !w.measured.Load():
-	case s.number != 0:
-		w.left(buf[s.ext.First():][:2], n, kind, now)
-	default:
-		w.left(nil, n, kind, now)
+	if w := &s.peer.way; w.measured.Load() {
+		w.left(s.numberIn(buf), n, kind, now)
 	}
 }
 

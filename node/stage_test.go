@@ -34,21 +34,28 @@ func (w *wan) talkers(node string, first, count int, level uint32) (people []*ta
 	for i := first; i < first+count; i++ {
 		c := &talker{client: join(w.t, w.nodes[node], fmt.Sprintf("pt_%d", i))}
 		c.level.Store(level)
-		voice, err := webrtc.NewTrackLocalStaticRTP(webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeOpus}, "a", "s")
-		if err != nil {
-			w.t.Fatal(err)
-		}
-		tr, err := c.pc.AddTransceiverFromTrack(voice, webrtc.RTPTransceiverInit{Direction: webrtc.RTPTransceiverDirectionSendonly})
-		if err != nil {
-			w.t.Fatal(err)
-		}
-		c.sender = tr.Sender()
+		voice := c.speak()
 		c.hears(3)
 		c.connect()
 		c.talk(voice, byte(i))
 		people = append(people, c)
 	}
 	return people
+}
+
+// speak adds a microphone.
+func (c *talker) speak() *webrtc.TrackLocalStaticRTP {
+	c.t.Helper()
+	voice, err := webrtc.NewTrackLocalStaticRTP(webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeOpus}, "a", "s")
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	tr, err := c.pc.AddTransceiverFromTrack(voice, webrtc.RTPTransceiverInit{Direction: webrtc.RTPTransceiverDirectionSendonly})
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	c.sender = tr.Sender()
+	return voice
 }
 
 // hears adds audio slots.

@@ -24,7 +24,7 @@ func knownCodecs() []codec {
 			PayloadType: 111,
 			RTPCodecCapability: webrtc.RTPCodecCapability{
 				MimeType: webrtc.MimeTypeOpus, ClockRate: 48000, Channels: 2, SDPFmtpLine: "minptime=10;useinbandfec=1",
-				RTCPFeedback: []webrtc.RTCPFeedback{{Type: "transport-cc"}},
+				RTCPFeedback: []webrtc.RTCPFeedback{{Type: "nack"}, {Type: "transport-cc"}},
 			},
 		}},
 		{kind: webrtc.RTPCodecTypeVideo, rtx: 97, params: webrtc.RTPCodecParameters{

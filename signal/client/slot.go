@@ -25,7 +25,7 @@ type Packet struct {
 	MimeType string      // its codec
 	RTP      *rtp.Packet // as the server sent it: one continuous stream a slot, whatever track it carries
 	Arrived  time.Time
-	Repaired bool      // came as a retransmission
+	Repaired bool      // came in a stream of retransmissions; voices have none
 	Keyframe bool      // starts a video keyframe
 	SentAt   time.Time // from the sender's stamp; zero without one
 	Captured time.Time // when it was captured by the publisher's clock, from sender reports; zero before the first
@@ -133,11 +133,11 @@ func isTimeout(err error) bool {
 	return ok && timeout.Timeout()
 }
 
-// incomplete says whether a retransmission may come.
+// incomplete says whether something may come again.
 func (s *slot) incomplete() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.kind == webrtc.RTPCodecTypeVideo && s.loss.Missing() > 0
+	return s.loss.Missing() > 0
 }
 
 // chase asks again for what is missing while no packet comes.
@@ -186,8 +186,7 @@ func (s *slot) note(out *Packet, rate uint32, now time.Time) (fresh bool, feedba
 	out.SentAt, _ = ParseStamp(packet.Payload)
 	out.Captured = s.clock.captured(packet.Timestamp, rate)
 	if s.kind == webrtc.RTPCodecTypeAudio {
-		s.loss.Due(now) // counts what is lost; audio is not asked for again
-		return true, nil, 0
+		return true, s.feedbackLocked(now), 0
 	}
 	info := inspect(out.MimeType, packet.Payload)
 	if out.Keyframe = info.keyframe; info.width > 0 {
@@ -210,7 +209,7 @@ func (s *slot) feedbackLocked(now time.Time) []rtcp.Packet {
 			SenderSSRC: ssrc, MediaSSRC: ssrc, Nacks: rtcp.NackPairsFromSequenceNumbers(ask),
 		})
 	}
-	if s.frames.needsKeyframe(now) {
+	if s.kind == webrtc.RTPCodecTypeVideo && s.frames.needsKeyframe(now) {
 		s.stats.PLIs++
 		feedback = append(feedback, &rtcp.PictureLossIndication{SenderSSRC: ssrc, MediaSSRC: ssrc})
 	}

@@ -1,3 +1,4 @@
+import { askAgain } from './again.ts'
 import { cameraLayers, forSlot, preferSimulcast, screenLayers } from './codec.ts'
 import { Emitter } from './emitter.ts'
 import { Outlet, type Source } from './outlet.ts'
@@ -130,11 +131,20 @@ export class Connection extends Emitter<ConnectionEvents> {
    */
   async offer(iceRestart = false): Promise<{ sdp: string; tracks: TrackHint[] }> {
     if (iceRestart) this.#generation++
-    await this.#pc.setLocalDescription(await this.#pc.createOffer({ iceRestart }))
+    await this.#describe(await this.#pc.createOffer({ iceRestart }))
     const tracks = this.outlets.flatMap(({ mid, source, refused }) =>
       mid === null || refused ? [] : [{ mid, source }],
     )
     return { sdp: this.#pc.localDescription?.sdp ?? '', tracks }
+  }
+
+  /** Makes the offer the connection's own, and as it is where the browser has no other. */
+  async #describe({ type, sdp = '' }: RTCSessionDescriptionInit): Promise<void> {
+    try {
+      await this.#pc.setLocalDescription({ type, sdp: askAgain(sdp) })
+    } catch {
+      await this.#pc.setLocalDescription({ type, sdp })
+    }
   }
 
   /** Takes the answer to the last offer, with the mids of the m-lines that it turns down. */

@@ -1,0 +1,75 @@
+package node
+
+import (
+	"time"
+
+	"github.com/parley-sfu/parley/internal/packet"
+	"github.com/parley-sfu/parley/internal/udp"
+)
+
+// Clients have no stream of retransmissions for voices: what they ask for again comes in the stream itself, under the sequence number
+// that it was sent with (RFC 4585 section 6.2.1). One number must not be sealed twice with something else (RFC 7714 section 8.2), so it
+// is the same packet again, byte for byte, the transport-wide number included.
+
+// againMemory is how many packets of a voice can be asked for again: a little more than a second.
+const againMemory = 64
+
+// again is what a slot remembers of the packets of voices that it has sent, by sequence number modulo againMemory. It is nil where the
+// client asks for nothing again.
+type again []sentVoice
+
+// sentVoice is a packet that was sent. What else was in it the voice's cache and the slot's rewriter know.
+type sentVoice struct {
+	sent   bool
+	seq    uint16
+	number [2]byte // transport-wide, as on the wire
+	resent int64   // when it was last sent again; 0 before
+}
+
+func newAgain() again { return make(again, againMemory) }
+
+// note remembers a packet with its transport-wide number, of no bytes where it has none.
+func (a again) note(seq uint16, number []byte) {
+	v := &a[seq%againMemory]
+	*v = sentVoice{sent: true, seq: seq}
+	copy(v.number[:], number)
+}
+
+// find returns what was sent under a number, or nil.
+func (a again) find(seq uint16) *sentVoice {
+	if v := &a[seq%againMemory]; v.sent && v.seq == seq {
+		return v
+	}
+	return nil
+}
+
+// underway reports whether a packet was sent again so lately that who asks cannot have it yet. Receivers of voices ask with each packet
+// that comes.
+func (v *sentVoice) underway(now int64, roundTrip time.Duration) bool {
+	return v.resent != 0 && now-v.resent < max(resendInterval, int64(roundTrip))
+}
+
+// resendVoice answers one requested sequence number with the packet as it was sent. The estimate of the way is told nothing: the
+// number was counted when it left first. mu is held.
+func (s *slot) resendVoice(seq uint16, now int64, out *udp.Batch) bool {
+	v := s.again.find(seq)
+	if v == nil || s.credit < 2 || v.underway(now, s.peer.in.roundTrip()) {
+		return false
+	}
+	l, p, o := s.sentAsLocked(seq)
+	if p == nil {
+		return false
+	}
+	defer p.Release()
+	pt := s.formats[l.format.Load()].pt
+	buf := s.peer.transport.Reserve(out, len(p.Buf)+headerRoom)
+	if pt == 0 || buf == nil {
+		return false
+	}
+	v.resent = now
+	s.credit -= 2
+	head := len(packet.AppendHeader(buf[:0], p.Marker, pt, o.Sequence, o.Timestamp, s.media.SSRC, s.extensions(l, p)))
+	copy(s.numberIn(buf), v.number[:])
+	n := head + s.payload(buf[head:], p, o)
+	return s.peer.transport.Send(out, &s.media, buf, head, n) != 0
+}
