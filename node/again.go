@@ -20,18 +20,19 @@ type again []sentVoice
 
 // sentVoice is a packet that was sent. What else was in it the voice's cache and the slot's rewriter know.
 type sentVoice struct {
-	sent   bool
-	seq    uint16
-	number [2]byte // transport-wide, as on the wire
-	resent int64   // when it was last sent again; 0 before
+	sent     bool
+	seq      uint16
+	number   [2]byte // transport-wide, as on the wire
+	captured uint64  // the time of capture that it carried; 0 for none
+	resent   int64   // when it was last sent again; 0 before
 }
 
 func newAgain() again { return make(again, againMemory) }
 
-// note remembers a packet with its transport-wide number, of no bytes where it has none.
-func (a again) note(seq uint16, number []byte) {
+// note remembers a packet with its transport-wide number, of no bytes where it has none, and its time of capture.
+func (a again) note(seq uint16, number []byte, captured uint64) {
 	v := &a[seq%againMemory]
-	*v = sentVoice{sent: true, seq: seq}
+	*v = sentVoice{sent: true, seq: seq, captured: captured}
 	copy(v.number[:], number)
 }
 
@@ -68,7 +69,7 @@ func (s *slot) resendVoice(seq uint16, now int64, out *udp.Batch) bool {
 	}
 	v.resent = now
 	s.credit -= 2
-	head := len(packet.AppendHeader(buf[:0], p.Marker, pt, o.Sequence, o.Timestamp, s.media.SSRC, s.extensions(l, p)))
+	head := len(packet.AppendHeader(buf[:0], p.Marker, pt, o.Sequence, o.Timestamp, s.media.SSRC, s.extensions(l, p, v.captured)))
 	copy(s.numberIn(buf), v.number[:])
 	n := head + s.payload(buf[head:], p, o)
 	return s.peer.transport.Send(out, &s.media, buf, head, n) != 0

@@ -26,6 +26,7 @@ const (
 	uriRepairedRID = "urn:ietf:params:rtp-hdrext:sdes:repaired-rtp-stream-id"
 	uriAudioLevel  = "urn:ietf:params:rtp-hdrext:ssrc-audio-level"
 	uriOrientation = "urn:3gpp:video-orientation"
+	uriCapture     = "http://www.webrtc.org/experiments/rtp-hdrext/abs-capture-time"
 	uriTWCC        = "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01"
 )
 

@@ -236,7 +236,7 @@ func (p *Peer) answerSlot(s *sdp.Section) sdp.AnswerSection {
 	}
 	sl := slots[i]
 	section := sdp.AnswerSection{
-		Offer: s, Direction: sdp.SendOnly, Codecs: accepted, Extensions: s.Common(uriMID, uriAudioLevel, uriOrientation, uriTWCC),
+		Offer: s, Direction: sdp.SendOnly, Codecs: accepted, Extensions: s.Common(uriMID, uriAudioLevel, uriOrientation, uriTWCC, uriCapture),
 		SSRC: sl.media.SSRC, CNAME: cname, StreamID: "slot-" + s.MID, TrackTag: "slot-" + s.MID,
 	}
 	if slices.ContainsFunc(accepted, func(f sdp.Codec) bool { return f.RTX != 0 }) {

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"encoding/binary"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -26,6 +27,7 @@ type slot struct {
 	formats [codecCount]format
 	ids     extensionIDs
 	number  uint8 // header extension id of the transport-wide sequence number; 0 if the client does not tell which came
+	capture uint8 // likewise of the time of capture; 0 if the client does not ask for it
 
 	mu       sync.Mutex
 	media    rtc.Stream
@@ -33,6 +35,7 @@ type slot struct {
 	repairAt uint16 // sequence number of the next retransmission
 	rewriter packet.Rewriter
 	ext      packet.Extensions
+	date     [8]byte // scratch
 	showing
 	shown    [4]*layer // by generation of the rewriter, for retransmissions; none of a track that is gone
 	resent   []resent  // by sequence number modulo 256; made for the first retransmission
@@ -45,6 +48,7 @@ type slot struct {
 	leaving  int64  // when what is being sent leaves, where the way is measured
 	heardTo  int64  // arrival of the packet last sent
 	caughtUp int64  // when the slot last began from the cache; 0 before
+	dated    int64  // arrival of the packet that the time of capture was last sent with; 0 before, and since something else began
 
 	// The room's mutex guards the wish, what was last told, and the layers that list the slot.
 	wish   SlotRequest
@@ -92,6 +96,7 @@ func newSlot(p *Peer, s *sdp.Section, accepted []sdp.Codec) *slot {
 	sl.media.SSRC, sl.repair.SSRC = newSSRC(), newSSRC()
 	sl.repairAt, sl.credit = uint16(rand.Uint32()), maxCredit/2
 	sl.ids = extensionsOf(s)
+	sl.capture = s.Extensions[uriCapture]
 	for _, f := range accepted {
 		sl.formats[codecOf(f)] = format{f.PayloadType, f.RTX}
 	}
@@ -165,7 +170,7 @@ func (s *slot) begin(l *layer, p *packet.Packet) bool {
 		}
 	}
 	s.rewriter.Switch(p, hint)
-	s.current, s.seconds = l, 0
+	s.current, s.seconds, s.dated = l, 0, 0
 	s.shown[s.rewriter.Generation()%uint32(len(s.shown))] = l
 	s.peer.room.wake(s.peer)
 	return true
@@ -181,11 +186,12 @@ func (s *slot) send(l *layer, p *packet.Packet, o packet.Out, out *udp.Batch) bo
 	if buf == nil {
 		return false
 	}
-	head := len(packet.AppendHeader(buf[:0], p.Marker, f.pt, o.Sequence, o.Timestamp, s.media.SSRC, s.extensions(l, p)))
+	captured := s.captured(l, p)
+	head := len(packet.AppendHeader(buf[:0], p.Marker, f.pt, o.Sequence, o.Timestamp, s.media.SSRC, s.extensions(l, p, captured)))
 	n := head + s.payload(buf[head:], p, o)
 	s.leaves(buf, n, bandwidth.Media, s.leaving)
 	if s.again != nil {
-		s.again.note(o.Sequence, s.numberIn(buf))
+		s.again.note(o.Sequence, s.numberIn(buf), captured)
 	}
 	if s.peer.transport.Send(out, &s.media, buf, head, n) == 0 {
 		return false
@@ -205,10 +211,13 @@ func (s *slot) payload(dst []byte, p *packet.Packet, o packet.Out) int {
 	return copy(dst, p.Payload())
 }
 
-// extensions gathers the header extensions that go along, under the subscriber's ids.
-func (s *slot) extensions(l *layer, p *packet.Packet) *packet.Extensions {
+// extensions gathers the header extensions that go along, under the subscriber's ids. The time of capture is 0 where it does not.
+func (s *slot) extensions(l *layer, p *packet.Packet, captured uint64) *packet.Extensions {
 	s.ext.Reset()
 	s.numberedLocked()
+	if captured != 0 {
+		s.ext.Add(s.capture, binary.BigEndian.AppendUint64(s.date[:0], captured))
+	}
 	from := l.track.ids
 	if s.ids.level != 0 && from.level != 0 {
 		if v := p.Extension(p.Buf, from.level); v != nil {
@@ -252,7 +261,7 @@ func (s *slot) resend(seq uint16, now int64, out *udp.Batch) bool {
 	if buf == nil {
 		return false
 	}
-	head := len(packet.AppendHeader(buf[:0], p.Marker, f.rtx, s.repairAt, o.Timestamp, s.repair.SSRC, s.extensions(l, p)))
+	head := len(packet.AppendHeader(buf[:0], p.Marker, f.rtx, s.repairAt, o.Timestamp, s.repair.SSRC, s.extensions(l, p, 0)))
 	body := len(packet.AppendRTX(buf[:head], o.Sequence))
 	n := body + s.payload(buf[body:], p, o)
 	s.repairAt++

@@ -11,6 +11,12 @@ export function sharpScreen() {
  * server than Parley a stream carries one sender for good, in a layer that its width tells.
  */
 export async function look() {
+  // Milliseconds from when something was captured to when it was played, and a number that all of one publisher have in common; 0 is unknown.
+  const late = (connection, mid) => {
+    const receiver = connection.getTransceivers().find(one => one.mid === mid)?.receiver
+    const newest = receiver?.getSynchronizationSources()[0]
+    return newest?.captureTimestamp ? newest.timestamp - newest.captureTimestamp : 0
+  }
   const slots = window.parley && new Map(window.parley.roster.slots.map(slot => [slot.mid, slot]))
   const alone = one => ({ participant_id: one.mid, state: 'active', layer: { 320: 'q', 640: 'h', 1280: 'f' }[one.frameWidth] })
   const streams = []
@@ -39,6 +45,7 @@ export async function look() {
         concealed: (one.concealedSamples ?? 0) - (one.silentConcealedSamples ?? 0),
         buffered: one.jitterBufferDelay ?? 0,
         emitted: one.jitterBufferEmittedCount ?? 0,
+        late: late(connection, one.mid),
       })
     }
   }

@@ -42,6 +42,7 @@ type stream struct {
 	Clock    float64 `json:"-"`        // ms from when a packet was captured, as the server says, to when it was sent
 	Buffered float64 `json:"buffered"` // seconds that all that was played has been kept, added up
 	Emitted  float64 `json:"emitted"`  // of so many frames or samples
+	Late     float64 `json:"late"`     // ms from capture to play, and a number that all of one participant have in common; 0 is unknown
 }
 
 // A spectator takes looks at what one receiver gets.

@@ -1,6 +1,7 @@
 import { askAgain } from './again.ts'
 import { cameraLayers, forSlot, preferSimulcast, screenLayers } from './codec.ts'
 import { Emitter } from './emitter.ts'
+import { askWhenCaptured } from './lips.ts'
 import { Outlet, type Source } from './outlet.ts'
 import type { Arrivals } from './pulse.ts'
 import { rankCandidates } from './rank.ts'
@@ -98,6 +99,7 @@ export class Connection extends Emitter<ConnectionEvents> {
     for (let i = 0; i < count; i++) {
       const transceiver = this.#pc.addTransceiver(kind, { direction: 'recvonly' })
       if (kind === 'video') prefer(transceiver, forSlot(RTCRtpReceiver.getCapabilities('video')?.codecs ?? []))
+      askWhenCaptured(transceiver)
       this.#inlets.push({ kind, transceiver, stream: new MediaStream([transceiver.receiver.track]) })
     }
   }

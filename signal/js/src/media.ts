@@ -2,6 +2,7 @@ import { Backoff } from './backoff.ts'
 import { Connection, type IceOptions, type Inlet, type PathState } from './connection.ts'
 import { Emitter } from './emitter.ts'
 import { ParleyError } from './error.ts'
+import { Lips, type Pair } from './lips.ts'
 import type { LocalMedia } from './local.ts'
 import type { Message, Requests } from './message.ts'
 import type { Outlet, Source } from './outlet.ts'
@@ -48,6 +49,7 @@ export class Media extends Emitter<MediaEvents> {
   #views: readonly View[] = []
   #growing = false
   #pulse: Pulse | undefined
+  readonly #lips = new Lips(() => this.#pairs())
   #mending: ReturnType<typeof setTimeout> | undefined
   readonly #layers = new Map<string, readonly string[]>()
   readonly #negotiation = new Serial()
@@ -112,8 +114,13 @@ export class Media extends Emitter<MediaEvents> {
     this.#pulse = pulse
     connection.on('state', state => {
       if (this.#connection !== connection) return
-      if (state === 'connected') pulse.start()
-      else pulse.stop()
+      if (state === 'connected') {
+        pulse.start()
+        this.#lips.start()
+      } else {
+        pulse.stop()
+        this.#lips.stop()
+      }
       this.emit('state', state)
       this.#watch(state)
     })
@@ -252,6 +259,7 @@ export class Media extends Emitter<MediaEvents> {
   #drop(): void {
     clearTimeout(this.#mending)
     this.#pulse?.stop()
+    this.#lips.stop()
     const connection = this.#connection
     this.#connection = undefined
     this.#subscriber.reset()
@@ -262,6 +270,18 @@ export class Media extends Emitter<MediaEvents> {
   #inletOf(mid: string): Inlet | undefined {
     const find = (kind: 'audio' | 'video') => this.#connection?.inlets(kind).find(one => one.transceiver.mid === mid)
     return find('video') ?? find('audio')
+  }
+
+  /** The slots that play sound and picture of the same person or screen. */
+  #pairs(): Pair[] {
+    const slots = this.#roster.slots.filter(slot => slot.state === 'active')
+    return slots.flatMap(heard => {
+      const shown = heard.source === 'microphone' ? 'camera' : 'screen'
+      const seen = slots.find(one => one.source === shown && one.participant_id === heard.participant_id)
+      if (heard.kind !== 'audio' || !seen) return []
+      const [sound, picture] = [this.#inletOf(heard.mid), this.#inletOf(seen.mid)]
+      return sound && picture ? [{ sound: sound.transceiver.receiver, picture: picture.transceiver.receiver }] : []
+    })
   }
 
   /** Puts what is captured now into the m-lines. */
