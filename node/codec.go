@@ -39,6 +39,9 @@ const (
 // feedbackNACK asks for packets again (RFC 4585 section 6.2.1).
 const feedbackNACK = "nack"
 
+// nameRED is the format that repeats packets of another (RFC 2198).
+const nameRED = "red"
+
 const (
 	audioRate = 48000
 	videoRate = 90000
@@ -103,6 +106,7 @@ func accept(s *sdp.Section, feedback ...string) []sdp.Codec {
 type payload struct {
 	codec  codec
 	repair bool  // retransmissions (RFC 4588) of primary
+	red    bool  // packets of the codec with earlier ones repeated in front (RFC 2198)
 	other  uint8 // payload type of what this repairs, or of what repairs this
 }
 
@@ -112,6 +116,10 @@ type payloads [128]payload
 func (ps *payloads) learn(accepted []sdp.Codec) {
 	for _, f := range accepted {
 		c := codecOf(f)
+		if f.Name == nameRED {
+			ps[f.PayloadType] = payload{codec: opus, red: true}
+			continue
+		}
 		ps[f.PayloadType] = payload{codec: c, other: f.RTX}
 		if f.RTX != 0 {
 			ps[f.RTX] = payload{codec: c, repair: true, other: f.PayloadType}

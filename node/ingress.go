@@ -40,6 +40,7 @@ type ingress struct {
 	reported   int64             // when feedback was last sent over a link
 	unreported int               // numbered packets that came since
 	missing    []uint16          // scratch
+	recovered  []*packet.Packet  // scratch: what the packet just received has repeated and was missing
 	late       map[uint32]int64  // SSRCs of pulls that have ended, of which packets may still be on their way, and until when
 }
 
@@ -203,7 +204,12 @@ func (in *ingress) take(run []*packet.Packet, out *udp.Batch) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	for _, pkt := range run {
-		if l := in.receive(pkt); l != nil {
+		l := in.receive(pkt)
+		for _, r := range in.recovered {
+			together.add(l, r)
+		}
+		in.recovered = in.recovered[:0]
+		if l != nil {
 			together.add(l, pkt)
 		} else {
 			pkt.Release()
@@ -245,6 +251,9 @@ func (in *ingress) receive(p *packet.Packet) *layer {
 		l.loss.Resent(p.Sequence, p.Arrival)
 	} else {
 		l.loss.Received(p.Sequence, p.Arrival)
+	}
+	if in.payloads[p.PayloadType].red && !in.unwrap(l, p) {
+		return nil
 	}
 	c := in.payloads[p.PayloadType].codec
 	if c != l.codec {

@@ -164,7 +164,7 @@ func inactive(s *sdp.Section) sdp.AnswerSection {
 }
 
 func (p *Peer) answerSending(s *sdp.Section, source Source, f *former, allow func(Source) bool) (_ sdp.AnswerSection, ok bool) {
-	accepted := accept(s, feedbackTWCC, feedbackNACK, "nack pli", "ccm fir")
+	accepted := redundant(s, accept(s, feedbackTWCC, feedbackNACK, "nack pli", "ccm fir"))
 	if len(accepted) == 0 {
 		return sdp.AnswerSection{Offer: s}, true
 	}

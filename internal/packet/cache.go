@@ -130,6 +130,14 @@ func (c *Cache) Get(seq uint16) *Packet {
 	return nil
 }
 
+// Has reports whether the packet with the number seq is stored.
+func (c *Cache) Has(seq uint16) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	p := *c.slot(seq)
+	return p != nil && p.Sequence == seq
+}
+
 // LastKeyframe returns the number of the packet that starts the newest keyframe; ok is false when it is not cached.
 func (c *Cache) LastKeyframe() (seq uint16, ok bool) {
 	c.mu.Lock()

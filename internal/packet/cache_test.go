@@ -73,6 +73,9 @@ func TestCacheReferences(t *testing.T) {
 		t.Fatalf("got %v", got)
 	}
 	got.Release()
+	if !c.Has(8) || c.Has(5) {
+		t.Error("has not what it stores, or has what it does not")
+	}
 	if p := c.Get(5); p != nil {
 		t.Error("packet 5 is still there")
 	}

@@ -63,6 +63,15 @@ func (p *Packet) Payload() []byte {
 	return p.Buf[p.HeaderLen : p.HeaderLen+p.PayloadLen]
 }
 
+// Replace has the packet carry a part of its own payload, as another payload type. Nobody but the caller may hold p yet.
+func (p *Packet) Replace(payloadType uint8, payload []byte) {
+	p.PayloadLen = copy(p.Buf[p.HeaderLen:], payload)
+	p.Buf = p.Buf[:p.HeaderLen+p.PayloadLen]
+	p.PayloadType = payloadType & 0x7F
+	p.Buf[0] &^= 0x20 // the padding is gone
+	p.Buf[1] = p.Buf[1]&0x80 | p.PayloadType
+}
+
 // DescribeVP8 fills the codec fields from the VP8 payload descriptor.
 func (p *Packet) DescribeVP8() error {
 	d, err := ParseVP8(p.Payload())

@@ -149,3 +149,24 @@ func TestAudioLevel(t *testing.T) {
 		})
 	}
 }
+
+// TestReplace: a packet that carries a part of its payload is, on the wire and in its header, as one that was sent so.
+func TestReplace(t *testing.T) {
+	p := Get()
+	defer p.Release()
+	p.Buf = AppendHeader(p.Buf, true, 63, 7, 960, 42, nil)
+	p.Buf = append(p.Buf, 1, 2, 3, 4, 5, 0, 0, 3)
+	p.Buf[0] |= 0x20 // three bytes of padding
+	if err := p.Unmarshal(); err != nil {
+		t.Fatal(err)
+	}
+	p.Replace(111, p.Payload()[2:])
+	want := append(AppendHeader(nil, true, 111, 7, 960, 42, nil), 3, 4, 5)
+	if !bytes.Equal(p.Buf, want) || !bytes.Equal(p.Payload(), want[len(want)-3:]) || p.PayloadType != 111 {
+		t.Errorf("%x of payload type %d, want %x", p.Buf, p.PayloadType, want)
+	}
+	var again Header
+	if err := again.Parse(p.Buf); err != nil || again.PayloadLen != 3 {
+		t.Errorf("parsed again: %v, %d bytes of payload", err, again.PayloadLen)
+	}
+}

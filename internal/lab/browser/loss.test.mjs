@@ -30,6 +30,11 @@ figures.test('pictures hardly freeze and the sound keeps flowing', async () => {
   const earlier = await Promise.all(people.map(person => person.sample()))
   await pause(seconds * 1_000)
   const later = await Promise.all(people.map(person => person.sample()))
+  for (const person of people) {
+    const [format, bytes] = await person.voiceFormat()
+    figures.note(`${person.name}: bytes of a voice's packet`, bytes)
+    figures.hold(`${person.name}: the voice is sent as`, format, 'audio/red', format === 'audio/red')
+  }
   people.forEach((person, i) => {
     const elapsed = (later[i].at - earlier[i].at) / 1_000
     const grew = (list, key) => total(later[i], list, key) - total(earlier[i], list, key)

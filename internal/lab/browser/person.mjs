@@ -75,6 +75,10 @@ export class Person {
     return this.page.evaluate(probe.sample)
   }
 
+  voiceFormat() {
+    return this.page.evaluate(probe.voiceFormat)
+  }
+
   exchanges() {
     return this.page.evaluate(probe.exchanges)
   }

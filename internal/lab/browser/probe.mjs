@@ -99,6 +99,17 @@ export async function sample() {
   return { at: window.lab.now(), inbound, tiles, own: window.parley?.self?.id }
 }
 
+/** The format in which the microphone is sent, and bytes a packet. */
+export async function voiceFormat() {
+  for (const connection of window.lab.connections) {
+    for (const { sender } of connection.getTransceivers()) {
+      if (sender.track?.kind !== 'audio') continue
+      const sent = [...(await sender.getStats()).values()].find(one => one.type === 'outbound-rtp')
+      return [sender.getParameters().codecs[0]?.mimeType, sent?.bytesSent / sent?.packetsSent]
+    }
+  }
+}
+
 /** SDP exchanges so far: as the page counts them and as the browser saw them. */
 export function exchanges() {
   return { page: window.parley.sdpExchanges, browser: window.lab.exchanges }
