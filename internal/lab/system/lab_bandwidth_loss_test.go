@@ -36,7 +36,7 @@ func TestLabBandwidthLoss(t *testing.T) {
 	const cameras = 3 // two processors decode them whatever else they do
 	long := either(20*time.Second, 8*time.Second)
 	lost, freezes := either(0.001, 0.01), either(0.01, 0.1)
-	unheard := either(0.001, 0.1)
+	unheard := either(0.001, 0.005)
 	s := newStage(t, lab.Path{Delay: 20 * time.Millisecond}, cameras, false)
 	home := *s
 	home.home = lab.NewHome(t, s.world, lab.Open())
