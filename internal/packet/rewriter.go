@@ -249,6 +249,9 @@ func (r *Rewriter) RewriteAgain(gen uint32, p *Packet) (out Out, ok bool) {
 // Generation returns the number of the present source: 0 before the first Switch, then one more with each.
 func (r *Rewriter) Generation() uint32 { return r.gen }
 
+// Newest returns the newest sequence number of the present source that was sent or skipped.
+func (r *Rewriter) Newest() uint16 { return r.source(r.gen).highest }
+
 // TimestampOffset is what Rewrite adds to the timestamps of the present source, modulo 2^32: sender reports of the
 // source are translated by the same.
 func (r *Rewriter) TimestampOffset() uint32 { return r.source(r.gen).offset }

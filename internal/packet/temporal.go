@@ -4,15 +4,37 @@ package packet
 // section 4.2, TID and Y). It goes down at the next picture, and up where a decoder can: one layer at a picture of that layer
 // that needs nothing but the lowest, or all at a keyframe. What is not forwarded is for Rewriter.Skip.
 //
-// It starts anew with each source. The zero value forwards the lowest layer.
+// It starts anew with each source, which the zero value forwards the lowest layer of. Join begins with one that has been forwarded
+// so far without it.
 type TemporalSelector struct {
 	wanted, current uint8
+	joined          uint8 // temporal layers that were forwarded in front of the first picture seen here
 	order           arrivalOrder
 	pictures        pictureLog
 }
 
-// Want sets the highest temporal layer to be forwarded.
-func (s *TemporalSelector) Want(temporal uint8) { s.wanted = temporal }
+// Join has the selector begin in the middle of a stream of which everything up to newest, a sequence number, was dealt with
+// elsewhere: the first so many temporal layers of it were forwarded. A picture that has begun is completed as it began.
+func (s *TemporalSelector) Join(newest uint16, layers uint8) {
+	*s = TemporalSelector{
+		wanted: s.wanted, current: layers - 1, joined: layers, order: arrivalOrder{started: true, highest: newest},
+	}
+}
+
+// Want sets the highest temporal layer to be forwarded, and reports whether that is higher than what was wanted before.
+func (s *TemporalSelector) Want(temporal uint8) (higher bool) {
+	higher = temporal > s.wanted
+	s.wanted = temporal
+	return higher
+}
+
+// Climbs reports whether more of a stream with the highest layer top is wanted than is forwarded.
+func (s *TemporalSelector) Climbs(top uint8) bool { return s.current < min(s.wanted, top) }
+
+// Complete reports whether nothing of a stream with the highest layer top is left out, whatever it may have above that one day.
+func (s *TemporalSelector) Complete(top uint8) bool {
+	return s.wanted >= MaxTemporal-1 && s.current >= top
+}
 
 // Current returns the highest temporal layer that is forwarded.
 func (s *TemporalSelector) Current() uint8 { return s.current }
@@ -22,7 +44,9 @@ func (s *TemporalSelector) Current() uint8 { return s.current }
 func (s *TemporalSelector) Select(h *Header, d *VP8) bool {
 	inOrder := s.order.take(h.Sequence)
 	if inOrder && s.pictures.isNew(h.Timestamp) {
-		s.current = min(s.current, s.wanted)
+		if d.Start || s.pictures.count > 0 {
+			s.current = min(s.current, s.wanted)
+		}
 		if d.Keyframe {
 			s.current = s.wanted
 		} else if d.Start && d.Sync && d.TID == s.current+1 && d.TID <= s.wanted {
@@ -31,7 +55,10 @@ func (s *TemporalSelector) Select(h *Header, d *VP8) bool {
 		s.pictures.begin(pictureLimit{timestamp: h.Timestamp, temporal: s.current, behind: s.current})
 	}
 	limit, ok := s.pictures.find(h.Timestamp)
-	return ok && d.TID <= limit.temporal
+	if !ok {
+		return d.TID < s.joined && s.pictures.count <= pictureLogSize
+	}
+	return d.TID <= limit.temporal
 }
 
 // arrivalOrder tells packets that come in order from those that come late.
