@@ -182,7 +182,7 @@ func (r *room) showLocked(s *slot, t *published, best, target *layer) (needsKeyf
 	if t != nil {
 		before = t.before
 	}
-	needsKeyframe = s.show(t, before, best, target)
+	needsKeyframe = s.show(t, before, best, target, s.temporal(target))
 	s.drawLocked([len(s.drawn)]*layer{target, s.state().current})
 	return needsKeyframe
 }

@@ -285,6 +285,9 @@ func (in *ingress) observe(l *layer, p *packet.Packet) {
 		}
 		return
 	}
+	if top := uint32(p.TemporalID); top > l.temporal.Load() {
+		l.temporal.Store(top)
+	}
 	if p.Keyframe && p.StartOfFrame {
 		l.loss.Forget(p.Sequence)
 		if p.VP8.Width != 0 {

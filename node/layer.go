@@ -113,7 +113,8 @@ type layer struct {
 	lastSeen atomic.Int64
 	size     atomic.Uint64 // width<<32 | height of the last keyframe that told
 	meter    packet.Meter  // counted under mu
-	usual    atomic.Int64  // bit/s as last measured; 0 before
+	temporal atomic.Uint32 // highest temporal layer seen
+	profile  profile       // guarded by the room's mutex
 
 	replaced atomic.Int64 // when another node last sent a lower layer in place of this one; 0 before
 

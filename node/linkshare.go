@@ -98,7 +98,8 @@ func (o *outlet) place(asked uint8, now int64) allocation.Slot {
 		place.Kind = allocation.Speaking
 	}
 	layers := o.track.offer(nil, bits.Len8(asked)-1, now)
-	place.Layers = allocation.Union(nil, layers, asked)
+	whole := slices.DeleteFunc(layers, func(l allocation.Layer) bool { return l.Temporal < everything })
+	place.Layers = allocation.Union(nil, whole, asked)
 	return place
 }
 

@@ -62,7 +62,8 @@ func (r *room) divideLocked(p *Peer, slots []*slot, of func(*slot) *published, n
 	sh.short = false
 	for i, s := range sh.of {
 		grant := sh.places[i].Grant
-		changed = changed || s.grant.Shown != grant.Shown || s.grant.Spatial != grant.Spatial || s.grant.Reason != grant.Reason
+		changed = changed || s.grant.Shown != grant.Shown || s.grant.Spatial != grant.Spatial ||
+			s.grant.Temporal != grant.Temporal || s.grant.Reason != grant.Reason
 		sh.short = sh.short || grant.Reason != allocation.Satisfied
 		s.grant, s.limited = grant, true
 	}
@@ -73,7 +74,7 @@ func (r *room) divideLocked(p *Peer, slots []*slot, of func(*slot) *published, n
 // gather lists what the slots could use.
 func (sh *share) gather(r *room, slots []*slot, of func(*slot) *published, now int64) {
 	sh.of, sh.places, sh.wanted, sh.at = sh.of[:0], sh.places[:0], 0, now
-	if need := len(slots) * maxLayers; cap(sh.layers) < need {
+	if need := len(slots) * maxLayers * packet.MaxTemporal; cap(sh.layers) < need {
 		sh.layers = make([]allocation.Layer, 0, need)
 	}
 	sh.layers = sh.layers[:0]
@@ -114,7 +115,8 @@ func (r *room) standingLocked(s *slot, t *published) allocation.Kind {
 	return allocation.Other
 }
 
-// offer appends the layers up to a rank that are to be had: those that come, and those that would if somebody wanted them.
+// offer appends the layers up to a rank that are to be had, those that come and those that would if somebody wanted them, each at all frame
+// rates. The room's mutex is held.
 func (t *published) offer(dst []allocation.Layer, top int, now int64) []allocation.Layer {
 	if t.Kind == Audio {
 		return append(dst, allocation.Layer{Bitrate: t.layers[0].expect(0, 0, now)})
@@ -124,7 +126,8 @@ func (t *published) offer(dst []allocation.Layer, top int, now int64) []allocati
 			continue
 		}
 		w, h := t.dimensions(rank)
-		dst = append(dst, allocation.Layer{Spatial: uint8(rank), Width: w, Height: h, Bitrate: l.expect(w, h, now)})
+		whole := allocation.Layer{Spatial: uint8(rank), Temporal: everything, Width: w, Height: h, Bitrate: l.expect(w, h, now)}
+		dst = l.rungs(dst, whole)
 	}
 	return dst
 }
@@ -138,11 +141,8 @@ func (t *published) refused(rank int, now int64) bool {
 
 // expect is how many bit/s the layer takes on its way: as measured, now or when it last came, or what pictures of its size usually do.
 func (l *layer) expect(width, height int, now int64) int64 {
-	if rate := l.meter.Usual(packet.MaxTemporal-1, now); rate > 0 {
-		l.usual.Store(rate)
-		return rate
-	}
-	if rate := l.usual.Load(); rate > 0 {
+	l.profile.measure(&l.meter, now)
+	if rate := l.profile.rates[everything]; rate > 0 {
 		return rate
 	}
 	if l.track.Kind == Audio {

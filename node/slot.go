@@ -37,10 +37,13 @@ type slot struct {
 	ext      packet.Extensions
 	date     [8]byte // scratch
 	showing
-	shown    [4]*layer // by generation of the rewriter, for retransmissions; none of a track that is gone
-	resent   []resent  // by sequence number modulo 256; made for the first retransmission
-	again    again     // likewise of voices, which have no stream for that
-	credit   int       // retransmissions that may be made, in halves of a packet
+	thinned  bool                     // not all pictures are sent: thin says which
+	thin     *packet.TemporalSelector // nil until the slot is first limited
+	climbing int64                    // when more pictures were last asked for
+	shown    [4]*layer                // by generation of the rewriter, for retransmissions; none of a track that is gone
+	resent   []resent                 // by sequence number modulo 256; made for the first retransmission
+	again    again                    // likewise of voices, which have no stream for that
+	credit   int                      // retransmissions that may be made, in halves of a packet
 	packets  uint32
 	octets   uint32
 	lastTime uint32 // RTP timestamp last sent
@@ -147,7 +150,7 @@ func (s *slot) forwardLocked(l *layer, p *packet.Packet, out *udp.Batch) bool {
 
 // pass sends one packet of the layer that the slot shows. mu is held.
 func (s *slot) pass(l *layer, p *packet.Packet, out *udp.Batch) bool {
-	if p.PayloadLen == 0 {
+	if p.PayloadLen == 0 || s.thinned && !s.keeps(l, p) {
 		s.rewriter.Skip(p)
 		return false
 	}
@@ -171,6 +174,7 @@ func (s *slot) begin(l *layer, p *packet.Packet) bool {
 	}
 	s.rewriter.Switch(p, hint)
 	s.current, s.seconds, s.dated = l, 0, 0
+	s.thinAnew()
 	s.shown[s.rewriter.Generation()%uint32(len(s.shown))] = l
 	s.peer.room.wake(s.peer)
 	return true
@@ -321,18 +325,20 @@ type showing struct {
 	bound   *published // nil when empty
 	best    *layer     // the most the slot could use, sent or not
 	target  *layer     // to be shown; nil while paused
+	upTo    uint8      // temporal layer of the target up to which it is
 	current *layer     // being shown; nil until the target's first keyframe
 }
 
-// show says what the slot is to show from now on: a layer of a track, nothing of a track (paused), or nothing at all. It
+// show says what the slot is to show from now on: a layer of a track up to a temporal layer, nothing of a track (paused), or nothing at all. It
 // reports whether a keyframe is needed for that. Before is the stream that t takes over from, if any: it may be shown until then.
-func (s *slot) show(t, before *published, best, target *layer) (needsKeyframe bool) {
+func (s *slot) show(t, before *published, best, target *layer, upTo uint8) (needsKeyframe bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.bound, s.best, s.target = t, best, target
+	s.bound, s.best, s.target, s.upTo = t, best, target, upTo
 	if c := s.current; c != nil && (target == nil || c.track != t && c.track != before) {
 		s.current = nil
 	}
+	s.thinLocked()
 	s.forgetLocked()
 	return target != nil && s.current != target && s.kind == Video
 }
@@ -362,6 +368,7 @@ func (s *slot) state() showing {
 
 // waitsFor reports whether the slot needs a keyframe of l. One whose viewer is still connecting does not: it would be lost.
 func (s *slot) waitsFor(l *layer) bool {
-	now := s.state()
-	return now.target == l && now.current != l && s.peer.transport.Ready()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.target == l && (s.current != l || s.stuckLocked()) && s.peer.transport.Ready()
 }

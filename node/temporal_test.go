@@ -1,0 +1,353 @@
+package node
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/pion/rtcp"
+	"github.com/pion/rtp"
+	"github.com/pion/webrtc/v4"
+	"github.com/pion/webrtc/v4/pkg/media/ivfreader"
+
+	"github.com/parley-sfu/parley/internal/packet"
+)
+
+// thinClip is a clip with three temporal layers: its pictures are of 0, 2, 1, 2 and so on. Each refers to the last of layer 0, and the fourth of
+// four also to the one of layer 1 in front of it.
+const thinClip = "../signal/client/testdata/vp8-t.ivf"
+
+// layerOf is the temporal layer of a picture of the clip.
+func layerOf(picture int) uint8 { return [...]uint8{0, 2, 1, 2}[picture%4] }
+
+// syncs reports whether the film says of a picture that one can go up at it: fewer than one could.
+func syncs(picture int) bool { return picture%16 == 2 || picture%16 == 5 }
+
+func readClip(t *testing.T) (pictures [][]byte) {
+	t.Helper()
+	f, err := os.Open(thinClip)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = f.Close() }()
+	r, _, err := ivfreader.NewWith(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for {
+		b, _, err := r.ParseNextFrame()
+		if errors.Is(err, io.EOF) {
+			return pictures
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		pictures = append(pictures, b)
+	}
+}
+
+// projector shows a clip over and over at 60 pictures a second.
+type projector struct {
+	track    *webrtc.TrackLocalStaticRTP
+	pictures [][]byte
+	asked    atomic.Int64 // keyframes that were asked for
+	seq, id  uint16
+	time     uint32
+	tl0      uint8
+}
+
+// show sends one picture in packets of 1,000 bytes at most.
+func (p *projector) show(picture int) error {
+	p.id, p.time = p.id+1, p.time+1500
+	tid, rest := layerOf(picture), p.pictures[picture]
+	if tid == 0 {
+		p.tl0++
+	}
+	key := picture == 0
+	for first := true; len(rest) > 0; first = false {
+		n := min(len(rest), 1000)
+		head := []byte{0x80, 0xE0, 0x80 | byte(p.id>>8), byte(p.id), p.tl0, tid << 6}
+		if first {
+			head[0] |= 0x10
+		}
+		if key || syncs(picture) {
+			head[5] |= 0x20
+		}
+		p.seq++
+		h := rtp.Header{Version: 2, Marker: n == len(rest), SequenceNumber: p.seq, Timestamp: p.time}
+		if err := p.track.WriteRTP(&rtp.Packet{Header: h, Payload: append(head, rest[:n]...)}); err != nil {
+			return err
+		}
+		rest = rest[n:]
+	}
+	return nil
+}
+
+// project films the clip until the test ends, from the start again when a keyframe is asked for.
+func (c *client) project(p *projector) {
+	c.t.Helper()
+	var again atomic.Bool
+	ctx, stop := context.WithCancel(c.t.Context())
+	var wg sync.WaitGroup
+	c.t.Cleanup(func() { stop(); wg.Wait() })
+	go func() {
+		for {
+			ps, _, err := c.sender.ReadRTCP()
+			if err != nil {
+				return
+			}
+			if slices.ContainsFunc(ps, func(p rtcp.Packet) bool { _, is := p.(*rtcp.PictureLossIndication); return is }) {
+				p.asked.Add(1)
+				again.Store(true)
+			}
+		}
+	}()
+	wg.Go(func() {
+		tick := time.NewTicker(time.Second / 60)
+		defer tick.Stop()
+		for i := 0; ; i = (i + 1) % len(p.pictures) {
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+			}
+			if again.Swap(false) {
+				i = 0
+			}
+			if p.show(i) != nil {
+				return
+			}
+		}
+	})
+}
+
+// allow tells the node, again and again, how many bit/s the client takes.
+func (c *client) allow(rate *atomic.Int64) {
+	c.t.Helper()
+	ctx, stop := context.WithCancel(c.t.Context())
+	var wg sync.WaitGroup
+	c.t.Cleanup(func() { stop(); wg.Wait() })
+	wg.Go(func() {
+		tick := time.NewTicker(100 * time.Millisecond)
+		defer tick.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+				_ = c.pc.WriteRTCP([]rtcp.Packet{&rtcp.ReceiverEstimatedMaximumBitrate{Bitrate: float32(rate.Load()), SSRCs: []uint32{1}}})
+			}
+		}
+	})
+}
+
+// screening is what a viewer has got of a clip so far, and holds all of it to what a decoder needs.
+type screening struct {
+	t       *testing.T
+	c       *client
+	numbers map[string]int // of pictures, by content
+	last    *rtp.Packet
+	id      uint16
+	tl0     uint8
+	partial []byte
+	sync    bool // of the picture that is coming
+	temp    uint8
+
+	seen   []int // pictures
+	latest [3]int
+	rises  int // times it went up at a picture that is no keyframe
+	top    uint8
+}
+
+// take adds one packet.
+func (s *screening) take(p *rtp.Packet) {
+	s.t.Helper()
+	d, err := packet.ParseVP8(p.Payload)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	if s.last != nil && p.SequenceNumber != s.last.SequenceNumber+1 {
+		s.t.Fatalf("sequence number %d behind %d", p.SequenceNumber, s.last.SequenceNumber)
+	}
+	if d.Start {
+		s.begin(&d)
+	}
+	s.last, s.partial = p, append(s.partial, p.Payload[d.Size:]...)
+	if p.Marker {
+		s.end()
+	}
+}
+
+// begin checks the counters of a picture that begins.
+func (s *screening) begin(d *packet.VP8) {
+	s.t.Helper()
+	if s.last != nil {
+		tl0 := s.tl0
+		if d.TID == 0 {
+			tl0++
+		}
+		if !s.last.Marker || d.PictureID != (s.id+1)&0x7FFF || d.TL0 != tl0 {
+			s.t.Fatalf("picture %d with TL0PICIDX %d behind %d with %d, which ended: %v", d.PictureID, d.TL0, s.id, s.tl0, s.last.Marker)
+		}
+	}
+	s.id, s.tl0, s.sync, s.temp, s.partial = d.PictureID, d.TL0, d.Sync, d.TID, nil
+}
+
+// end checks that the decoder has what the picture refers to.
+func (s *screening) end() {
+	s.t.Helper()
+	n, ok := s.numbers[string(s.partial)]
+	if !ok || layerOf(n) != s.temp {
+		s.t.Fatalf("a picture of %d bytes of layer %d is none of the clip", len(s.partial), s.temp)
+	}
+	needs := [...]int{s.latest[0] + 4, s.latest[0] + 1, s.latest[0] + 2, s.latest[1] + 1}[n%4]
+	if n != 0 && n != needs {
+		s.t.Fatalf("picture %d refers to one that did not come: the latest are %v", n, s.latest)
+	}
+	if n == 0 {
+		s.latest = [3]int{}
+	}
+	s.latest[s.temp] = n
+	if behindKeyframe := n < 4; s.temp > s.top {
+		if !s.sync && !behindKeyframe {
+			s.t.Fatalf("layer %d is back at picture %d, which does not say that it can be", s.temp, n)
+		}
+		if s.top = s.temp; !behindKeyframe {
+			s.rises++
+		}
+	}
+	s.seen = append(s.seen, n)
+}
+
+// shows watches until so many pictures in a row are of layers up to top, all of them.
+func (s *screening) shows(what string, top uint8, rate int64) {
+	s.t.Helper()
+	const enough = 45
+	began, from := time.Now(), len(s.seen)
+	step := []int{4, 2, 1}[top]
+	even := func() bool {
+		last := s.seen[max(from, len(s.seen)-enough):]
+		for i := range last {
+			if i > 0 && last[i] != last[i-1]+step && last[i] != 0 {
+				return false
+			}
+		}
+		return len(last) == enough
+	}
+	for !even() {
+		if time.Since(began) > 10*time.Second {
+			s.t.Fatalf("never: %s with %d bit/s; the last pictures are %v", what, rate, s.seen[max(from, len(s.seen)-enough):])
+		}
+		s.take(s.c.next())
+	}
+	s.top = top
+	s.t.Logf("%s with %d bit/s: %d pictures after %v", what, rate, len(s.seen)-from, time.Since(began))
+}
+
+// TestThinned: a viewer whose way carries a picture, but not all of it, gets an even half or quarter of its frame rate. Nothing of that is missing or
+// cannot be decoded, and all comes back without a keyframe.
+func TestThinned(t *testing.T) {
+	n := startNode(t)
+	alice, bob := join(t, n, "pt_alice"), join(t, n, "pt_bob")
+	film := &projector{track: alice.publish(), pictures: readClip(t)}
+	alice.connect()
+	bob.slots(1)
+	bob.offerWith(unmeasured)
+	var rate atomic.Int64
+	rate.Store(5_000_000)
+	bob.allow(&rate)
+	alice.project(film)
+	s := &screening{t: t, c: bob, numbers: map[string]int{}, top: 2}
+	for i, p := range film.pictures {
+		s.numbers[string(p)] = i
+	}
+	s.shows("everything", 2, rate.Load())
+	asked, nacked := film.asked.Load(), n.count.nacked.Value()
+	for _, next := range []struct {
+		what string
+		top  uint8
+		rate int64
+	}{
+		{"half", 1, 225_000},
+		{"a quarter", 0, 160_000},
+		{"half again", 1, 225_000},
+		{"everything again", 2, 5_000_000},
+		{"a quarter at once", 0, 160_000},
+		{"everything at once", 2, 5_000_000},
+	} {
+		for last := 0; last < 30 || last > 40; last = s.seen[len(s.seen)-1] { // where no keyframe comes unasked for long
+			s.take(bob.next())
+		}
+		rate.Store(next.rate)
+		s.shows(next.what, next.top, next.rate)
+	}
+	if s.rises != 4 {
+		t.Errorf("went up %d times between keyframes, want 4", s.rises)
+	}
+	if now := film.asked.Load(); now != asked {
+		t.Errorf("%d keyframes were asked for", now-asked)
+	}
+	if now := n.count.nacked.Value(); now != nacked {
+		t.Errorf("%d packets were asked for again", now-nacked)
+	}
+	s.decode(film.pictures)
+}
+
+// decode has FFmpeg decode what came: each picture must look as it does when nothing is left out.
+func (s *screening) decode(clip [][]byte) {
+	s.t.Helper()
+	if _, err := exec.LookPath("ffmpeg"); err != nil {
+		s.t.Log("there is no ffmpeg: that pictures can be decoded is known from what they refer to alone")
+		return
+	}
+	all := make([]int, len(clip))
+	for i := range all {
+		all[i] = i
+	}
+	want, got := s.sums(clip, all), s.sums(clip, s.seen)
+	if len(want) != len(clip) || len(got) != len(s.seen) {
+		s.t.Fatalf("of %d and %d pictures %d and %d were decoded", len(clip), len(s.seen), len(want), len(got))
+	}
+	for i, n := range s.seen {
+		if got[i] != want[n] {
+			s.t.Fatalf("picture %d, the %dth that came, looks different", n, i)
+		}
+	}
+	s.t.Logf("%d pictures decoded", len(got))
+}
+
+// sums decodes pictures of a clip one after the other, and returns a checksum of each.
+func (s *screening) sums(clip [][]byte, pictures []int) (sums []string) {
+	s.t.Helper()
+	b := []byte("DKIF\x00\x00\x20\x00VP80\x40\x01\xb4\x00\x1e\x00\x00\x00\x01\x00\x00\x00")
+	b = binary.LittleEndian.AppendUint64(b, uint64(len(pictures)))
+	for i, n := range pictures {
+		b = binary.LittleEndian.AppendUint32(b, uint32(len(clip[n])))
+		b = append(binary.LittleEndian.AppendUint64(b, uint64(i)), clip[n]...)
+	}
+	file := filepath.Join(s.t.TempDir(), "came.ivf")
+	if err := os.WriteFile(file, b, 0o600); err != nil {
+		s.t.Fatal(err)
+	}
+	out, err := exec.CommandContext(s.t.Context(), "ffmpeg", "-v", "error", "-i", file, "-fps_mode", "passthrough", "-f", "framemd5", "-").Output()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	for line := range bytes.Lines(out) {
+		if fields := strings.Fields(string(line)); len(fields) > 0 && line[0] != '#' {
+			sums = append(sums, fields[len(fields)-1])
+		}
+	}
+	return sums
+}
