@@ -36,6 +36,7 @@ export async function look() {
         lost: (one.packetsLost ?? 0) - (one.retransmittedPacketsReceived ?? 0), // the browser counts what came by RTX as lost
         bytes: (one.bytesReceived ?? 0) + (one.headerBytesReceived ?? 0),
         nacks: one.nackCount ?? 0,
+        plis: one.pliCount ?? 0,
         frames: one.framesDecoded ?? 0,
         dropped: one.framesDropped ?? 0,
         width: one.frameWidth ?? 0,

@@ -33,6 +33,8 @@ type stream struct {
 	Reason      string  `json:"reason"`
 	Packets     int     `json:"packets"`
 	Lost        int     `json:"lost"` // after repair
+	Nacks       int     `json:"nacks"`
+	PLIs        int     `json:"plis"`
 	Frames      int     `json:"frames"`
 	Width       int     `json:"width"`
 	Frozen      float64 `json:"frozen"`    // seconds, by the W3C's definition
@@ -124,7 +126,7 @@ func (s *stage) runBrowser(script string, env ...string) *spectator {
 	dir, over := t.TempDir(), make(chan struct{})
 	go func() {
 		defer close(over)
-		lab.Browse(t, s.node, script, s.home.Namespace, 15*time.Minute, append(env, "BANDWIDTH_DIR="+dir, "BANDWIDTH_CAMERAS="+strconv.Itoa(len(s.senders)))...)
+		lab.Browse(t, s.node, script, s.home.Namespace, 15*time.Minute, append(env, "BANDWIDTH_DIR="+dir, "BANDWIDTH_CAMERAS="+strconv.Itoa(len(s.senders)+s.films))...)
 	}()
 	end := sync.OnceFunc(func() {
 		if err := os.WriteFile(filepath.Join(dir, "end"), nil, 0o600); err != nil {

@@ -28,6 +28,7 @@ type stage struct {
 	home    *lab.Home
 	meeting lab.Meeting
 	senders []*client.Client // one a camera
+	films   int              // cameras in browsers
 	server  string           // address of another server than the node, if there is one
 }
 
