@@ -100,6 +100,12 @@ func (s *slot) keeps(l *layer, p *packet.Packet) bool {
 	return kept
 }
 
+// leavesOut reports whether a packet is of a picture that is not to be shown, and that is asked for because it was lost before that could be
+// known: then the number is all that is sent again. mu is held.
+func (s *slot) leavesOut(generation uint32, p *packet.Packet) bool {
+	return s.thinned && generation == s.rewriter.Generation() && p.TemporalID > s.thin.Current()
+}
+
 // stuckLocked reports whether the slot has waited in vain for a picture to go up at.
 func (s *slot) stuckLocked() bool {
 	return s.thinned && s.thin.Climbs(uint8(s.current.temporal.Load())) && s.peer.node.endpoint.Now()-s.climbing > climbFor

@@ -65,6 +65,23 @@ type projector struct {
 	seq, id  uint16
 	time     uint32
 	tl0      uint8
+	late     bool // now and then a picture of the highest layer is late
+	held     *rtp.Packet
+}
+
+// send sends a packet, or keeps it for a sixth of a second.
+func (p *projector) send(packet *rtp.Packet, picture int) error {
+	if p.held != nil && picture%24 == 11 {
+		if err := p.track.WriteRTP(p.held); err != nil {
+			return err
+		}
+		p.held = nil
+	}
+	if p.late && picture%24 == 1 && packet.Marker {
+		p.held = packet
+		return nil
+	}
+	return p.track.WriteRTP(packet)
 }
 
 // show sends one picture in packets of 1,000 bytes at most.
@@ -86,7 +103,7 @@ func (p *projector) show(picture int) error {
 		}
 		p.seq++
 		h := rtp.Header{Version: 2, Marker: n == len(rest), SequenceNumber: p.seq, Timestamp: p.time}
-		if err := p.track.WriteRTP(&rtp.Packet{Header: h, Payload: append(head, rest[:n]...)}); err != nil {
+		if err := p.send(&rtp.Packet{Header: h, Payload: append(head, rest[:n]...)}, picture); err != nil {
 			return err
 		}
 		rest = rest[n:]
@@ -302,6 +319,54 @@ func TestThinned(t *testing.T) {
 		t.Errorf("%d packets were asked for again", now-nacked)
 	}
 	s.decode(film.pictures)
+}
+
+// TestThinnedHoles: what a publisher's link lost of pictures that a viewer is not shown is a hole all the same, because it cannot be known what it was. When
+// the viewer asks for it, it is filled with nothing.
+func TestThinnedHoles(t *testing.T) {
+	n := startNode(t)
+	alice, bob := join(t, n, "pt_alice"), join(t, n, "pt_bob")
+	film := &projector{track: alice.publish(), pictures: readClip(t), late: true}
+	alice.connect()
+	bob.slots(1)
+	bob.offerWith(unmeasured)
+	var rate atomic.Int64
+	rate.Store(160_000)
+	bob.allow(&rate)
+	alice.project(film)
+	first := uint16(0)
+	for lowest := 0; lowest < 30; {
+		p := bob.next()
+		if d, err := packet.ParseVP8(p.Payload); err == nil {
+			first = p.SequenceNumber
+			if lowest++; d.TID > 0 {
+				lowest = 0
+			}
+		}
+	}
+	came, filled := map[uint16]bool{}, map[uint16]bool{} // pion asks again and again: it does not count what comes in the stream of repairs
+	for last := first; packet.SeqDiff(last, first) < 200; {
+		p := bob.next()
+		if d, err := packet.ParseVP8(p.Payload); err == nil && d.TID > 0 {
+			t.Fatalf("a picture of layer %d came", d.TID)
+		}
+		if came[p.SequenceNumber] = true; len(p.Payload) == 0 {
+			filled[p.SequenceNumber] = true
+		}
+		if packet.SeqLess(last, p.SequenceNumber) {
+			last = p.SequenceNumber
+		}
+	}
+	missing := 0
+	for seq := first + 1; seq != first+150; seq++ { // of the last ones some may be on their way
+		if !came[seq] {
+			missing++
+		}
+	}
+	t.Logf("%d of %d numbers were filled with nothing, and of the first 150 %d are missing", len(filled), len(came), missing)
+	if len(filled) < 10 || missing > 0 {
+		t.Error("holes are not filled")
+	}
 }
 
 // decode has FFmpeg decode what came: each picture must look as it does when nothing is left out.

@@ -87,6 +87,12 @@ func (s *pictures) numbered(age int) (id uint16, ok bool) {
 	return (s.out - uint16(age) + uint16(between)) & 0x7FFF, true
 }
 
+// leftOut reports whether the number of d was closed.
+func (s *pictures) leftOut(d *VP8) bool {
+	n, ok := s.ahead(d, false)
+	return ok && n <= 0 && -n < pictureMemory && s.skipped>>-n&1 != 0
+}
+
 // skip closes the number of d when none of it was sent and nothing newer either.
 func (s *pictures) skip(d *VP8, inOrder bool) {
 	if n, ok := s.ahead(d, inOrder); ok && n > 0 {

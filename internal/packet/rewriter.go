@@ -24,6 +24,7 @@ type Out struct {
 	Timestamp uint32
 	PictureID uint16 // for RewriteVP8; 0 without one
 	TL0       uint8  // likewise
+	Empty     bool   // the packet is to be sent without its payload, which was left out: its number is all that is missing
 }
 
 // Rewriter turns the packets of changing sources (layers of one camera, or different cameras) into one continuous
@@ -223,7 +224,8 @@ func (r *Rewriter) Source(outSeq uint16) (gen uint32, inSeq uint16, ok bool) {
 }
 
 // RewriteAgain returns, for a retransmission, what Rewrite returned for p when gen was the present generation, or would
-// have returned had p not come too late for it. ok is false when p has no place there, or when that is no longer known.
+// have returned had p not come too late for it. ok is false when p has no place there, or when that is no longer known. A packet of a
+// skipped picture has a place if it was lost first, and its number is then asked for: it is sent empty.
 // It is no leave to send p on the stream itself, only on the stream that repairs it.
 func (r *Rewriter) RewriteAgain(gen uint32, p *Packet) (out Out, ok bool) {
 	if gen == 0 || gen > r.gen || gen+sourceMemory <= r.gen {
@@ -237,7 +239,8 @@ func (r *Rewriter) RewriteAgain(gen uint32, p *Packet) (out Out, ok bool) {
 	out = Out{Sequence: uint16(n), Timestamp: p.Timestamp + s.offset}
 	if p.VP8.HasPictureID {
 		if out.PictureID, ok = s.pictures.again(&p.VP8); !ok {
-			return Out{}, false
+			out.Empty = s.pictures.leftOut(&p.VP8)
+			return out, out.Empty
 		}
 	}
 	if p.VP8.HasTL0 {

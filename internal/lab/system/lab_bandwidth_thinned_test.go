@@ -96,7 +96,7 @@ type thinned struct {
 	small        float64       // share of the time
 }
 
-// TestLabBandwidthThinned: a browser films, another watches over a way that carries four fifths of it, and gets half of the pictures in the same
+// TestLabBandwidthThinned: a browser films, another watches over a way that carries 85 % of it, and gets half of the pictures in the same
 // size, without a freeze and without asking for anything again.
 func TestLabBandwidthThinned(t *testing.T) {
 	bound := either(thinned{15 * time.Second, 8 * time.Second, 0.45, 0.55, 0, 0}, thinned{9 * time.Second, 4 * time.Second, 0.3, 0.75, 2, 0.5})
@@ -107,7 +107,7 @@ func TestLabBandwidthThinned(t *testing.T) {
 	lab.Until(t, 2*time.Minute, "the browser sends as much as it likes to", func() bool { return s.wanted(who.id) > 900_000 })
 	whole := s.wanted(who.id)
 	var ends []time.Time
-	for _, down := range []lab.Path{openWay(), stepWay(whole * 4 / 5), openWay()} {
+	for _, down := range []lab.Path{openWay(), stepWay(whole * 17 / 20), openWay()} {
 		s.shape(down)
 		time.Sleep(bound.each)
 		ends = append(ends, time.Now())
@@ -117,7 +117,7 @@ func TestLabBandwidthThinned(t *testing.T) {
 	tellLate(t, s.world)
 	figures := newTable(t, "way", "pictures a second", "width", "smaller", "frozen, s", "keyframes asked for", "packets asked for again", "")
 	open := picturedBetween(looks, ends[0].Add(-bound.judged), ends[0])
-	for i, name := range []string{"open", "four fifths of " + megabits(float64(whole)), "open again"} {
+	for i, name := range []string{"open", "85 % of " + megabits(float64(whole)), "open again"} {
 		p := picturedBetween(looks, ends[i].Add(-bound.judged), ends[i])
 		low, high := bound.high, 2.0
 		if i == 1 {
