@@ -268,7 +268,7 @@ func (s *slot) resend(seq uint16, now int64, out *udp.Batch) bool {
 	head := len(packet.AppendHeader(buf[:0], p.Marker, f.rtx, s.repairAt, o.Timestamp, s.repair.SSRC, s.extensions(l, p, 0)))
 	body := len(packet.AppendRTX(buf[:head], o.Sequence))
 	n := body
-	if !o.Empty && !s.leavesOut(generation, p) {
+	if !o.Empty && !s.leavesOut(l, p) {
 		n += s.payload(buf[body:], p, o)
 	}
 	s.repairAt++

@@ -102,8 +102,8 @@ func (s *slot) keeps(l *layer, p *packet.Packet) bool {
 
 // leavesOut reports whether a packet is of a picture that is not to be shown, and that is asked for because it was lost before that could be
 // known: then the number is all that is sent again. mu is held.
-func (s *slot) leavesOut(generation uint32, p *packet.Packet) bool {
-	return s.thinned && generation == s.rewriter.Generation() && p.TemporalID > s.thin.Current()
+func (s *slot) leavesOut(l *layer, p *packet.Packet) bool {
+	return s.thinned && l == s.current && p.TemporalID > s.thin.Current()
 }
 
 // stuckLocked reports whether the slot has waited in vain for a picture to go up at.
