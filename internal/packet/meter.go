@@ -20,6 +20,7 @@ type Meter struct {
 	first     int64 // number of the first slice since the stream began, or began again
 	started   bool
 	fresh     bool   // the stream has just begun: timestamp is of another
+	again     bool   // and what is usual of it is known from before
 	timestamp uint32 // of the newest frame
 
 	at    atomic.Int64               // end of the last slice that was counted
@@ -48,6 +49,7 @@ func (m *Meter) Add(size int, timestamp uint32, temporal uint8, now int64) {
 func (m *Meter) advance(slice int64) {
 	if !m.started || slice-m.now >= meterSlices || slice < m.now {
 		m.slices = [meterSlices][MaxTemporal]metered{}
+		m.again = m.started && m.now-m.first > meterLeast
 		m.started, m.fresh, m.now, m.first = true, true, slice, slice
 		m.tell(slice)
 		return
@@ -76,9 +78,10 @@ func (m *Meter) tell(slice int64) {
 		frames += uint64(of.frames)
 		rate := bits * perSecond / uint64(span)
 		m.rates[t].Store(rate<<16 | min(frames*perSecond*64/uint64(span), 1<<16-1))
-		if usual := m.usual[t].Load(); slice-m.first > meterLeast {
+		switch usual := m.usual[t].Load(); {
+		case slice-m.first > meterLeast:
 			m.usual[t].Store(usual + (int64(rate)-usual)*(slice-m.now)/meterSlow)
-		} else {
+		case !m.again:
 			m.usual[t].Store(int64(rate))
 		}
 	}

@@ -100,3 +100,17 @@ func TestMeterUsual(t *testing.T) {
 		t.Errorf("usually %d after the end", usual)
 	}
 }
+
+// TestMeterBeginsAgain: a stream that comes again with a keyframe is reckoned with by what was usual of it before.
+func TestMeterBeginsAgain(t *testing.T) {
+	var m Meter
+	const rate = 30 * 4 * 8000
+	film(&m, 0, 10*time.Second)
+	for range 40 {
+		m.Add(1000, 300*3000, 0, int64(15*time.Second))
+	}
+	film(&m, 15*time.Second+time.Second/30, 15*time.Second+400*time.Millisecond)
+	if usual := m.Usual(2, int64(15*time.Second+400*time.Millisecond)); usual < rate*9/10 || usual > rate*11/10 {
+		t.Errorf("usually %d after a pause and a keyframe, of %d", usual, rate)
+	}
+}
