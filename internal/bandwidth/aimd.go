@@ -7,6 +7,7 @@ const (
 	regainTo        = 0.95 // of it, once it has
 	increaseASecond = 1.08
 	applicationGap  = 0.75        // when less than this part of the rate leaves, the application is the limit
+	choked          = 0.9         // when less than this part of what leaves arrives, the path is
 	messageEvery    = 100 * milli // feedback: what an answer takes beside the round trip
 	drainsLeast     = second
 	drainsTimes     = 10 // the queue: with 15 % less than arrives it takes seven
@@ -37,6 +38,20 @@ type passage struct {
 	known    bool    // whether there are rates
 	leaving  float64 // bit/s, of what the receiver has told of
 	arriving float64
+	peak     float64 // of what arrives, lately
+}
+
+// carried is what the path carries when it is overused. What arrives on average is less where the application has sent little until just now.
+func (p passage) carried(rate float64) float64 {
+	if p.choked() {
+		return p.arriving
+	}
+	return max(p.arriving, min(p.peak, rate))
+}
+
+// choked reports whether a queue stands and so much less arrives than leaves that what arrives is all that the path carries.
+func (p passage) choked() bool {
+	return p.known && p.queue > drained && p.arriving < choked*p.leaving
 }
 
 // idle reports whether the application sends less than it may.
@@ -49,7 +64,7 @@ func (a *aimd) update(p passage, rtt, now int64) {
 	drains := a.drains(p.queue, now)
 	u := a.rivals.judge(p.usage, p.queue, drains, now)
 	switch {
-	case u == over:
+	case u == over || drains && p.choked():
 		a.decrease(p, rtt, now)
 	case u == under || drains || p.idle(a.rate):
 	default:
@@ -57,8 +72,8 @@ func (a *aimd) update(p passage, rtt, now int64) {
 	}
 }
 
-// decrease goes below what arrives, once in the time that the path takes to answer. When the application sends less than it may, what arrives tells
-// nothing of the capacity: a burst filled the queue, or somebody else.
+// decrease goes below what arrives, once in the time that the path takes to answer. When the application sends less than it may and all of that
+// arrives, it tells nothing of the capacity: a burst filled the queue, or somebody else.
 func (a *aimd) decrease(p passage, rtt, now int64) {
 	if now-a.decreased < rtt+messageEvery {
 		return
@@ -66,13 +81,23 @@ func (a *aimd) decrease(p passage, rtt, now int64) {
 	a.decreased, a.draining = now, true
 	a.until = now + rtt + messageEvery + min(max(drainsTimes*p.queue, drainsLeast), drainsMost)
 	switch {
-	case !p.known || p.idle(a.rate):
+	case !p.known || p.idle(a.rate) && !p.choked():
+		before := a.rate
 		a.rate *= decreaseTo
-		a.regain = 0
+		a.regain = min(before, regainTo*p.peak)
 	default:
-		a.ceiling.hit(p.arriving)
-		a.rate, a.regain = min(a.rate, decreaseTo*p.arriving), regainTo*p.arriving
+		carried := p.carried(a.rate)
+		a.ceiling.hit(carried)
+		a.rate, a.regain = min(a.rate, decreaseTo*carried), regainTo*carried
 	}
+}
+
+// budget is the rate, or what it will be once the queue has gone that it is low for.
+func (a *aimd) budget() float64 {
+	if a.draining {
+		return max(a.rate, a.regain)
+	}
+	return a.rate
 }
 
 // drains reports whether a decrease still waits for its queue to go. One that does not go in time is not this flow's, and going down

@@ -59,9 +59,10 @@ func (d *delay) end(now int64) {
 	d.queue = least - d.base.add(least, now)
 }
 
-// usage is that of the detector, except that a queue too short to be felt is none: layers come in bursts that make such.
-func (d *delay) usage() usage {
-	if d.detector.usage == over && d.queue < queueFelt {
+// usage is that of the detector, except that a queue too short to be felt is none: layers come in bursts that make such. On a path of so many bit/s
+// a packet and a half is no queue either.
+func (d *delay) usage(rate float64) usage {
+	if d.detector.usage == over && d.queue < max(queueFelt, int64(1.5*meanPacket/rate*second)) {
 		return normal
 	}
 	return d.detector.usage

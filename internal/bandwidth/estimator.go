@@ -124,3 +124,12 @@ func (e *Estimator) Want(bitrate int) { e.want = min(float64(bitrate), float64(e
 
 // Rate is the estimate in bit/s.
 func (e *Estimator) Rate() int { return int(e.rate) }
+
+// Budget is what there is to plan with, in bit/s: the estimate, or more while that is low only for a queue to go. Who plans with it has to have what
+// is too much until then wait: see Pacing.
+func (e *Estimator) Budget() int {
+	if e.by != ByDelay {
+		return e.Rate()
+	}
+	return int(max(e.rate, min(e.aimd.budget(), float64(e.cfg.Max))))
+}

@@ -171,7 +171,7 @@ func TestProbes(t *testing.T) {
 func TestPacing(t *testing.T) {
 	e := estimator(t)
 	p := e.Pacing(second)
-	if p.Rate != 1_500_000 || p.Queue != 11_250 {
+	if p.Rate != 660_000 || p.Estimate != 600_000 || p.Queue != paceLeast {
 		t.Errorf("%+v", p)
 	}
 	if got := e.Wait(75_000); got != time.Second {

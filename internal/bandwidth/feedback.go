@@ -62,7 +62,7 @@ func (e *Estimator) digest(f *packet.TransportFeedback, lift, now int64) (told i
 
 // control runs the delay-based and the loss-based part.
 func (e *Estimator) control(now int64) {
-	p := passage{usage: e.delay.usage(), queue: e.delay.queue}
+	p := passage{usage: e.delay.usage(e.rate), queue: e.delay.queue}
 	opening := e.Opening()
 	if p.usage == over && p.queue < probeQueue && (e.prober.underWay() || opening) {
 		p.usage = normal
@@ -74,7 +74,7 @@ func (e *Estimator) control(now int64) {
 	}
 	leaving, first := e.leaving.rate()
 	arriving, second := e.arriving.rate()
-	p.known, p.leaving, p.arriving = first && second, leaving, arriving
+	p.known, p.leaving, p.arriving, p.peak = first && second, leaving, arriving, e.arriving.peak()
 	if p.known && opening {
 		e.aimd.raise(arriving) // what came was carried
 	}

@@ -3,24 +3,29 @@ package bandwidth
 import "time"
 
 const (
-	paceAhead = 2.5 // times the rate: a picture leaves in less than half of its time
-	paceWaits = 150 * milli
+	paceAhead = 1.1 // times the rate: what waits becomes less, and no queue to speak of grows on the way
+	paceWaits = 200 * milli
+	paceLeast = 16_000 // bytes: a keyframe of a small picture, and what is behind it
 )
 
 // Pacing is how packets should leave.
 type Pacing struct {
-	Rate  int // bit/s at most, over any few milliseconds
-	Queue int // bytes that may wait to leave; with more of them, layers must go
+	Rate     int // bit/s at most, over any few milliseconds
+	Estimate int // bit/s, of all that leaves
+	Queue    int // bytes that may wait to leave; with more of them, layers must go
 }
 
 // Pacing advises on how packets should leave at now. Feedback never reflects what waits at this end, so the wait is bounded here: no more than
-// 150 ms at the rate of the estimate.
+// 200 ms at the rate of the estimate, or one keyframe.
 func (e *Estimator) Pacing(now int64) Pacing {
 	rate := paceAhead * e.rate
+	if e.aimd.draining {
+		rate = e.rate
+	}
 	if c := e.prober.running(now); c != nil {
 		rate = max(rate, c.rate)
 	}
-	return Pacing{Rate: int(rate), Queue: int(e.rate / 8 * paceWaits / second)}
+	return Pacing{Rate: int(rate), Estimate: int(e.rate), Queue: max(int(e.rate/8*paceWaits/second), paceLeast)}
 }
 
 // Wait is how long a number of bytes takes at the estimate.

@@ -23,7 +23,7 @@ func newOwn(w *world, cfg Config) *own {
 
 func (o *own) sent(now int64, size int, kind Kind) uint16 { return o.e.Sent(now, size, kind) }
 func (o *own) rate() float64                              { return o.e.rate }
-func (o *own) pace() float64                              { return paceAhead * o.e.rate }
+func (o *own) pace() float64                              { return float64(o.e.Pacing(0).Rate) }
 
 func (o *own) feedback(now int64, raw []byte) {
 	p, _, _ := packet.NextRTCP(raw)

@@ -7,6 +7,8 @@ const (
 	longBuckets  = 24 // 600 ms
 	fewPackets   = 20 // a rate made of less is noise
 	dropped      = 0.75
+	peakBuckets  = 6  // 150 ms
+	peakOver     = 14 // 350 ms
 )
 
 // throughput is the rate at which packets pass, by the clock of where they do. Over the last 600 ms it does not mistake the rhythm of pictures
@@ -59,4 +61,17 @@ func (t *throughput) over(buckets int64) float64 {
 		packets += int64(t.packets[i])
 	}
 	return float64(8*bytes) * second / float64(n*bucketWidth)
+}
+
+// peak returns bit/s over the 150 ms in which most passed, of the last 350: a path that is filled for as long passes what it carries, and no more.
+func (t *throughput) peak() float64 {
+	var sum, most int64
+	for n := range min(t.newest-t.first, peakOver) {
+		sum += int64(t.bytes[(t.newest-1-n)%bucketCount])
+		if n >= peakBuckets {
+			sum -= int64(t.bytes[(t.newest-1-n+peakBuckets)%bucketCount])
+		}
+		most = max(most, sum)
+	}
+	return float64(8*most) * second / (peakBuckets * bucketWidth)
 }

@@ -3,7 +3,7 @@ package bandwidth
 // Trust has the estimate be at least what arrives, as long as the path is not overused. It is for a sender that does not keep to the
 // estimate before something is too much: what it sends is all the probing that there is. Call it behind TransportFeedback.
 func (e *Estimator) Trust(now int64) {
-	if arriving, ok := e.arriving.rate(); ok && e.delay.usage() != over && e.delay.queue <= drained {
+	if arriving, ok := e.arriving.rate(); ok && e.delay.usage(e.rate) != over && e.delay.queue <= drained {
 		e.aimd.raise(arriving)
 		e.settle(now)
 	}
@@ -15,7 +15,7 @@ const standing = 40 * milli
 // Overused reports whether more is being sent than the path carries: a queue grows or stands, or more is lost than the path loses of its
 // own.
 func (e *Estimator) Overused() bool {
-	return e.delay.usage() == over && e.delay.queue > drained || e.delay.queue > standing || e.by == ByLoss || e.outage.on
+	return e.delay.usage(e.rate) == over && e.delay.queue > drained || e.delay.queue > standing || e.by == ByLoss || e.outage.on
 }
 
 // Yield has the estimate go below what arrives: what Trust took for carried has turned out to be too much.

@@ -1,0 +1,57 @@
+package bandwidth
+
+import "testing"
+
+// TestTrainBehindABusyReceiver: a receiver that looks late at the first packets takes them together; the others tell the rate all the same.
+func TestTrainBehindABusyReceiver(t *testing.T) {
+	for name, late := range map[string]int64{"at once": 0, "30 ms late": 30 * milli} {
+		t.Run(name, func(t *testing.T) {
+			var c train
+			for i := range int64(40) { // 1,000 bytes each ms, of which the path carries one in 2 ms: 4 Mbit/s
+				c.add(departure{at: i * milli, size: 1000}, max(20*milli+2*i*milli, 20*milli+late))
+			}
+			rate, filled, ok := c.rate(40, 0)
+			if want := trainUse * 4e6; !ok || !filled || rate < 0.97*want || rate > 1.03*want {
+				t.Errorf("%.2f Mbit/s, filled %v, want %.2f", rate/mega, filled, want/mega)
+			}
+		})
+	}
+}
+
+// TestPeak: a path that is filled for a moment tells what it carries, though little was sent before.
+func TestPeak(t *testing.T) {
+	var p throughput
+	for at := int64(0); at < 2*second; at += milli {
+		size := 125 // 1 Mbit/s
+		if at >= 1800*milli {
+			size = 625
+		}
+		p.add(at, size)
+	}
+	if mean, _ := p.rate(); mean > 4.9*mega {
+		t.Errorf("on average %.2f Mbit/s", mean/mega)
+	}
+	if peak := p.peak(); peak < 4.9*mega || peak > 5.1*mega {
+		t.Errorf("at its peak %.2f Mbit/s, want 5", peak/mega)
+	}
+}
+
+// TestChokedApplication: an application that sends less than it may, and more than the path carries, brings the rate below what arrives at once.
+func TestChokedApplication(t *testing.T) {
+	for name, tc := range map[string]struct {
+		p             passage
+		rate, restore float64 // Mbit/s
+	}{
+		"less than it may, and all arrives":    {passage{over, 60 * milli, true, 2e6, 2e6, 2e6}, 4.25, 1.9},
+		"less than it may, and half arrives":   {passage{over, 60 * milli, true, 2e6, 1e6, 2e6}, 0.85, 0.95},
+		"as much as it may, after a calm time": {passage{over, 60 * milli, true, 4e6, 3.9e6, 4.8e6}, 4.08, 4.56},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a := aimd{rate: 5e6}
+			a.decrease(tc.p, 50*milli, second)
+			if a.rate/mega < tc.rate-0.01 || a.rate/mega > tc.rate+0.01 || a.regain/mega < tc.restore-0.01 || a.regain/mega > tc.restore+0.01 {
+				t.Errorf("%.2f, then %.2f Mbit/s, want %.2f and %.2f", a.rate/mega, a.regain/mega, tc.rate, tc.restore)
+			}
+		})
+	}
+}
