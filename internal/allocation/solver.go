@@ -7,15 +7,28 @@ import (
 )
 
 const (
-	// A tenth of the budget is headroom, into which nothing new is put: so what was granted still fits when bit rates,
-	// which are measured, were five percent low then and are five percent high now.
+	// A twentieth of the budget is headroom, into which nothing new is put: so what was granted still fits when bit rates,
+	// which are measured, were a few percent low then and are a few percent high now.
 	headroom = 10
+
+	// Where a quarter of the budget has been left lying for so long, as many times doubled as growths have failed, the headroom is smaller: steps are
+	// large then, and the next one nearly fits.
+	idle     = 4
+	patience = int64(2 * time.Second)
+	daring   = 25
 
 	// A fall is followed by a hold, in which nothing may make the whole grow. Each growth that does not last its trial
 	// doubles the next hold.
 	firstHold   = int64(time.Second)
 	maxDoubling = 5
 	firstTrial  = int64(5 * time.Second)
+
+	// Growth where packets are paced takes a step, or steps of this part of the budget together, in so many nanoseconds.
+	gradually  = 10
+	growsEvery = int64(150 * time.Millisecond)
+
+	// What carries less than this part of what has been too much, in hundredths, is another link.
+	otherLink = 75
 )
 
 // Plan sums up a solution.
@@ -34,6 +47,10 @@ type Upgrade struct {
 // Solver divides one budget, again and again. It remembers how well growing went, so there is one for each link to a
 // subscriber or a node. It allocates only when there are more slots than ever before. The zero value is ready.
 type Solver struct {
+	Grace int64 // bit/s that what is shown may take for now, whatever the budget; the budget counts where it is more
+	Paced bool  // packets wait for their turn: what is shown grows little by little, since each step begins with a keyframe, and more of the budget is used
+	Full  bool  // many do: nothing grows
+
 	slots   []Slot
 	ladders []ladder
 	order   []int // of service
@@ -43,6 +60,8 @@ type Solver struct {
 	rose     int64 // when the whole last grew, as long as that has not been followed by a fall; 0 otherwise
 	hold     int64 // until when it may not grow
 	failures int   // growths in a row that did not last
+	grown    int64 // when it last grew
+	still    int64 // when it last grew or fell
 	broke    int64 // bit/s that were too much at the last fall
 }
 
@@ -59,16 +78,22 @@ type Solver struct {
 func (s *Solver) Solve(budget, now int64, slots []Slot) Plan {
 	s.begin(now, slots)
 	audio, shown := s.standing()
-	kept := shown
-	if shown > budget {
-		s.fell(shown)
-		s.purse = purse{used: audio, held: budget, grow: math.MinInt64, fresh: math.MinInt64}
+	kept, held := shown, max(budget, s.Grace)
+	if shown > held {
+		s.fell(shown, budget)
+		s.purse = purse{used: audio, held: held, grow: math.MinInt64, fresh: math.MinInt64}
 		s.walk()
 		kept = s.purse.used
 		s.restart()
 	}
-	room := budget - budget/headroom
-	s.purse = purse{used: audio, held: budget, grow: room, fresh: room}
+	room := s.room(budget, kept)
+	s.purse = purse{used: audio, held: held, grow: room, fresh: room, steps: math.MaxInt64}
+	switch {
+	case s.Full, s.Paced && now-s.grown < growsEvery:
+		s.purse.steps = 0
+	case s.Paced:
+		s.purse.steps = budget / gradually
+	}
 	if room > s.broke+s.broke/4 { // another link than the one that failed
 		s.hold, s.failures = 0, 0
 	}
@@ -78,6 +103,7 @@ func (s *Solver) Solve(budget, now int64, slots []Slot) Plan {
 	s.walk()
 	if s.purse.used > kept {
 		s.grew()
+		s.grown, s.still = now, now
 	}
 	s.write(room)
 	return Plan{Used: s.purse.used, Next: s.next(room)}
@@ -136,10 +162,21 @@ func (s *Solver) standing() (audio, shown int64) {
 	return audio, shown
 }
 
-// fell notes that what is shown does not fit any more.
-func (s *Solver) fell(shown int64) {
-	s.broke = shown
-	if s.rose != 0 {
+// room is how much of a budget may be granted anew. Where much of it has been left lying for long, that is more.
+func (s *Solver) room(budget, kept int64) int64 {
+	if s.Paced && kept < budget-budget/idle && s.now-s.still >= patience<<s.failures {
+		return budget - budget/daring
+	}
+	return budget - budget/headroom
+}
+
+// fell notes that what is shown does not fit any more. A link that carries much less is another one: it says nothing of growths.
+func (s *Solver) fell(shown, budget int64) {
+	s.broke, s.still = shown, s.now
+	switch {
+	case budget < shown/100*otherLink:
+		s.failures, s.rose = 0, 0
+	case s.rose != 0:
 		if s.now-s.rose < s.trial() {
 			s.failures = min(s.failures+1, maxDoubling)
 		} else {

@@ -260,3 +260,48 @@ func BenchmarkSolve25(b *testing.B) {
 		s.Solve(5000*kbit+now%7*1000*kbit, now, slots)
 	}
 }
+
+// TestPaced: where packets wait for their turn what is shown grows little by little, not at all while many wait, and dares more when it has been
+// still with much left over; a grace takes nothing away; a link that carries much less forgets the failures of the one before.
+func TestPaced(t *testing.T) {
+	type step struct {
+		at            float64 // seconds
+		budget, grace int64   // kbit/s
+		full          bool
+		want          string
+	}
+	for name, tc := range map[string]struct {
+		slots []Slot
+		steps []step
+	}{
+		"little by little": {[]Slot{camera(), camera()}, []step{
+			{1, 300, 0, false, "q1 q0"}, {9, 1200, 0, false, "h0 q1"}, {9.1, 1200, 0, false, "h0 q1"}, {10, 1200, 0, false, "h0 h0"}, {10.2, 1200, 0, false, "h1 h0"},
+		}},
+		"not while many wait": {[]Slot{camera()}, []step{
+			{1, 100, 0, false, "q0"}, {9, 1000, 0, true, "q0"}, {9.1, 1000, 0, false, "h0"},
+		}},
+		"daring": {[]Slot{camera()}, []step{
+			{1, 315, 0, false, "q1"}, {2.9, 315, 0, false, "q1"}, {3, 315, 0, false, "h0"},
+		}},
+		"not where little is left": {[]Slot{camera()}, []step{
+			{1, 157, 0, false, "q0"}, {30, 157, 0, false, "q1"}, {31, 195, 0, false, "q1"}, {60, 195, 0, false, "q1"},
+		}},
+		"grace": {[]Slot{camera()}, []step{
+			{1, 600, 0, false, "h1"}, {2, 450, 600, false, "h1"}, {2.1, 450, 450, false, "h0"},
+		}},
+		"another link": {[]Slot{camera()}, []step{
+			{1, 600, 0, false, "h1"}, {2, 450, 0, false, "h0"}, {4, 600, 0, false, "h1"}, {5, 160, 0, false, "q1"}, {6.1, 400, 0, false, "h0"},
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := Solver{Paced: true}
+			for _, step := range tc.steps {
+				s.Grace, s.Full = step.grace*kbit, step.full
+				s.Solve(step.budget*kbit, int64(step.at*float64(time.Second)), tc.slots)
+				if got := told(tc.slots); got != step.want {
+					t.Fatalf("after %v s: shows %q, want %q", step.at, got, step.want)
+				}
+			}
+		})
+	}
+}

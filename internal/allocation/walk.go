@@ -14,6 +14,7 @@ type purse struct {
 	held  int64 // for what is shown already
 	grow  int64 // for more
 	fresh int64 // for the least of a slot that is new
+	steps int64 // bit/s that may still be added to what is shown; one step may go beyond
 }
 
 // restart takes back all grants but audio's.
@@ -95,6 +96,7 @@ func (s *Solver) step(i int) bool {
 	}
 	if l.level >= l.held { // something changes: the rest is to leave headroom too
 		p.held = min(p.held, bound)
+		p.steps -= l.cost[l.level]
 	}
 	p.used += l.cost[l.level]
 	l.level++
@@ -109,7 +111,7 @@ func (s *Solver) bound(i int) int64 {
 		return s.purse.held
 	case !slot.known && l.level == 0:
 		return s.purse.fresh
-	case slot.known && slot.Shown && s.now-slot.changed < dwell:
+	case slot.known && (slot.Shown && s.now-slot.changed < dwell || s.purse.steps <= 0):
 		return math.MinInt64
 	}
 	return s.purse.grow
