@@ -15,7 +15,7 @@ import (
 const againMemory = 64
 
 // again is what a slot remembers of the packets of voices that it has sent, by sequence number modulo againMemory. It is nil where the
-// client asks for nothing again.
+// client asks for nothing again. Between being written and leaving, with its transport-wide number, a packet may wait in the pacer.
 type again []sentVoice
 
 // sentVoice is a packet that was sent. What else was in it the voice's cache and the slot's rewriter know.
@@ -29,11 +29,17 @@ type sentVoice struct {
 
 func newAgain() again { return make(again, againMemory) }
 
-// note remembers a packet with its transport-wide number, of no bytes where it has none, and its time of capture.
-func (a again) note(seq uint16, number []byte, captured uint64) {
-	v := &a[seq%againMemory]
-	*v = sentVoice{sent: true, seq: seq, captured: captured}
-	copy(v.number[:], number)
+// wrote remembers a packet that is about to be sent, with its time of capture.
+func (a again) wrote(seq uint16, captured uint64) {
+	a[seq%againMemory] = sentVoice{seq: seq, captured: captured}
+}
+
+// left notes that a packet is sealed now, under a transport-wide number, of no bytes where it has none.
+func (a again) left(seq uint16, number []byte) {
+	if v := &a[seq%againMemory]; v.seq == seq && !v.sent {
+		v.sent = true
+		copy(v.number[:], number)
+	}
 }
 
 // find returns what was sent under a number, or nil.

@@ -107,7 +107,11 @@ func TestVoiceAgain(t *testing.T) {
 func TestVoiceMemory(t *testing.T) {
 	a := newAgain()
 	for seq := uint16(65500); seq != 100; seq++ {
-		a.note(seq, []byte{byte(seq >> 8), byte(seq)}, uint64(seq))
+		a.wrote(seq, uint64(seq))
+		if a.find(seq) != nil {
+			t.Fatalf("%d is found before it has left", seq)
+		}
+		a.left(seq, []byte{byte(seq >> 8), byte(seq)})
 	}
 	for seq, want := range map[uint16]bool{99: true, 36: true, 35: false, 65535: false, 100: false, 99 + againMemory: false} {
 		v := a.find(seq)

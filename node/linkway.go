@@ -24,11 +24,6 @@ const (
 	drainFrom = 50 * time.Millisecond
 	drainTo   = 0.7
 
-	// repairShare is the part of a limited link's estimate that lost pictures may be sent again with, and repairBurst for how long it adds
-	// up. What a queue that was too long lost, with nothing to bound it, fills the queue again.
-	repairShare = 0.2
-	repairBurst = 200 * time.Millisecond
-
 	// linkSilence is how long feedback may stay out: it is sent once a second at the most seldom, and heartbeats tell of an outage sooner.
 	linkSilence = 3 * time.Second
 
@@ -58,7 +53,7 @@ type strain struct {
 	last  int64 // when the link was last overused for long; 0 before
 }
 
-// allowance is what may be sent again over a limited link. The way's mutex guards it.
+// allowance is what may be sent again over a narrow way. It is not safe for concurrent use.
 type allowance struct {
 	bits float64
 	at   int64 // when it was looked at last; 0 before
@@ -66,7 +61,7 @@ type allowance struct {
 
 // take spends n bytes, if there are so many: bitrate is what adds up in a second.
 func (a *allowance) take(n int, bitrate float64, now int64) bool {
-	most := bitrate * repairBurst.Seconds()
+	most := bitrate * repairBurst / 1e9
 	if a.at == 0 {
 		a.bits = most
 	}

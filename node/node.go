@@ -27,6 +27,7 @@ type Node struct {
 	directory cascade.Directory
 	tree      Tree
 	batches   sync.Pool     // for packets that no reader brought
+	held      sync.Pool     // packets that wait in pacers
 	remotes   atomic.Uint64 // peers and relays there have been
 	bandwidth bandwidth.Config
 	probes    *probing

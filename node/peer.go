@@ -31,6 +31,7 @@ type Peer struct {
 	slots      atomic.Pointer[[]*slot] // in the order of their m-lines; only ever appended to
 	group      uint64                  // below reportGroups: when it gets its sender reports
 	way        way
+	pacer      pacer
 
 	// Guarded by the room's mutex.
 	auto  bool

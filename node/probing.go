@@ -20,16 +20,17 @@ const (
 
 // prober is whoever a probe can be under way to: a viewer, or another node.
 type prober interface {
-	// fillProbe sends what the running probe lacks. It reports false when there is none any more.
+	// fillProbe sends what waits for its turn, and then what the running probe lacks. It reports false when there is neither any more.
 	fillProbe(now int64) bool
 }
 
-// probing is those to whom a probe is under way. Nothing wakes up for it while there are none.
+// probing is those to whom a probe is under way, or for whom packets wait. Nothing wakes up for it while there are none.
 type probing struct {
 	node  *Node
 	mu    sync.Mutex
 	peers map[prober]struct{}
 	some  chan struct{} // has room for one: told when peers is empty no more
+	turns []prober      // of the round; only run uses it
 }
 
 func newProbing(n *Node) *probing {
@@ -67,22 +68,23 @@ func (b *probing) run(ctx context.Context) {
 	}
 }
 
-// round sends what all probes lack at this moment, and reports whether any is still under way.
+// round sends what is due to all at this moment, and reports whether anything is left. Who comes meanwhile is of the next round.
 func (b *probing) round() bool {
 	b.mu.Lock()
-	peers := make([]prober, 0, len(b.peers))
 	for p := range b.peers {
-		peers = append(peers, p)
+		b.turns = append(b.turns, p)
 	}
+	clear(b.peers)
 	b.mu.Unlock()
-	for _, p := range peers {
+	for _, p := range b.turns {
 		if p.fillProbe(b.node.endpoint.Now()) {
-			continue
+			b.mu.Lock()
+			b.peers[p] = struct{}{}
+			b.mu.Unlock()
 		}
-		b.mu.Lock()
-		delete(b.peers, p)
-		b.mu.Unlock()
 	}
+	clear(b.turns)
+	b.turns = b.turns[:0]
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return len(b.peers) > 0
@@ -90,13 +92,14 @@ func (b *probing) round() bool {
 
 // fillProbe implements prober.
 func (p *Peer) fillProbe(now int64) bool {
+	waits := p.release(now)
 	lacks, running := p.way.lacks(now)
 	if lacks > 0 && p.transport.Ready() {
 		out := p.node.takeBatch()
 		p.node.count.probed.Add(p.fill(lacks, now, out))
 		p.node.giveBatch(out)
 	}
-	return running
+	return running || waits
 }
 
 // fill sends about as many bytes as are lacking, and returns how many. It is padding alone: packets sent again would come twice to
@@ -134,8 +137,7 @@ func (s *slot) pad(lacks int, now int64, out *udp.Batch) (sent int) {
 		buf[0] |= 0x20
 		buf[n-1] = mostPadding
 		s.repairAt++
-		s.leaves(buf, n, bandwidth.Padding, now)
-		bytes := s.peer.transport.Send(out, &s.repair, buf, head, n)
+		bytes := s.dispatch(out, &s.repair, buf, head, n, bandwidth.Padding, now)
 		if bytes == 0 {
 			break
 		}

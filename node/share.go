@@ -30,6 +30,7 @@ const reasonBandwidth = "bandwidth"
 // share is how what the way to one viewer carries is divided among the slots. The room's mutex guards it.
 type share struct {
 	solver allocation.Solver
+	dip    dip
 	of     []*slot            // that have a part in it
 	places []allocation.Slot  // theirs
 	layers []allocation.Layer // behind the places
@@ -55,6 +56,10 @@ func (r *room) divideLocked(p *Peer, slots []*slot, of func(*slot) *published, n
 		p.way.divided(sh.wanted, sh.wanted)
 		return changed
 	}
+	sh.solver.Grace, sh.solver.Full = 0, false
+	if sh.solver.Paced = p.pacer.narrow.Load(); sh.solver.Paced {
+		sh.solver.Grace, sh.solver.Full = sh.dip.grace(budget, now), p.pacer.full(littleWaits)
+	}
 	plan := sh.solver.Solve(budget, now, sh.places)
 	for _, s := range slots {
 		s.limited = false
@@ -66,8 +71,12 @@ func (r *room) divideLocked(p *Peer, slots []*slot, of func(*slot) *published, n
 			s.grant.Temporal != grant.Temporal || s.grant.Reason != grant.Reason
 		sh.short = sh.short || grant.Reason != allocation.Satisfied
 		s.grant, s.limited = grant, true
+		if s.behind.Store(0); sh.places[i].Kind == allocation.Other {
+			s.behind.Store(int32(100 * i / len(sh.of)))
+		}
 	}
 	p.way.divided(plan.Used, sh.wanted)
+	p.pacer.set(p.way.narrow(), p.way.pacing(now), now)
 	return changed
 }
 

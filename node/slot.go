@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/parley-sfu/parley/internal/allocation"
 	"github.com/parley-sfu/parley/internal/bandwidth"
@@ -29,6 +30,8 @@ type slot struct {
 	number  uint8 // header extension id of the transport-wide sequence number; 0 if the client does not tell which came
 	capture uint8 // likewise of the time of capture; 0 if the client does not ask for it
 
+	behind atomic.Int32 // of a hundred slots of the viewer's, how many are more important; 0 for those that nothing is taken from
+
 	mu       sync.Mutex
 	media    rtc.Stream
 	repair   rtc.Stream
@@ -52,6 +55,8 @@ type slot struct {
 	heardTo  int64  // arrival of the packet last sent
 	caughtUp int64  // when the slot last began from the cache; 0 before
 	dated    int64  // arrival of the packet that the time of capture was last sent with; 0 before, and since something else began
+	picture  uint32 // RTP timestamp of the newest picture that came, while the way is narrow
+	starved  bool   // packets are left out up to the next keyframe
 
 	// The room's mutex guards the wish, what was last told, and the layers that list the slot.
 	wish   SlotRequest
@@ -154,6 +159,10 @@ func (s *slot) pass(l *layer, p *packet.Packet, out *udp.Batch) bool {
 		s.rewriter.Skip(p)
 		return false
 	}
+	if s.kind == Video && s.starves(l, p) {
+		s.rewriter.Skip(p)
+		return false
+	}
 	o, ok := s.rewriter.Rewrite(p)
 	return ok && s.send(l, p, o, out)
 }
@@ -174,6 +183,7 @@ func (s *slot) begin(l *layer, p *packet.Packet) bool {
 	}
 	s.rewriter.Switch(p, hint)
 	s.current, s.seconds, s.dated = l, 0, 0
+	s.picture, s.starved = p.Timestamp, false
 	s.thinAnew()
 	s.shown[s.rewriter.Generation()%uint32(len(s.shown))] = l
 	s.peer.room.wake(s.peer)
@@ -193,11 +203,10 @@ func (s *slot) send(l *layer, p *packet.Packet, o packet.Out, out *udp.Batch) bo
 	captured := s.captured(l, p)
 	head := len(packet.AppendHeader(buf[:0], p.Marker, f.pt, o.Sequence, o.Timestamp, s.media.SSRC, s.extensions(l, p, captured)))
 	n := head + s.payload(buf[head:], p, o)
-	s.leaves(buf, n, bandwidth.Media, s.leaving)
 	if s.again != nil {
-		s.again.note(o.Sequence, s.numberIn(buf), captured)
+		s.again.wrote(o.Sequence, captured)
 	}
-	if s.peer.transport.Send(out, &s.media, buf, head, n) == 0 {
+	if s.dispatch(out, &s.media, buf, head, n, bandwidth.Media, s.leaving) == 0 {
 		return false
 	}
 	s.credit = min(s.credit+1, maxCredit)
@@ -259,6 +268,9 @@ func (s *slot) resend(seq uint16, now int64, out *udp.Batch) bool {
 	if f.rtx == 0 {
 		return false
 	}
+	if !s.peer.pacer.mayRepair(len(p.Buf)+overhead, now) {
+		return false
+	}
 	*last = resent{seq, now}
 	s.credit -= 2
 	buf := s.peer.transport.Reserve(out, len(p.Buf)+headerRoom)
@@ -272,8 +284,7 @@ func (s *slot) resend(seq uint16, now int64, out *udp.Batch) bool {
 		n += s.payload(buf[body:], p, o)
 	}
 	s.repairAt++
-	s.leaves(buf, n, bandwidth.Retransmission, now)
-	return s.peer.transport.Send(out, &s.repair, buf, head, n) != 0
+	return s.dispatch(out, &s.repair, buf, head, n, bandwidth.Retransmission, now) != 0
 }
 
 // sentAsLocked finds the packet that has a sequence number of the slot's, its layer and how it was rewritten. The caller releases it; it is

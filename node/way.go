@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/parley-sfu/parley/internal/bandwidth"
 	"github.com/parley-sfu/parley/internal/packet"
@@ -177,8 +178,46 @@ func (w *way) budget() (bitrate int64, limited bool) {
 	case e.Opening():
 		return max(int64(e.Rate()), openingBudget), true
 	default:
-		return int64(e.Rate()), true
+		return int64(e.Budget()), true
 	}
+}
+
+// pacing is how packets should leave at now.
+func (w *way) pacing(now int64) bandwidth.Pacing {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.estimator.Pacing(now)
+}
+
+// narrow reports whether the end of what the way carries is known, and is near to what there would be to send.
+func (w *way) narrow() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	e := w.estimator
+	return e.Heard() && !e.Opening() && float64(e.Rate()) < plenty*float64(w.wanted)
+}
+
+// A dip of the budget by less than dipMost, for less than dipFor, takes nothing away from a viewer: what is too much meanwhile waits.
+const (
+	dipMost = 0.25
+	dipFor  = 600 * time.Millisecond
+)
+
+// dip remembers what the budget was before it came to be less.
+type dip struct {
+	from  int64 // bit/s
+	since int64 // when; 0 while there is none
+}
+
+// grace returns how many bit/s what is shown may take at now, given the budget.
+func (d *dip) grace(budget, now int64) int64 {
+	switch {
+	case budget >= d.from, float64(budget) < (1-dipMost)*float64(d.from), d.since != 0 && now-d.since > int64(dipFor):
+		d.from, d.since = budget, 0
+	case d.since == 0:
+		d.since = now
+	}
+	return d.from
 }
 
 // divided notes what the budget was spent on, and what there would be to spend it on. Probes look for a fifth

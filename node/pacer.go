@@ -1,0 +1,312 @@
+package node
+
+import (
+	"encoding/binary"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/parley-sfu/parley/internal/bandwidth"
+	"github.com/parley-sfu/parley/internal/packet"
+	"github.com/parley-sfu/parley/internal/rtc"
+	"github.com/parley-sfu/parley/internal/udp"
+)
+
+const (
+	// paceCatchesUp is for how many nanoseconds at the pace a late round makes up: what leaves at once waits as long on the way.
+	paceCatchesUp = 20e6
+
+	// paceOwes is for how many nanoseconds at the pace voices, which never wait, have pictures wait at the most.
+	paceOwes = 100e6
+
+	// A part of what a narrow way carries is for retransmissions, and so many nanoseconds of it at once: what a queue that was too long lost,
+	// with nothing to bound it, fills the queue again.
+	repairShare = 0.25
+	repairBurst = 200e6
+
+	// When more than littleWaits of what may wait in all does, no more comes to wait of a layer that is to be left for a lower one, and nothing grows. From
+	// muchWaits on the slots begin to leave pictures out, the least important first: whoever does needs a keyframe.
+	littleWaits = 0.25
+	muchWaits   = 0.5
+
+	// pleadEvery is how often a viewer whose slots have left pictures out asks for a keyframe of one.
+	pleadEvery = 100 * time.Millisecond
+)
+
+// pacer has pictures wait here for a viewer whose way is narrow, instead of on the way, where voices would wait behind them. Voices leave with the next
+// round, and then as fast as the way carries it: retransmissions, pictures, and what probes lack. It costs nothing while the way is not narrow.
+//
+// Packets wait as they were written and are numbered and sealed when they leave. It is safe for concurrent use; slots call it with their
+// mutex held.
+type pacer struct {
+	narrow atomic.Bool // packets go through it
+
+	mu       sync.Mutex // guards what follows
+	voices   line
+	repairs  line
+	pictures line
+	bytes    int // that wait, without voices
+	pace     bandwidth.Pacing
+	looked   int64     // when the credits were last counted
+	credit   float64   // bytes that may leave now; negative when voices have taken more
+	again    allowance // of retransmissions that may come to wait
+	pleaded  int64     // when a slot was last let ask for a keyframe
+	widened  bool      // it is to end once nothing waits
+}
+
+// held is a packet that waits, with what is needed to send it.
+type held struct {
+	next   *held
+	slot   *slot
+	stream *rtc.Stream
+	kind   bandwidth.Kind
+	head   int    // bytes of its header
+	number int    // where its transport-wide sequence number is; 0 if it has none
+	packet []byte // in the clear
+}
+
+// line is packets that wait, first come first served.
+type line struct{ first, last *held }
+
+func (l *line) push(h *held) {
+	if l.last == nil {
+		l.first = h
+	} else {
+		l.last.next = h
+	}
+	l.last = h
+}
+
+func (l *line) pop() *held {
+	h := l.first
+	if h == nil {
+		return nil
+	}
+	if l.first = h.next; l.first == nil {
+		l.last = nil
+	}
+	h.next = nil
+	return h
+}
+
+// set has the pacer work from now on, or end as soon as nothing waits.
+func (c *pacer) set(narrow bool, pace bandwidth.Pacing, now int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.pace, c.widened = pace, !narrow
+	switch {
+	case narrow && !c.narrow.Load():
+		c.looked, c.credit, c.again = now, 0, allowance{}
+		c.narrow.Store(true)
+	case !narrow && !c.waitsLocked():
+		c.narrow.Store(false)
+	}
+}
+
+// adjust has packets leave at another pace.
+func (c *pacer) adjust(pace bandwidth.Pacing) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.pace = pace
+}
+
+func (c *pacer) waitsLocked() bool {
+	return c.voices.first != nil || c.repairs.first != nil || c.pictures.first != nil
+}
+
+// countLocked adds what may leave since it was last called.
+func (c *pacer) countLocked(now int64) {
+	passed := float64(now - c.looked)
+	if passed <= 0 {
+		return
+	}
+	c.looked = now
+	rate := float64(c.pace.Rate) / 8e9 // bytes a nanosecond
+	c.credit = min(max(c.credit, -paceOwes*rate)+passed*rate, paceCatchesUp*rate)
+}
+
+// full reports whether more waits than a part of what may in all.
+func (c *pacer) full(part float64) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.fullLocked(part)
+}
+
+func (c *pacer) fullLocked(part float64) bool { return float64(c.bytes) > part*float64(c.pace.Queue) }
+
+// mayPlead reports whether a keyframe may be asked for at now for a slot that has left pictures out: there is room for it, and for none of another
+// slot's at the same time.
+func (c *pacer) mayPlead(now int64) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.fullLocked(littleWaits) || now-c.pleaded < int64(pleadEvery) {
+		return false
+	}
+	c.pleaded = now
+	return true
+}
+
+// mayRepair reports whether one more retransmission of about n bytes may be sent at now, and counts it.
+func (c *pacer) mayRepair(n int, now int64) bool {
+	if !c.narrow.Load() {
+		return true
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.again.take(n, repairShare*float64(c.pace.Estimate), now)
+}
+
+// hold has a packet wait. It reports false when the way is not narrow any more: then the packet may leave. first is true when nothing
+// has waited before.
+func (c *pacer) hold(h *held) (first, ok bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.narrow.Load() {
+		return false, false
+	}
+	first = !c.waitsLocked()
+	switch {
+	case h.slot.kind == Audio:
+		c.voices.push(h)
+		return first, true
+	case h.kind == bandwidth.Retransmission:
+		c.repairs.push(h)
+	default:
+		c.pictures.push(h)
+	}
+	c.bytes += len(h.packet) + overhead
+	return first, true
+}
+
+// next takes out the packet that may leave at now, nil if none may.
+func (c *pacer) next(now int64) *held {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.countLocked(now)
+	if h := c.voices.pop(); h != nil {
+		c.credit -= float64(len(h.packet) + overhead)
+		return h
+	}
+	if c.credit <= 0 {
+		return nil
+	}
+	h := c.repairs.pop()
+	if h == nil {
+		h = c.pictures.pop()
+	}
+	if h != nil {
+		c.bytes -= len(h.packet) + overhead
+		c.credit -= float64(len(h.packet) + overhead)
+	}
+	return h
+}
+
+// rest ends the pacer if it is to end and nothing waits, and reports whether anything does.
+func (c *pacer) rest() (waits bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	waits = c.waitsLocked()
+	if !waits && c.widened {
+		c.narrow.Store(false)
+	}
+	return waits
+}
+
+// dispatch sends the packet buf[:n], which came from Reserve and has a header of so many bytes, or has it wait for its turn. It returns how many
+// bytes that are, 0 if it is lost. mu is held.
+func (s *slot) dispatch(out *udp.Batch, stream *rtc.Stream, buf []byte, head, n int, kind bandwidth.Kind, now int64) int {
+	if s.peer.pacer.narrow.Load() && kind != bandwidth.Padding && s.hold(stream, buf[:n], head, kind) {
+		return n
+	}
+	s.leaves(buf, n, kind, now)
+	if s.again != nil {
+		s.again.left(binary.BigEndian.Uint16(buf[2:]), s.numberIn(buf))
+	}
+	return s.peer.transport.Send(out, stream, buf, head, n)
+}
+
+// hold has a packet wait, and reports false if there is no need. mu is held.
+func (s *slot) hold(stream *rtc.Stream, packet []byte, head int, kind bandwidth.Kind) bool {
+	pool := &s.peer.node.held
+	h, ok := pool.Get().(*held)
+	if !ok {
+		h = &held{}
+	}
+	h.slot, h.stream, h.kind, h.head, h.number = s, stream, kind, head, 0
+	h.packet = append(h.packet[:0], packet...)
+	if s.number != 0 {
+		h.number = s.ext.First()
+	}
+	first, ok := s.peer.pacer.hold(h)
+	if !ok {
+		h.slot, h.stream = nil, nil
+		pool.Put(h)
+		return false
+	}
+	if first {
+		s.peer.node.probes.add(s.peer)
+	}
+	return true
+}
+
+// release sends what may leave at now, and reports whether anything still waits.
+func (p *Peer) release(now int64) (waits bool) {
+	if !p.pacer.narrow.Load() {
+		return false
+	}
+	out := p.node.takeBatch()
+	p.pacer.adjust(p.way.pacing(now))
+	for h := p.pacer.next(now); h != nil; h = p.pacer.next(now) {
+		h.send(out, now)
+		h.slot, h.stream = nil, nil
+		p.node.held.Put(h)
+	}
+	p.node.giveBatch(out)
+	return p.pacer.rest()
+}
+
+// send sends a packet that has waited.
+func (h *held) send(out *udp.Batch, now int64) {
+	s, n := h.slot, len(h.packet)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	buf := s.peer.transport.Reserve(out, n)
+	if buf == nil {
+		return
+	}
+	copy(buf, h.packet)
+	var number []byte
+	if h.number != 0 {
+		number = buf[h.number:][:2]
+	}
+	s.peer.way.left(number, n, h.kind, now)
+	if s.again != nil {
+		s.again.left(binary.BigEndian.Uint16(buf[2:]), number)
+	}
+	s.peer.transport.Send(out, h.stream, buf, h.head, n)
+}
+
+// starves reports whether a packet of the layer that the slot shows is to be left out, because too much waits for the viewer. Then all are, up to
+// the next keyframe: a picture is sent as a whole, and none that builds upon one that is missing. mu is held.
+func (s *slot) starves(l *layer, p *packet.Packet) bool {
+	c := &s.peer.pacer
+	narrow := c.narrow.Load()
+	switch {
+	case s.starved:
+		s.starved = !p.Keyframe || !p.StartOfFrame || narrow && c.full(1)
+		if s.starved && s.target == l && (!narrow || c.mayPlead(p.Arrival)) {
+			l.requestKeyframe(p.Arrival)
+		}
+		s.picture = p.Timestamp
+		return s.starved
+	case !narrow || packet.TimestampDiff(p.Timestamp, s.picture) <= 0:
+		return false
+	}
+	s.picture = p.Timestamp
+	part := 1 - (1-muchWaits)*float64(s.behind.Load())/100
+	if s.bound != l.track || s.best != nil && s.best.rank < l.rank {
+		part = littleWaits
+	}
+	s.starved = c.full(part)
+	return s.starved
+}

@@ -1,0 +1,136 @@
+package node
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/parley-sfu/parley/internal/bandwidth"
+)
+
+// narrow is a pacer at work that lets 1,000 bytes leave in a millisecond; 100,000 may wait.
+func narrow() *pacer {
+	c := &pacer{}
+	c.set(true, bandwidth.Pacing{Rate: 8_000_000, Estimate: 8_000_000, Queue: 100_000}, 0)
+	return c
+}
+
+// waiting is a packet of so many bytes, overhead included.
+func waiting(kind Kind, of bandwidth.Kind, n int) *held {
+	return &held{slot: &slot{kind: kind}, kind: of, packet: make([]byte, n-overhead)}
+}
+
+// leaves takes out all that may leave at a moment.
+func leaves(c *pacer, at time.Duration) (all []*held) {
+	for h := c.next(int64(at)); h != nil; h = c.next(int64(at)) {
+		all = append(all, h)
+	}
+	return all
+}
+
+// TestPacerOrder: voices go first and at once, then what repairs pictures, then pictures, each in the order of coming.
+func TestPacerOrder(t *testing.T) {
+	c := narrow()
+	one, two := waiting(Video, bandwidth.Media, 1000), waiting(Video, bandwidth.Media, 1000)
+	repair, voice := waiting(Video, bandwidth.Retransmission, 1000), waiting(Audio, bandwidth.Media, 100)
+	for i, h := range []*held{one, two, repair, voice} {
+		if first, ok := c.hold(h); !ok || first != (i == 0) {
+			t.Fatalf("packet %d: first %v, held %v", i, first, ok)
+		}
+	}
+	if got := leaves(c, 0); !slices.Equal(got, []*held{voice}) {
+		t.Errorf("%d packets leave at once, want the voice", len(got))
+	}
+	if got := leaves(c, 5*time.Millisecond); !slices.Equal(got, []*held{repair, one, two}) {
+		t.Errorf("%d packets leave, or not in order", len(got))
+	}
+	if c.rest() {
+		t.Error("something waits")
+	}
+}
+
+// TestPacerPace: pictures leave at the pace, voices included, whatever the rounds do, and a pause is made up for by 20 ms of them at the most.
+func TestPacerPace(t *testing.T) {
+	c := narrow()
+	for range 200 {
+		c.hold(waiting(Video, bandwidth.Media, 1000))
+	}
+	sent := 0
+	for at := time.Duration(0); at <= 100*time.Millisecond; at += 4 * time.Millisecond {
+		c.hold(waiting(Audio, bandwidth.Media, 500))
+		sent += len(leaves(c, at)) - 1
+	}
+	if sent < 86 || sent > 88 { // 100 kB, less 26 voices
+		t.Errorf("%d pictures in 100 ms, want 87", sent)
+	}
+	if got := len(leaves(c, time.Second)); got != 20 {
+		t.Errorf("%d leave together after a pause, want 20", got)
+	}
+}
+
+// TestPacerBounds: what waits is told by parts of what may, retransmissions have a quarter of the way, and keyframes are asked for one at a time.
+func TestPacerBounds(t *testing.T) {
+	c := narrow()
+	for range 26 {
+		c.hold(waiting(Video, bandwidth.Media, 1000))
+	}
+	if !c.full(littleWaits) || c.full(muchWaits) || c.mayPlead(int64(time.Second)) {
+		t.Error("26 kB of 100 are little or much, or room for another keyframe")
+	}
+	leaves(c, 20*time.Millisecond)
+	if c.full(littleWaits) || !c.mayPlead(int64(time.Second)) || c.mayPlead(int64(time.Second+50*time.Millisecond)) {
+		t.Error("6 kB are too much, or two keyframes are asked for in 50 ms")
+	}
+	repairs := 0
+	for at := time.Second; at < 2*time.Second; at += time.Millisecond {
+		for c.mayRepair(1000, int64(at)) {
+			repairs++
+		}
+	}
+	if repairs < 295 || repairs > 305 { // 250 kB, and 50 at the beginning
+		t.Errorf("%d retransmissions of 1 kB in a second, want 300", repairs)
+	}
+}
+
+// TestPacerEnds: a way that is wide again lets go of what waits first; then nothing comes to wait any more.
+func TestPacerEnds(t *testing.T) {
+	c := narrow()
+	c.hold(waiting(Video, bandwidth.Media, 1000))
+	c.set(false, c.pace, int64(time.Millisecond))
+	if !c.narrow.Load() || !c.rest() {
+		t.Fatal("it ended with a packet in it")
+	}
+	leaves(c, 2*time.Millisecond)
+	if c.rest() || c.narrow.Load() {
+		t.Fatal("it goes on with nothing in it")
+	}
+	if _, ok := c.hold(waiting(Video, bandwidth.Media, 1000)); ok {
+		t.Error("it holds packets back though the way is wide")
+	}
+}
+
+// TestDip: a budget that is less for a moment takes nothing away, one that stays less or is much less does.
+func TestDip(t *testing.T) {
+	for name, tc := range map[string]struct {
+		budget []int64 // one each 200 ms
+		want   int64
+	}{
+		"steady":         {[]int64{1000, 1000}, 1000},
+		"grows":          {[]int64{1000, 1100}, 1100},
+		"dips":           {[]int64{1000, 800, 850}, 1000},
+		"dips and comes": {[]int64{1000, 800, 1000, 800, 800}, 1000},
+		"stays less":     {[]int64{1000, 800, 800, 810, 820, 830}, 830},
+		"is much less":   {[]int64{1000, 700}, 700},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var d dip
+			got := int64(0)
+			for i, budget := range tc.budget {
+				got = d.grace(budget, int64(i)*int64(200*time.Millisecond)+1)
+			}
+			if got != tc.want {
+				t.Errorf("grace %d, want %d", got, tc.want)
+			}
+		})
+	}
+}
