@@ -29,6 +29,10 @@ const (
 	littleWaits = 0.25
 	muchWaits   = 0.5
 
+	// waitsMost is how long a packet of a picture may wait. Only where voices take all that the way carries it does so long, and what is shown then
+	// has changed: it is asked for again by whoever needs it.
+	waitsMost = time.Second
+
 	// pleadEvery is how often a viewer whose slots have left pictures out asks for a keyframe of one.
 	pleadEvery = 100 * time.Millisecond
 )
@@ -63,6 +67,8 @@ type held struct {
 	head   int    // bytes of its header
 	number int    // where its transport-wide sequence number is; 0 if it has none
 	packet []byte // in the clear
+	since  int64  // when it came to wait
+	late   bool   // it is not to be sent any more
 }
 
 // line is packets that wait, first come first served.
@@ -178,7 +184,7 @@ func (c *pacer) hold(h *held) (first, ok bool) {
 	return first, true
 }
 
-// next takes out the packet that may leave at now, nil if none may.
+// next takes out the packet that may leave at now, nil if none may. One that is late does not count.
 func (c *pacer) next(now int64) *held {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -194,8 +200,11 @@ func (c *pacer) next(now int64) *held {
 	if h == nil {
 		h = c.pictures.pop()
 	}
-	if h != nil {
-		c.bytes -= len(h.packet) + overhead
+	if h == nil {
+		return nil
+	}
+	c.bytes -= len(h.packet) + overhead
+	if h.late = now-h.since > int64(waitsMost); !h.late {
 		c.credit -= float64(len(h.packet) + overhead)
 	}
 	return h
@@ -233,7 +242,7 @@ func (s *slot) hold(stream *rtc.Stream, packet []byte, head int, kind bandwidth.
 		h = &held{}
 	}
 	h.slot, h.stream, h.kind, h.head, h.number = s, stream, kind, head, 0
-	h.packet = append(h.packet[:0], packet...)
+	h.packet, h.since, h.late = append(h.packet[:0], packet...), s.peer.node.endpoint.Now(), false
 	if s.number != 0 {
 		h.number = s.ext.First()
 	}
@@ -257,7 +266,9 @@ func (p *Peer) release(now int64) (waits bool) {
 	out := p.node.takeBatch()
 	p.pacer.adjust(p.way.pacing(now))
 	for h := p.pacer.next(now); h != nil; h = p.pacer.next(now) {
-		h.send(out, now)
+		if !h.late {
+			h.send(out, now)
+		}
 		h.slot, h.stream = nil, nil
 		p.node.held.Put(h)
 	}

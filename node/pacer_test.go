@@ -63,7 +63,7 @@ func TestPacerPace(t *testing.T) {
 	if sent < 86 || sent > 88 { // 100 kB, less 26 voices
 		t.Errorf("%d pictures in 100 ms, want 87", sent)
 	}
-	if got := len(leaves(c, time.Second)); got != 20 {
+	if got := len(leaves(c, 900*time.Millisecond)); got != 20 {
 		t.Errorf("%d leave together after a pause, want 20", got)
 	}
 }
@@ -89,6 +89,25 @@ func TestPacerBounds(t *testing.T) {
 	}
 	if repairs < 295 || repairs > 305 { // 250 kB, and 50 at the beginning
 		t.Errorf("%d retransmissions of 1 kB in a second, want 300", repairs)
+	}
+}
+
+// TestPacerForgets: what has waited for more than a second, since voices took all there was, does not leave as a burst when there is room again.
+func TestPacerForgets(t *testing.T) {
+	c := narrow()
+	for range 50 {
+		c.hold(waiting(Video, bandwidth.Media, 1000))
+	}
+	for _, h := range leaves(c, 1100*time.Millisecond) {
+		if !h.late {
+			t.Fatal("a picture leaves a second late")
+		}
+	}
+	fresh := waiting(Video, bandwidth.Media, 1000)
+	fresh.since = int64(1100 * time.Millisecond)
+	c.hold(fresh)
+	if got := leaves(c, 1100*time.Millisecond); len(got) != 1 || got[0].late {
+		t.Errorf("%d packets leave then, want the one that has just come", len(got))
 	}
 }
 
