@@ -48,7 +48,7 @@ func TestAllowance(t *testing.T) {
 			spent += size
 		}
 	}
-	if burst := bitrate / 8 * repairBurst/1e9; spent < 20_000 || float64(spent) > 20_000+burst {
+	if burst := bitrate / 8 * repairBurst / 1e9; spent < 20_000 || float64(spent) > 20_000+burst {
 		t.Errorf("%d bytes were sent again in two seconds", spent)
 	}
 	if a = (allowance{}); a.take(bitrate/8, bitrate, from) {
