@@ -2,6 +2,7 @@ package node
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"fmt"
 	"net"
@@ -13,6 +14,8 @@ import (
 	"github.com/pion/ice/v4"
 	"github.com/pion/rtcp"
 	"github.com/pion/webrtc/v4"
+
+	"github.com/parley-sfu/parley/internal/bandwidth"
 )
 
 // wiretap keeps the RTP that comes to a client as it was on the wire.
@@ -53,6 +56,19 @@ func tapped(t *testing.T) (*wiretap, how) {
 	return tap, func(s *webrtc.SettingEngine) { s.SetICEUDPMux(mux) }
 }
 
+// pacedAlways has all that goes to a viewer pass the pacer, as if the way were narrow, until the function returned is called.
+func pacedAlways(p *Peer) (stop func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for ctx.Err() == nil {
+			p.pacer.set(true, bandwidth.Pacing{Rate: 8_000_000, Estimate: 8_000_000, Queue: 100_000}, p.node.endpoint.Now())
+			time.Sleep(time.Millisecond) // the room, which finds the way wide, ends it every 100 ms
+		}
+	})
+	return func() { cancel(); wg.Wait() }
+}
+
 // repairable offers to ask for lost packets of voices again.
 func repairable(offer string) string {
 	const opus = "a=rtpmap:111 opus/48000/2\r\n"
@@ -63,7 +79,7 @@ func repairable(offer string) string {
 // asked for before it can have arrived.
 func TestVoiceAgain(t *testing.T) {
 	asItIs := func(offer string) string { return offer }
-	for name, change := range map[string]func(string) string{"numbered": asItIs, "not numbered": unmeasured, "dated": dated} {
+	for name, change := range map[string]func(string) string{"numbered": asItIs, "not numbered": unmeasured, "dated": dated, "paced": asItIs} {
 		t.Run(name, func(t *testing.T) {
 			n := startNode(t)
 			alice := &talker{client: join(t, n, "pt_alice")}
@@ -74,6 +90,9 @@ func TestVoiceAgain(t *testing.T) {
 			bob := join(t, n, "pt_bob", how)
 			bob.hears(1)
 			bob.offerWith(func(offer string) string { return repairable(change(offer)) })
+			if name == "paced" {
+				t.Cleanup(pacedAlways(bob.peer))
+			}
 			alice.talk(track, 1)
 			alice.tellsTime(t, 1<<40, 0)
 			lost := bob.next()
