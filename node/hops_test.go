@@ -12,13 +12,15 @@ import (
 	"github.com/parley-sfu/parley/internal/packet"
 )
 
-// simulcast publishes a camera in three layers, whose keyframes come every 20 packets. Those in c.paused are not sent.
-func (c *client) simulcast() (start func()) {
+// addCamera adds one in layers of these names; a single one goes without a name.
+func (c *client) addCamera(rids ...string) (tracks []*webrtc.TrackLocalStaticRTP) {
 	c.t.Helper()
-	var tracks []*webrtc.TrackLocalStaticRTP
-	rids := []string{"q", "h", "f"}
 	for rank, rid := range rids {
-		track, err := webrtc.NewTrackLocalStaticRTP(webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeVP8}, "v", "s", webrtc.WithRTPStreamID(rid))
+		var options []func(*webrtc.TrackLocalStaticRTP)
+		if len(rids) > 1 {
+			options = append(options, webrtc.WithRTPStreamID(rid))
+		}
+		track, err := webrtc.NewTrackLocalStaticRTP(webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeVP8}, "v", "s", options...)
 		if err != nil {
 			c.t.Fatal(err)
 		}
@@ -35,6 +37,14 @@ func (c *client) simulcast() (start func()) {
 		}
 		c.sender = tr.Sender()
 	}
+	return tracks
+}
+
+// simulcast publishes a camera in three layers, whose keyframes come every 20 packets. Those in c.paused are not sent.
+func (c *client) simulcast() (start func()) {
+	c.t.Helper()
+	rids := []string{"q", "h", "f"}
+	tracks := c.addCamera(rids...)
 	return func() {
 		mid := c.pc.GetTransceivers()[0].Mid()
 		for i, track := range tracks {

@@ -7,7 +7,6 @@ import (
 
 	"github.com/parley-sfu/parley/internal/allocation"
 	"github.com/parley-sfu/parley/internal/bandwidth"
-	"github.com/parley-sfu/parley/internal/packet"
 	"github.com/parley-sfu/parley/internal/rtc"
 	"github.com/parley-sfu/parley/internal/udp"
 )
@@ -198,11 +197,7 @@ func (s *outletStream) pad(t *rtc.Transport, lacks int, now int64, out *udp.Batc
 		}
 		s.ext.Reset()
 		s.numberLocked(true)
-		head := len(packet.AppendHeader(buf[:0], false, f.rtx, s.repairAt, 0, s.repair.SSRC, &s.ext))
-		n := head + mostPadding
-		clear(buf[head:n])
-		buf[0] |= 0x20
-		buf[n-1] = mostPadding
+		head, n := putPadding(buf, f.rtx, s.repairAt, 0, s.repair.SSRC, &s.ext)
 		s.repairAt++
 		s.leaves(buf, n, bandwidth.Padding, now)
 		bytes := t.Send(out, &s.repair, buf, head, n)

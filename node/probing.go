@@ -131,11 +131,7 @@ func (s *slot) pad(lacks int, now int64, out *udp.Batch) (sent int) {
 		}
 		s.ext.Reset()
 		s.numberedLocked()
-		head := len(packet.AppendHeader(buf[:0], false, pt, s.repairAt, s.lastTime, s.repair.SSRC, &s.ext))
-		n := head + mostPadding
-		clear(buf[head:n])
-		buf[0] |= 0x20
-		buf[n-1] = mostPadding
+		head, n := putPadding(buf, pt, s.repairAt, s.lastTime, s.repair.SSRC, &s.ext)
 		s.repairAt++
 		bytes := s.dispatch(out, &s.repair, buf, head, n, bandwidth.Padding, now)
 		if bytes == 0 {
@@ -144,6 +140,16 @@ func (s *slot) pad(lacks int, now int64, out *udp.Batch) (sent int) {
 		sent += bytes
 	}
 	return sent
+}
+
+// putPadding writes a packet of padding alone (RFC 3550 section 5.1) into buf, and returns how long its header is and how long all of it.
+func putPadding(buf []byte, pt uint8, seq uint16, timestamp, ssrc uint32, ext *packet.Extensions) (head, n int) {
+	head = len(packet.AppendHeader(buf[:0], false, pt, seq, timestamp, ssrc, ext))
+	n = head + mostPadding
+	clear(buf[head:n])
+	buf[0] |= 0x20
+	buf[n-1] = mostPadding
+	return head, n
 }
 
 // repairFormat is the payload type of retransmissions in what the slot shows, or could; 0 is none.

@@ -9,37 +9,14 @@ import (
 
 	"github.com/pion/interceptor"
 	"github.com/pion/rtcp"
-	"github.com/pion/webrtc/v4"
 )
 
 // obey films in three layers, or in one without a name, and sends what is wanted only. Every layer begins with a keyframe; others
 // come when they are asked for.
 func (c *client) obey(layers int) (camera Track) {
 	c.t.Helper()
-	var tracks []*webrtc.TrackLocalStaticRTP
 	rids := []string{"q", "h", "f"}[3-layers:]
-	for rank, rid := range rids {
-		var options []func(*webrtc.TrackLocalStaticRTP)
-		if layers > 1 {
-			options = append(options, webrtc.WithRTPStreamID(rid))
-		}
-		track, err := webrtc.NewTrackLocalStaticRTP(webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeVP8}, "v", "s", options...)
-		if err != nil {
-			c.t.Fatal(err)
-		}
-		tracks = append(tracks, track)
-		if rank > 0 {
-			if err := c.sender.AddEncoding(track); err != nil {
-				c.t.Fatal(err)
-			}
-			continue
-		}
-		tr, err := c.pc.AddTransceiverFromTrack(track, webrtc.RTPTransceiverInit{Direction: webrtc.RTPTransceiverDirectionSendonly})
-		if err != nil {
-			c.t.Fatal(err)
-		}
-		c.sender = tr.Sender()
-	}
+	tracks := c.addCamera(rids...)
 	c.connect()
 	camera = c.peer.Tracks()[0]
 	for i, track := range tracks {
