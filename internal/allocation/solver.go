@@ -7,8 +7,8 @@ import (
 )
 
 const (
-	// A twentieth of the budget is headroom, into which nothing new is put: so what was granted still fits when bit rates,
-	// which are measured, were a few percent low then and are a few percent high now.
+	// A tenth of the budget is headroom, into which nothing new is put: so what was granted still fits when bit rates,
+	// which are measured, were five percent low then and are five percent high now.
 	headroom = 10
 
 	// Where a quarter of the budget has been left lying for so long, as many times doubled as growths have failed, the headroom is smaller: steps are
