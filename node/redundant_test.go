@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/pion/rtp"
+	"github.com/pion/webrtc/v4"
 
 	"github.com/parley-sfu/parley/internal/sdp"
 )
@@ -64,6 +65,9 @@ func TestRedundantVoice(t *testing.T) {
 	bob.connect()
 	bob.events.until(t, "bob's slot is alice's", func() bool {
 		return len(bob.events.slots) == 1 && bob.events.slots[0].ParticipantID == "pt_alice"
+	})
+	eventually(t, "packets come through", func() bool {
+		return alice.pc.ConnectionState() == webrtc.PeerConnectionStateConnected && bob.peer.transport.Ready()
 	})
 	send := func(seq uint16, before ...uint16) {
 		t.Helper()
