@@ -67,6 +67,7 @@ for (const { name, out, verdict, words } of [
     try {
       const found = await examine(tester)
       figures.hold(`/test where ${name} blocked`, found.verdict, verdict, found.verdict === verdict)
+      if (!words.every(word => found.report.includes(word))) console.log(found.report)
       for (const word of words) figures.hold('its report', word, 'named', found.report.includes(word))
       const secret = /eyJ[\w-]+\.|credential|bearer/i.test(found.report)
       figures.hold('secrets in the report', secret, 'false', !secret)
