@@ -31,8 +31,11 @@ func redundant(s *sdp.Section, accepted []sdp.Codec) []sdp.Codec {
 }
 
 // unwrap leaves of a RED packet what it is there for, and gathers what it repeats that has not come. It reports false for what is no such
-// packet. mu and l.mu are held.
+// packet; padding, with which browsers probe the bandwidth, is left as it is. mu and l.mu are held.
 func (in *ingress) unwrap(l *layer, p *packet.Packet) bool {
+	if p.PayloadLen == 0 {
+		return true
+	}
 	red, err := packet.ParseRED(p.Payload())
 	if err != nil || in.payloads[red.PayloadType].codec != opus || in.payloads[red.PayloadType].red {
 		return false
@@ -52,13 +55,20 @@ func (in *ingress) unwrap(l *layer, p *packet.Packet) bool {
 
 // repeated makes the packet that came so many before p out of its repetition, and keeps it, if it has not come. The caller releases it.
 func repeated(l *layer, p *packet.Packet, block packet.Redundant, before uint16) *packet.Packet {
-	seq := p.Sequence - before
+	seq, timestamp := p.Sequence-before, p.Timestamp-block.Offset
 	if l.cache.Has(seq) {
 		return nil
 	}
+	if q := l.cache.Get(seq - 1); q != nil { // padding has numbers too, but no time of its own: the one that is missing may be of some
+		passed := packet.TimestampDiff(timestamp, q.Timestamp) > 0
+		q.Release()
+		if !passed {
+			return nil
+		}
+	}
 	r := packet.Get()
 	r.Arrival = p.Arrival
-	r.Buf = packet.AppendHeader(r.Buf, false, block.PayloadType, seq, p.Timestamp-block.Offset, p.SSRC, nil)
+	r.Buf = packet.AppendHeader(r.Buf, false, block.PayloadType, seq, timestamp, p.SSRC, nil)
 	r.Buf = append(r.Buf, block.Payload...)
 	if r.Unmarshal() != nil || !l.cache.Put(r) {
 		r.Release()

@@ -101,6 +101,54 @@ func TestRedundantVoice(t *testing.T) {
 	}
 }
 
+// TestRedundantPadding: padding among RED packets, with which browsers probe, is no loss to viewers, and nothing that came is taken for what a
+// number of padding stood for.
+func TestRedundantPadding(t *testing.T) {
+	n := startNode(t)
+	alice := &talker{client: join(t, n, "pt_alice")}
+	track := alice.speak()
+	alice.exchange(doubly, plainly)
+	bob := join(t, n, "pt_bob")
+	bob.hears(1)
+	bob.connect()
+	bob.events.until(t, "bob's slot is alice's", func() bool {
+		return len(bob.events.slots) == 1 && bob.events.slots[0].ParticipantID == "pt_alice"
+	})
+	eventually(t, "packets come through", func() bool {
+		return alice.pc.ConnectionState() == webrtc.PeerConnectionStateConnected && bob.peer.transport.Ready()
+	})
+	seq := uint16(0)
+	send := func(of uint16, payload []byte) {
+		t.Helper()
+		p := &rtp.Packet{Header: rtp.Header{Version: 2, SequenceNumber: seq, Timestamp: uint32(of) * 960}, Payload: payload}
+		if err := track.WriteRTP(p); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const most = 30
+	for of := uint16(1); of <= most; of++ {
+		seq++
+		send(of, twice(of, 1))
+		for i := range of % 3 {
+			if seq++; i == 0 || of%2 == 0 { // the other is lost
+				send(of, nil)
+			}
+		}
+	}
+	var heard []uint16
+	for len(heard) == 0 || heard[len(heard)-1] != most {
+		p := bob.next()
+		of := binary.BigEndian.Uint16(p.Payload[5:])
+		if !bytes.Equal(p.Payload, spoken(of)) {
+			t.Fatalf("%d came as %v", of, p)
+		}
+		heard = append(heard, of)
+	}
+	if want := series(heard[0], most); !slices.Equal(heard, want) {
+		t.Errorf("heard %v, want %v", heard, want)
+	}
+}
+
 func series(from, to uint16) (all []uint16) {
 	for n := from; n <= to; n++ {
 		all = append(all, n)
