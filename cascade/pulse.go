@@ -21,7 +21,7 @@ const (
 
 const (
 	beatTicks  = 2  // ticks of a heartbeat's time
-	restSlower = 10 // times as long between two heartbeats of who rests
+	restSlower = 20 // times as long between two heartbeats of who rests
 
 	// lingerTicks is how long an end goes on as one that serves after its last packet: none comes later than its word that it
 	// rests, however the network mixes them up.

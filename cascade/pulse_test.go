@@ -21,15 +21,15 @@ func TestPulse(t *testing.T) {
 		"serves, but nothing comes":      {always(activity{serves: true, aware: true}), 20},
 		"serves a stream":                {always(activity{serves: true, media: true, aware: true}), 0},
 		"sends without serving":          {always(activity{media: true, aware: true}), 0},
-		"rests":                          {always(activity{aware: true}), 2},
+		"rests":                          {always(activity{aware: true}), 1},
 		"rests, but asks all the time":   {always(activity{control: true, aware: true}), 0},
 		"serves, and asks all the time":  {always(activity{serves: true, control: true, aware: true}), 20},
 		"rests before an older node":     {always(activity{}), 20},
 		"serves before an older node":    {always(activity{serves: true, media: true}), 0},
 		"serves a packet every 200 ms":   {func(n int) activity { return activity{serves: true, media: n%8 == 0, aware: true} }, 20},
 		"served until half a second ago": {func(n int) activity { return activity{serves: n < 9*second-second/2, aware: true} }, 20},
-		"served until three seconds ago": {func(n int) activity { return activity{serves: n < 6*second, aware: true} }, 2},
-		"rests, and reports each second": {func(n int) activity { return activity{control: n%second == 0, aware: true} }, 2},
+		"served until three seconds ago": {func(n int) activity { return activity{serves: n < 6*second, aware: true} }, 1},
+		"rests, and reports each second": {func(n int) activity { return activity{control: n%second == 0, aware: true} }, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var p pulse

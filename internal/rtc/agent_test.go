@@ -119,7 +119,9 @@ func TestRelayWaits(t *testing.T) {
 			c := newCaller(t, e)
 			e.SetRelays(func(netip.AddrPort) bool { return true })
 			if better {
+				e.mux.mu.Lock()
 				c.transport.agent.relaysFrom = time.Now().Add(time.Hour)
+				e.mux.mu.Unlock()
 			}
 			relayed := c.dial(false)
 			relayed.send(c.check(false))

@@ -154,8 +154,14 @@ func (m *mux) asked(b []byte, msg *stunMessage, from source) bool {
 	}
 	fresh := a.paths.proved(from, now.Add(-freshProof))
 	m.mu.Unlock()
-	if !ok || held {
-		return ok
+	switch {
+	case !ok:
+		return false
+	case held && !known: // the remote answers a check at once, and asks again only some time
+		time.AfterFunc(a.relaysFrom.Sub(now), func() { m.check(a, from, time.Now()) })
+		return true
+	case held:
+		return true
 	}
 	t := a.t
 	t.e.bind(t, from, false)
