@@ -40,7 +40,7 @@ const (
 
 	// A relay is the last resort, but one that stands beside this node answers before other ways have been looked for. Browsers gather in
 	// steps of 50 ms, from before they offer: UDP, relays, ICE-TCP, and no more of them once they have a path.
-	relayPatience = 120 * time.Millisecond
+	relayPatience = 100 * time.Millisecond
 )
 
 func newAgent(t *Transport) *agent {

@@ -154,14 +154,8 @@ func (m *mux) asked(b []byte, msg *stunMessage, from source) bool {
 	}
 	fresh := a.paths.proved(from, now.Add(-freshProof))
 	m.mu.Unlock()
-	switch {
-	case !ok:
-		return false
-	case held && !known: // the remote answers a check at once, and asks again only some time
-		time.AfterFunc(a.relaysFrom.Sub(now), func() { m.check(a, from, time.Now()) })
-		return true
-	case held:
-		return true
+	if !ok || held {
+		return ok
 	}
 	t := a.t
 	t.e.bind(t, from, false)
