@@ -53,14 +53,15 @@ func twice(n uint16, before ...uint16) (payload []byte) {
 	return append(payload, spoken(n)...)
 }
 
-// TestRedundantVoice: of a voice that comes in RED viewers get plain Opus, in order, and what was lost on the way to the node with it, under
-// the numbers and timestamps that it had.
-func TestRedundantVoice(t *testing.T) {
+// heardDoubly brings together a publisher whose voice is sent as RED and a viewer who hears it as Opus. Write sends a packet under a sequence
+// number, with the time of the voice's packet of another one.
+func heardDoubly(t *testing.T) (bob *client, write func(seq, of uint16, payload []byte)) {
+	t.Helper()
 	n := startNode(t)
 	alice := &talker{client: join(t, n, "pt_alice")}
 	track := alice.speak()
 	alice.exchange(doubly, plainly)
-	bob := join(t, n, "pt_bob")
+	bob = join(t, n, "pt_bob")
 	bob.hears(1)
 	bob.connect()
 	bob.events.until(t, "bob's slot is alice's", func() bool {
@@ -69,13 +70,20 @@ func TestRedundantVoice(t *testing.T) {
 	eventually(t, "packets come through", func() bool {
 		return alice.pc.ConnectionState() == webrtc.PeerConnectionStateConnected && bob.peer.transport.Ready()
 	})
-	send := func(seq uint16, before ...uint16) {
+	return bob, func(seq, of uint16, payload []byte) {
 		t.Helper()
-		p := &rtp.Packet{Header: rtp.Header{Version: 2, SequenceNumber: seq, Timestamp: uint32(seq) * 960}, Payload: twice(seq, before...)}
+		p := &rtp.Packet{Header: rtp.Header{Version: 2, SequenceNumber: seq, Timestamp: uint32(of) * 960}, Payload: payload}
 		if err := track.WriteRTP(p); err != nil {
 			t.Fatal(err)
 		}
 	}
+}
+
+// TestRedundantVoice: of a voice that comes in RED viewers get plain Opus, in order, and what was lost on the way to the node with it, under
+// the numbers and timestamps that it had.
+func TestRedundantVoice(t *testing.T) {
+	bob, write := heardDoubly(t)
+	send := func(seq uint16, before ...uint16) { write(seq, seq, twice(seq, before...)) }
 	for seq := uint16(1); seq <= 40; seq++ {
 		switch {
 		case seq%5 == 0: // lost
@@ -104,34 +112,15 @@ func TestRedundantVoice(t *testing.T) {
 // TestRedundantPadding: padding among RED packets, with which browsers probe, is no loss to viewers, and nothing that came is taken for what a
 // number of padding stood for.
 func TestRedundantPadding(t *testing.T) {
-	n := startNode(t)
-	alice := &talker{client: join(t, n, "pt_alice")}
-	track := alice.speak()
-	alice.exchange(doubly, plainly)
-	bob := join(t, n, "pt_bob")
-	bob.hears(1)
-	bob.connect()
-	bob.events.until(t, "bob's slot is alice's", func() bool {
-		return len(bob.events.slots) == 1 && bob.events.slots[0].ParticipantID == "pt_alice"
-	})
-	eventually(t, "packets come through", func() bool {
-		return alice.pc.ConnectionState() == webrtc.PeerConnectionStateConnected && bob.peer.transport.Ready()
-	})
+	bob, write := heardDoubly(t)
 	seq := uint16(0)
-	send := func(of uint16, payload []byte) {
-		t.Helper()
-		p := &rtp.Packet{Header: rtp.Header{Version: 2, SequenceNumber: seq, Timestamp: uint32(of) * 960}, Payload: payload}
-		if err := track.WriteRTP(p); err != nil {
-			t.Fatal(err)
-		}
-	}
 	const most = 30
 	for of := uint16(1); of <= most; of++ {
 		seq++
-		send(of, twice(of, 1))
+		write(seq, of, twice(of, 1))
 		for i := range of % 3 {
 			if seq++; i == 0 || of%2 == 0 { // the other is lost
-				send(of, nil)
+				write(seq, of, nil)
 			}
 		}
 	}
