@@ -224,6 +224,7 @@ func FuzzEndpoint(f *testing.F) {
 	}
 	for _, make := range nasty() {
 		f.Add(make(), true, false)
+		f.Add(make(), true, true)
 	}
 	e := startEndpoint(f, "127.0.0.1:0")
 	over := map[bool]*caller{}

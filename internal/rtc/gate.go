@@ -16,9 +16,11 @@ import (
 //     Another one is not answered. Only when nothing has followed the first for a while, and the other comes again as a
 //     client's would, the handshake begins anew with it: the first was somebody else's;
 //   - a certificate that is not the one announced is dropped, rather than having the handshake fail;
-//   - record sequence numbers in clear text are made anew, so that nobody can push the window past the remote's.
+//   - record sequence numbers in clear text are made anew, so that nobody can push the window past the remote's;
+//   - a ChangeCipherSpec of an encrypted epoch is dropped: none is ever due, since nobody renegotiates, and pion believes it unread.
 //
-// Encrypted records pass: they are authenticated, and dropped silently when they are not what they should be. It is safe for concurrent use.
+// Other encrypted records pass: they are authenticated, and dropped silently when they are not what they should be. It is safe for
+// concurrent use.
 type gate struct {
 	client bool // this end is the client
 	expect func(certificate []byte) bool
@@ -121,6 +123,7 @@ func (g *gate) pass(b []byte) []byte {
 		plain := binary.BigEndian.Uint16(record[3:]) == 0
 		switch {
 		case record[0] < recordCCS || record[0] > recordLast || record[1] != 0xfe:
+		case !plain && record[0] == recordCCS:
 		case !plain:
 			out = append(out, record...)
 		case !g.secured && g.inClear(record[0], record[recordHeader:]):
