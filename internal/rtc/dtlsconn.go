@@ -23,7 +23,7 @@ type handshakeConn struct {
 	changed  chan struct{} // closed and replaced when the deadline changes
 	closed   chan struct{}
 	over     bool               // closed is closed
-	shut     bool               // by DTLS itself: the remote has ended it
+	told     bool               // and DTLS has been told, by a read
 	held     *handshakeDatagram // to be read again, by the next handshake
 }
 
@@ -122,6 +122,9 @@ func (c *handshakeConn) next() (handshakeDatagram, error) {
 			stop()
 		case <-closed:
 			stop()
+			c.mu.Lock()
+			c.told = true
+			c.mu.Unlock()
 			return handshakeDatagram{}, net.ErrClosed
 		}
 	}
@@ -138,17 +141,14 @@ func (c *handshakeConn) WriteTo(b []byte, _ net.Addr) (int, error) {
 // Close implements net.PacketConn. DTLS calls it when the remote has closed, too.
 func (c *handshakeConn) Close() error {
 	c.end()
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.shut = true
 	return nil
 }
 
-// left reports whether DTLS has closed the conn.
+// left reports of a DTLS connection whose end has been read whether the remote has ended it: then DTLS reads no further by itself.
 func (c *handshakeConn) left() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.shut
+	return !c.told
 }
 
 // end ends reading.
@@ -172,7 +172,7 @@ func (c *handshakeConn) reopen() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.over {
-		c.over, c.shut, c.closed, c.deadline = false, false, make(chan struct{}), time.Time{}
+		c.over, c.told, c.closed, c.deadline = false, false, make(chan struct{}), time.Time{}
 	}
 }
 

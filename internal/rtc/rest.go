@@ -1,7 +1,6 @@
 package rtc
 
 import (
-	"context"
 	"errors"
 	"time"
 
@@ -12,7 +11,7 @@ import (
 // again. Then the connection rests: its state is kept, its goroutines and buffers are not. It wakes for an alert, which may be the
 // client's goodbye, and to say goodbye itself.
 
-// wakeFor is how long a connection that woke listens after the last record that it could read.
+// wakeFor is how long a connection that woke listens before it rests again.
 const wakeFor = time.Second
 
 // settle notes that a client's media has come. It is called for every packet.
@@ -50,17 +49,19 @@ func (t *Transport) wake() {
 	t.work.Go(func() { t.listen(state) })
 }
 
-// listen reads until nothing more comes, and lets the connection rest again, unless the client has closed it.
+// listen reads for a while and lets the connection rest again, unless the client has closed it.
 func (t *Transport) listen(state *dtls.State) {
+	enough := time.AfterFunc(wakeFor, t.dtls.end)
 	conn, err := t.resume(state)
 	if conn == nil {
 		t.log.Debug("wake DTLS", "error", err)
 		return
 	}
-	if err == nil && conn.SetReadDeadline(time.Now().Add(wakeFor)) == nil {
+	if err == nil {
 		discard(conn)
 	}
 	closed := t.dtls.left()
+	enough.Stop()
 	_ = conn.Close() // sends nothing
 	t.mu.Lock()
 	over := t.closed
@@ -83,9 +84,7 @@ func (t *Transport) resume(state *dtls.State) (*dtls.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), wakeFor)
-	defer cancel()
-	return conn, conn.HandshakeContext(ctx)
+	return conn, conn.Handshake()
 }
 
 // farewell tells the client of a connection that rests that it is over.

@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -214,7 +215,6 @@ func (t *Transport) Restart(remote Remote) error {
 
 // run owns the handshake, and then waits for the remote to close, or to show that DTLS can rest.
 func (t *Transport) run(ctx context.Context) {
-	defer t.dtls.end()
 	select {
 	case <-t.chosen:
 	case <-ctx.Done():
@@ -249,11 +249,11 @@ func (t *Transport) run(ctx context.Context) {
 	}
 }
 
-// discard reads until the remote closes, or reading is ended: it has nothing to say here.
+// discard reads until the remote closes, or reading is ended: it has nothing to say here, and no warning of it ends anything.
 func discard(conn net.Conn) {
 	buf := make([]byte, maxDatagram)
 	for {
-		if _, err := conn.Read(buf); err != nil {
+		if _, err := conn.Read(buf); errors.Is(err, io.EOF) {
 			return
 		}
 	}
