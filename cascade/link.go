@@ -132,7 +132,7 @@ func (l *Link) send(m message) error {
 
 // converse is the link's conversation over DTLS, on the transport's goroutine, until the link dies.
 func (l *Link) converse(conn net.Conn, client bool) {
-	control, closing, err := openControl(conn, client)
+	control, closing, err := openControl(conn, client, l.transport.RoundTrip())
 	if err != nil {
 		l.die(err)
 		return
@@ -179,9 +179,12 @@ func (l *Link) listen(control *sctp.Stream) error {
 	}
 }
 
-// openControl opens the control channel. Closing it tells the other end.
-func openControl(conn net.Conn, client bool) (stream *sctp.Stream, closing func(), err error) {
-	cfg := sctp.Config{NetConn: conn, LoggerFactory: rtc.Quiet(), RTOMax: 1000, MaxReceiveBufferSize: controlBuffer}
+// openControl opens the control channel over a path with a round trip, which is 0 while it is not known. Closing it tells the other end.
+func openControl(conn net.Conn, client bool, roundTrip time.Duration) (stream *sctp.Stream, closing func(), err error) {
+	cfg := sctp.Config{
+		NetConn: conn, LoggerFactory: rtc.Quiet(), MaxReceiveBufferSize: controlBuffer,
+		RTOMax: float64(mostPatience(roundTrip).Milliseconds()),
+	}
 	var association *sctp.Association
 	if client {
 		association, err = sctp.ClientWithOptions(cfg)
@@ -200,6 +203,16 @@ func openControl(conn net.Conn, client bool) (stream *sctp.Stream, closing func(
 		return nil, nil, err
 	}
 	return stream, closing, nil
+}
+
+// mostPatience is how long a packet of the control channel may be unanswered before it is sent again. SCTP begins with a second
+// and goes no lower (RFC 9260 section 16), whatever the round trip: a pull that is lost as a node dies would be a picture that is
+// gone for as long. Of a path's first round trip RFC 9260 section 6.3.1 makes three.
+func mostPatience(roundTrip time.Duration) time.Duration {
+	if roundTrip == 0 {
+		return time.Second
+	}
+	return min(3*roundTrip+100*time.Millisecond, time.Second)
 }
 
 // Wants implements rtc.Handler.

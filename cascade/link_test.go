@@ -376,8 +376,15 @@ func TestBothHaveGivenUp(t *testing.T) {
 	}
 }
 
-// TestFoundAgain: a node that gossip finds again is called at once, by whoever had to do with it, and by nobody else.
+// TestFoundAgain: a node that gossip finds again is called at once, by whoever had to do with it, whether a call to it waits for its time
+// or not, and by nobody else.
 func TestFoundAgain(t *testing.T) {
+	for name, waits := range map[string]bool{"no call waits": false, "a call waits": true} {
+		t.Run(name, func(t *testing.T) { foundAgain(t, waits) })
+	}
+}
+
+func foundAgain(t *testing.T, waits bool) {
 	w, ends := settle(t, "node-a", "node-b")
 	a, b := ends[0], ends[1]
 	a.links.Found("node-b") // a stranger
@@ -404,6 +411,9 @@ func TestFoundAgain(t *testing.T) {
 		calling = a.links.neighbours["node-b"].call != nil
 		a.links.mu.Unlock()
 		time.Sleep(time.Millisecond)
+	}
+	if waits {
+		a.links.Need("node-b")
 	}
 	a.links.Found("node-b")
 	a.next("up")

@@ -147,6 +147,10 @@ func (m *Manager) Found(node string) {
 	n := m.neighbours[node]
 	if n != nil {
 		n.pause, n.next = 0, time.Time{}
+		if n.call != nil && !n.call.speaking { // it waits for its time
+			n.call.cancel()
+			n.call = nil
+		}
 	}
 	m.mu.Unlock()
 	if n != nil {
