@@ -11,8 +11,8 @@ import (
 )
 
 const (
-	maxQuestions  = 64 // of this node that wait for answers, and of others that wait to be answered
-	answerWorkers = 4
+	maxQuestions  = 64 // of this node that wait for answers, and of others that wait to be answered, each way
+	answerWorkers = 4  // each way
 	askWithin     = 5 * time.Second
 )
 
@@ -40,12 +40,30 @@ func (c *Cluster) Answer(f func(from string, question []byte) ([]byte, error)) {
 	c.answerer = f
 }
 
+// Supply is Answer for what other nodes Fetch. F is called once for each of their calls, and may be set at any time.
+func (c *Cluster) Supply(f func(from string, question []byte) ([]byte, error)) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.supplier = f
+}
+
 // Ask asks a node that lives, in encrypted packets of gossip, again and again until it answers, ctx ends or five seconds are
 // over. Question and answer may have some 700 bytes. The first answer counts. It needs no NATS, and reaches a node from the
 // moment that packets do.
 func (c *Cluster) Ask(ctx context.Context, id string, ask []byte) ([]byte, error) {
+	return c.await(ctx, id, letter{Body: ask, by: byPacket})
+}
+
+// Fetch is Ask over a connection of gossip's, encrypted as well: question and answer may have some 3 MB each. It asks once, and may
+// outlast ctx, up to the five seconds, while the connection does not come about.
+func (c *Cluster) Fetch(ctx context.Context, id string, ask []byte) ([]byte, error) {
+	return c.await(ctx, id, letter{Body: ask, by: byStream})
+}
+
+// await sends a question, in packets again and again, and returns the answer.
+func (c *Cluster) await(ctx context.Context, id string, l letter) ([]byte, error) {
 	fault := func(err error) ([]byte, error) { return nil, fmt.Errorf("placement: ask %s: %w", id, err) }
-	l := letter{From: c.cfg.NodeID, Number: max(1, rand.Uint64()), Body: ask}
+	l.From, l.Number = c.cfg.NodeID, max(1, rand.Uint64())
 	packet, err := l.encode()
 	if err != nil {
 		return fault(err)
@@ -59,8 +77,10 @@ func (c *Cluster) Ask(ctx context.Context, id string, ask []byte) ([]byte, error
 	defer cancel()
 	tick := time.NewTicker(c.cfg.timing.askEvery)
 	defer tick.Stop()
+	if err := c.post(id, packet); err != nil {
+		return fault(err)
+	}
 	for {
-		c.post(id, packet)
 		select {
 		case a := <-q.answer:
 			if a.Failed != "" {
@@ -68,6 +88,9 @@ func (c *Cluster) Ask(ctx context.Context, id string, ask []byte) ([]byte, error
 			}
 			return a.Body, nil
 		case <-tick.C:
+			if l.by == byPacket {
+				_ = c.post(id, packet)
+			}
 		case <-ctx.Done():
 			return fault(ctx.Err())
 		}
@@ -94,25 +117,34 @@ func (c *Cluster) withdraw(number uint64) {
 	delete(c.questions, number)
 }
 
-// post sends one packet to a node that lives. It does not wait; nobody hears of a packet that is lost.
-func (c *Cluster) post(id string, packet []byte) {
+// post sends a letter to a node that lives. A packet may be lost, and its sending does not wait; over a connection an error says that it
+// may not have come.
+func (c *Cluster) post(id string, data []byte) error {
 	c.mu.Lock()
 	list, m := c.list, c.members[id]
 	c.mu.Unlock()
 	if list == nil || m == nil {
-		return
+		return ErrUnknownNode
 	}
 	to := &memberlist.Node{Name: id, Addr: m.addr.Addr().AsSlice(), Port: m.addr.Port()}
-	if err := list.SendBestEffort(to, packet); err != nil {
+	if carriage(data[0]) == byStream {
+		return list.SendReliable(to, data)
+	}
+	if err := list.SendBestEffort(to, data); err != nil {
 		c.log.Debug("a packet was not sent", "to", id, "error", err)
 	}
+	return nil
 }
 
-// receive takes a letter from memberlist and does not block: one too many is dropped, and comes again.
+// receive takes a letter from memberlist and does not block: one too many is dropped; in a packet it comes again.
 func (c *Cluster) receive(l letter) {
 	if !l.Answer {
+		asked := c.asked
+		if l.by == byStream {
+			asked = c.ordered
+		}
 		select {
-		case c.asked <- l:
+		case asked <- l:
 		default:
 		}
 		return
@@ -130,10 +162,10 @@ func (c *Cluster) receive(l letter) {
 }
 
 // answerAll answers questions until ctx ends.
-func (c *Cluster) answerAll(ctx context.Context) {
+func (c *Cluster) answerAll(ctx context.Context, asked <-chan letter) {
 	for {
 		select {
-		case l := <-c.asked:
+		case l := <-asked:
 			c.answer(l)
 		case <-ctx.Done():
 			return
@@ -144,11 +176,14 @@ func (c *Cluster) answerAll(ctx context.Context) {
 func (c *Cluster) answer(q letter) {
 	c.mu.Lock()
 	f := c.answerer
+	if q.by == byStream {
+		f = c.supplier
+	}
 	c.mu.Unlock()
 	if f == nil {
 		return
 	}
-	a := letter{From: c.cfg.NodeID, Number: q.Number, Answer: true}
+	a := letter{From: c.cfg.NodeID, Number: q.Number, Answer: true, by: q.by}
 	body, err := f(q.From, q.Body)
 	if err != nil {
 		a.Failed = cut(err.Error())
@@ -163,7 +198,9 @@ func (c *Cluster) answer(q letter) {
 			return
 		}
 	}
-	c.post(q.From, packet)
+	if err := c.post(q.From, packet); err != nil {
+		c.log.Debug("an answer was not sent", "to", q.From, "error", err)
+	}
 }
 
 // cut shortens what was wrong to what fits into a letter.

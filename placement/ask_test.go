@@ -1,6 +1,7 @@
 package placement_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"strings"
@@ -76,6 +77,46 @@ func TestAQuestionOutlivesACut(t *testing.T) {
 	cable.cut.Store(false)
 	if err := <-answer; err != nil {
 		t.Error(err)
+	}
+}
+
+// What is too long for a packet comes over a connection, once for each call, and is encrypted and bounded as well.
+func TestNodesFetchFromEachOther(t *testing.T) {
+	a := start(t, config("a"))
+	var calls atomic.Int32
+	b := answering(t, config("b", a), nil)
+	b.Supply(func(from string, question []byte) ([]byte, error) {
+		calls.Add(1)
+		switch string(question) {
+		case "no":
+			return nil, errors.New("never")
+		case "too much":
+			return make([]byte, 4<<20), nil
+		}
+		return bytes.Repeat([]byte(from), 1<<20), nil
+	})
+	a.until(t, "b", sees("a", "b"))
+	b.until(t, "a", sees("a", "b"))
+	got, err := a.Fetch(t.Context(), "b", bytes.Repeat([]byte("?"), 1<<20))
+	if err != nil || string(got) != strings.Repeat("a", 1<<20) || calls.Load() != 1 {
+		t.Errorf("%d bytes of %d calls, %v", len(got), calls.Load(), err)
+	}
+	for question, says := range map[string]string{"no": "never", "too much": "more than"} {
+		if _, err := a.Fetch(t.Context(), "b", []byte(question)); !errors.Is(err, placement.ErrRefused) || !strings.Contains(err.Error(), says) {
+			t.Errorf("%q is answered with %v", question, err)
+		}
+	}
+	if _, err := a.Fetch(t.Context(), "c", nil); !errors.Is(err, placement.ErrUnknownNode) {
+		t.Errorf("a node that is not says %v", err)
+	}
+	if _, err := a.Fetch(t.Context(), "b", make([]byte, 4<<20)); err == nil {
+		t.Error("a question that is too long leaves")
+	}
+	b.stop()
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	if _, err := a.Fetch(ctx, "b", nil); err == nil {
+		t.Error("a node that is gone answers")
 	}
 }
 

@@ -16,14 +16,15 @@ import (
 
 // Cluster is this node's view of all nodes, kept by gossip. It is safe for concurrent use.
 type Cluster struct {
-	cfg    Config
-	log    *slog.Logger
-	place  *coordinate.Client
-	ready  chan struct{}
-	facts  chan struct{} // has an element when this node's facts are to be told
-	change chan struct{} // has an element when what Nodes returns has changed
-	queue  memberlist.TransmitLimitedQueue
-	asked  chan letter // questions of other nodes
+	cfg     Config
+	log     *slog.Logger
+	place   *coordinate.Client
+	ready   chan struct{}
+	facts   chan struct{} // has an element when this node's facts are to be told
+	change  chan struct{} // has an element when what Nodes returns has changed
+	queue   memberlist.TransmitLimitedQueue
+	asked   chan letter // questions of other nodes
+	ordered chan letter // likewise, that came over connections
 
 	mu        sync.Mutex             // guards what follows; memberlist is never called under it
 	list      *memberlist.Memberlist // nil before Run
@@ -37,6 +38,7 @@ type Cluster struct {
 	watchers  map[int]func(joined, left []string)
 	watched   int // ids of watchers so far
 	answerer  func(from string, question []byte) ([]byte, error)
+	supplier  func(from string, question []byte) ([]byte, error)
 	questions map[uint64]*question // of this node, by number
 }
 
@@ -75,7 +77,7 @@ func New(cfg Config, self Node, log *slog.Logger) (*Cluster, error) {
 	c := &Cluster{
 		cfg: cfg, log: log, place: place,
 		ready: make(chan struct{}), facts: make(chan struct{}, 1), change: make(chan struct{}, 1),
-		self: self, load: self.Load, asked: make(chan letter, maxQuestions), questions: map[uint64]*question{},
+		self: self, load: self.Load, asked: make(chan letter, maxQuestions), ordered: make(chan letter, maxQuestions), questions: map[uint64]*question{},
 		members: map[string]*member{}, lost: map[string]lostNode{}, watchers: map[int]func(joined, left []string){},
 	}
 	c.told = newPulse(self, 1)
@@ -94,7 +96,8 @@ func (c *Cluster) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	wg.Go(func() { c.keepJoined(ctx, list) })
 	for range answerWorkers {
-		wg.Go(func() { c.answerAll(ctx) })
+		wg.Go(func() { c.answerAll(ctx, c.asked) })
+		wg.Go(func() { c.answerAll(ctx, c.ordered) })
 	}
 	wg.Go(func() { c.tellFacts(ctx, list) })
 	wg.Go(func() { c.beat(ctx) })

@@ -141,12 +141,14 @@ func TestPulsesConverge(t *testing.T) {
 
 // A letter is none of what earlier releases know, and they drop it.
 func TestEarlierReleasesDropLetters(t *testing.T) {
-	data, err := letter{From: "nd_1", Number: 7, Body: []byte("hello")}.encode()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := decodePulse(data); err == nil {
-		t.Error("a letter is taken for a pulse")
+	for _, by := range []carriage{byPacket, byStream} {
+		data, err := letter{From: "nd_1", Number: 7, Body: []byte("hello"), by: by}.encode()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := decodePulse(data); err == nil {
+			t.Error("a letter is taken for a pulse")
+		}
 	}
 	if pulse, _ := json.Marshal(pulse{ID: "nd_1", Number: 1}); isLetter(pulse) {
 		t.Error("a pulse is taken for a letter")
@@ -155,8 +157,9 @@ func TestEarlierReleasesDropLetters(t *testing.T) {
 
 func FuzzLetter(f *testing.F) {
 	for _, l := range []letter{
-		{From: "nd_1", Number: 7, Body: []byte("question")},
-		{From: "nd_1", Number: 1 << 63, Answer: true, Failed: "no"},
+		{From: "nd_1", Number: 7, Body: []byte("question"), by: byPacket},
+		{From: "nd_1", Number: 1 << 63, Answer: true, Failed: "no", by: byPacket},
+		{From: "nd_1", Number: 8, Answer: true, Body: make([]byte, 2*maxLetter), by: byStream},
 	} {
 		data, err := l.encode()
 		if err != nil {
@@ -169,7 +172,7 @@ func FuzzLetter(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if len(data) > maxLetter || l.From == "" || l.Number == 0 || len(l.Body) > maxLetter {
+		if most := l.by.most(); len(data) > most || l.From == "" || l.Number == 0 || len(l.Body) > most {
 			t.Errorf("%+v", l)
 		}
 	})

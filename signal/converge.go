@@ -164,9 +164,7 @@ func (f *fabric) bury(gone map[string]time.Time) {
 		r.mu.Lock()
 		for id, at := range gone {
 			if p := r.roster.parts[id]; p != nil && p.heard.Before(at) {
-				r.log.Info("a node is gone: its participants have left", "node", id)
-				r.home.Forfeit(id)
-				r.changedLocked(r.roster.forget(id))
+				r.missLocked(id, "a node is gone")
 			}
 		}
 		r.mu.Unlock()

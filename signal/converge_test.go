@@ -83,7 +83,7 @@ func (p *play) start(a *actor) {
 	a.node.Incarnation = p.birth
 	a.port, a.gossip, a.seen = p.ether.plug(a.node.ID), &gossip{nodes: []placement.Node{a.node}}, map[*member]map[string]bool{}
 	svc, err := New(Defaults(), Deps{
-		Media: &fakeMedia{peers: map[string]*fakePeer{}}, Speakers: NewSpeakers(), Bus: a.port, Cluster: a.gossip, Locator: lone(a.node.ID), Leases: a.port,
+		Media: &fakeMedia{peers: map[string]*fakePeer{}}, Speakers: NewSpeakers(), Bus: a.port, Cluster: a.gossip, Locator: lone(a.node.ID), Leases: a.port, Direct: a.port,
 		Keys: noKeys{}, Revoked: grant.NewRevocations(nil, silence()), NodeID: a.node.ID, Log: silence(),
 	})
 	if err != nil {
@@ -264,6 +264,7 @@ func (p *play) perform(a act) {
 func (p *play) heal() {
 	p.ether.mu.Lock()
 	clear(p.ether.side)
+	clear(p.ether.bus)
 	p.ether.loss = 0
 	p.ether.mu.Unlock()
 	p.ether.restore()

@@ -2,6 +2,7 @@ package signal
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -24,20 +25,22 @@ type ether struct {
 	delay    time.Duration // the most
 	exact    bool          // always the most
 	side     map[string]int
-	down     bool // NATS is away, for everybody
+	bus      map[string]int // sides of NATS alone
+	down     bool           // NATS is away, for everybody
 	ports    map[string]*port
 	leases   map[string]bus.Entry
 	revision uint64
 	bytes    int64 // delivered
 }
 
-// port is a node's bus. It implements Bus and Leases.
+// port is a node's bus, and its gossip's connections. It implements Bus, Leases and Direct.
 type port struct {
 	ether    *ether
 	id       string
 	dead     bool
 	subs     map[int]subscriber
 	serve    map[string]func(context.Context, []byte) ([]byte, error)
+	supply   func(from string, question []byte) ([]byte, error)
 	next     int
 	relinked chan struct{}
 }
@@ -50,7 +53,7 @@ type subscriber struct {
 func newEther(seed uint64) *ether {
 	return &ether{
 		random: rand.New(rand.NewPCG(seed, 1)), delay: 40 * time.Millisecond,
-		side: map[string]int{}, ports: map[string]*port{}, leases: map[string]bus.Entry{},
+		side: map[string]int{}, bus: map[string]int{}, ports: map[string]*port{}, leases: map[string]bus.Entry{},
 	}
 }
 
@@ -67,7 +70,39 @@ func (e *ether) plug(id string) *port {
 
 // reachLocked says whether a message gets from one node to another now.
 func (e *ether) reachLocked(from, to *port) bool {
-	return !e.down && !from.dead && !to.dead && e.side[from.id] == e.side[to.id]
+	return !e.down && e.bus[from.id] == e.bus[to.id] && e.nearLocked(from, to)
+}
+
+// nearLocked says whether a packet does.
+func (e *ether) nearLocked(from, to *port) bool {
+	return !from.dead && !to.dead && e.side[from.id] == e.side[to.id]
+}
+
+// Fetch implements Direct: it gets a connection, a question and an answer through, or nothing.
+func (p *port) Fetch(ctx context.Context, node string, question []byte) ([]byte, error) {
+	p.ether.mu.Lock()
+	to := p.ether.ports[node]
+	round := 4 * p.ether.delay
+	p.ether.mu.Unlock()
+	select {
+	case <-time.After(round):
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	p.ether.mu.Lock()
+	near := to != nil && to.supply != nil && p.ether.nearLocked(p, to)
+	p.ether.mu.Unlock()
+	if !near {
+		return nil, errors.New("not reached")
+	}
+	return to.supply(p.id, question)
+}
+
+// Supply implements Direct.
+func (p *port) Supply(f func(from string, question []byte) ([]byte, error)) {
+	p.ether.mu.Lock()
+	defer p.ether.mu.Unlock()
+	p.supply = f
 }
 
 // travelLocked draws how long a message takes, and whether it arrives.

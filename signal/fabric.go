@@ -50,6 +50,9 @@ func (f *fabric) run(ctx context.Context) error {
 		return fmt.Errorf("signal: serve commands: %w", err)
 	}
 	defer stop()
+	if f.svc.deps.Direct != nil {
+		f.svc.deps.Direct.Supply(f.svc.supply)
+	}
 	var pulls sync.WaitGroup
 	defer pulls.Wait()
 	tick := time.NewTicker(f.svc.cfg.DigestEvery)
@@ -74,6 +77,11 @@ func (f *fabric) run(ctx context.Context) error {
 			gone.note(joined, left, time.Now())
 			if len(joined) > 0 {
 				together.begin(time.Now())
+			}
+			for _, id := range joined {
+				if f.svc.deps.Direct != nil {
+					pulls.Go(func() { f.regain(ctx, id) })
+				}
 			}
 		case now := <-together.timer.C:
 			f.compare(now, heardSince, together.next(now))
@@ -339,9 +347,7 @@ func (r *room) mergedLocked(changes []change, chats []wire.Chat) []Peer {
 // forgetLocked drops the parts of nodes that were not heard since.
 func (r *room) forgetLocked(since time.Time) {
 	for _, name := range r.roster.silent(since) {
-		r.log.Info("a node is silent: its participants have left", "node", name)
-		r.home.Forfeit(name)
-		r.changedLocked(r.roster.forget(name))
+		r.missLocked(name, "a node is silent")
 	}
 }
 

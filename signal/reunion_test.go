@@ -123,6 +123,35 @@ func TestOneRosterTwoSecondsAfterAPartitionHeals(t *testing.T) {
 	})
 }
 
+// NATS servers may find each other a good deal later than everything else after a partition: people and their tracks are there before.
+func TestOneRosterBeforeNATSIsOneAgain(t *testing.T) {
+	stagePlay(t, func(t *testing.T, p *play) {
+		p.ether.mu.Lock()
+		p.ether.side["n3"], p.ether.bus["n3"] = 1, 1
+		p.ether.mu.Unlock()
+		p.later(gossipDelay)
+		p.sleep(60 * time.Second)
+		p.cast[2].join("mtg_a", "mtg_a_3")
+		p.cast[1].join("mtg_a", "mtg_a_4")
+		before := p.cast[0].news("mtg_a_0")
+		p.ether.mu.Lock()
+		clear(p.ether.side)
+		p.ether.mu.Unlock()
+		p.gossipNow()
+		p.converges(t, 500*time.Millisecond)
+		p.cast[2].join("mtg_a", "mtg_a_5")
+		p.sleep(2 * time.Second)
+		if here := p.cast[0].svc.Participants("mtg_a"); len(here) != 5 {
+			t.Errorf("%d are known, want all but the one whose word NATS did not carry", len(here))
+		}
+		p.heal()
+		p.converges(t, time.Second)
+		if got := strings.TrimPrefix(p.cast[0].news("mtg_a_0"), before); got != "+2+3+5" && got != "+3+2+5" {
+			t.Errorf("told %q", got)
+		}
+	})
+}
+
 // Neither gossip nor a node's own connection to NATS notices a short cut between the NATS servers: the silence does.
 func TestOneRosterASecondAfterACutThatNobodyNoticed(t *testing.T) {
 	stagePlay(t, func(t *testing.T, p *play) {

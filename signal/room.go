@@ -39,6 +39,7 @@ type room struct {
 	news     bulletin
 	follow   func() // ends the subscription to other nodes' updates; nil until there is one
 	pulling  map[string]bool
+	missed   map[string]bool // nodes whose parts were dropped because nothing was heard of them
 	away     *away
 	keeping  // as the room's home
 }
@@ -53,8 +54,8 @@ func newRoom(meeting, nodeName string, settings grant.Settings, cfg Config, medi
 		media:   media,
 		members: map[string]*member{},
 		roster:  newRoster(nodeName, time.Now().UnixNano()),
-		pulling: map[string]bool{},
-		away:    newAway(),
+		pulling: map[string]bool{}, missed: map[string]bool{},
+		away: newAway(),
 	}
 	r.placesLocked() // nobody else has it yet
 	return r

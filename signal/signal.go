@@ -65,7 +65,7 @@ type Revocations interface {
 	Revoked(grant.Claims) bool
 }
 
-// Deps is what a Service works with. All are needed, but of Media and Fleet one is enough, and Leases in a cluster only.
+// Deps is what a Service works with. All are needed, but of Media and Fleet one is enough, and Leases and Direct in a cluster only.
 type Deps struct {
 	Media    Media      // this node's own SFU; nil: it carries no media
 	Fleet    *sfu.Fleet // the SFUs of other nodes; nil: there are none. Whoever made it runs it
@@ -73,6 +73,7 @@ type Deps struct {
 	Bus      Bus
 	Cluster  Cluster
 	Leases   Leases
+	Direct   Direct
 	Locator  Locator
 	Keys     Keys
 	Revoked  Revocations

@@ -125,6 +125,7 @@ func (p *process) assembleSignal(
 		if deps.Leases, err = p.bus.Bucket(ctx, bus.BucketConfig{Name: "leases"}); err != nil {
 			return err
 		}
+		deps.Direct = p.cluster.gossip
 		p.tiers = newTiers(deps.Media, p.bus, p.cluster.gossip, id, speakers, log)
 		deps.Fleet = p.tiers.fleet
 	}
