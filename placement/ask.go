@@ -166,14 +166,14 @@ func (c *Cluster) answerAll(ctx context.Context, asked <-chan letter) {
 	for {
 		select {
 		case l := <-asked:
-			c.answer(l)
+			c.answer(ctx, l)
 		case <-ctx.Done():
 			return
 		}
 	}
 }
 
-func (c *Cluster) answer(q letter) {
+func (c *Cluster) answer(ctx context.Context, q letter) {
 	c.mu.Lock()
 	f := c.answerer
 	if q.by == byStream {
@@ -198,7 +198,17 @@ func (c *Cluster) answer(q letter) {
 			return
 		}
 	}
-	if err := c.post(q.From, packet); err != nil {
+	err = c.post(q.From, packet)
+	for asked := time.Now(); q.by == byStream && errors.Is(err, ErrUnknownNode) && time.Since(asked) < askWithin; {
+		// Who asks may know this node a moment before it is known here. In packets it asks again.
+		select {
+		case <-time.After(c.cfg.timing.askEvery):
+		case <-ctx.Done():
+			return
+		}
+		err = c.post(q.From, packet)
+	}
+	if err != nil {
 		c.log.Debug("an answer was not sent", "to", q.From, "error", err)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 )
 
 // After a partition gossip knows the other nodes again at once, and links are there half a second later, but NATS servers try each other
@@ -62,8 +63,7 @@ func (f *fabric) regain(ctx context.Context, from string) {
 	rooms := map[string]*room{}
 	for _, r := range f.svc.allRooms() {
 		r.mu.Lock()
-		if r.missed[from] && r.roster.parts[from] == nil && !r.pulling[from] {
-			r.pulling[from] = true
+		if r.missed[from] && r.roster.parts[from] == nil {
 			rooms[r.meeting] = r
 		}
 		delete(r.missed, from)
@@ -74,11 +74,23 @@ func (f *fabric) regain(ctx context.Context, from string) {
 		if err != nil {
 			f.log.Debug("parts of rosters could not be fetched", "from", from, "error", err)
 		}
-		for _, meeting := range meetings {
-			closeAll(rooms[meeting].pulled(from, answer.Parts[meeting], err))
-			f.svc.sweep(rooms[meeting])
+		for meeting, p := range answer.Parts {
+			if r := rooms[meeting]; r != nil && p != nil && p.Node == from {
+				closeAll(r.regained(*p))
+				f.svc.sweep(r)
+			}
 		}
 	}
+}
+
+// regained takes over a part that was fetched, unless the bus has brought a newer one meanwhile.
+func (r *room) regained(p part) []Peer {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed {
+		return nil
+	}
+	return r.mergedLocked(r.roster.replace(p, time.Now()))
 }
 
 func (f *fabric) fetch(ctx context.Context, from string, m missing) (answer found, err error) {
