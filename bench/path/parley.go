@@ -46,8 +46,8 @@ type parleyRoom struct {
 }
 
 // openParley starts a node with an empty room for so many people as a load has.
-func openParley(ctx context.Context, name, binary string, load Load) (r *parleyRoom, err error) {
-	r = &parleyRoom{contender: contender{name: name}, load: load}
+func openParley(ctx context.Context, name, binary string, load Load) (opened *parleyRoom, err error) {
+	r := &parleyRoom{contender: contender{name: name}, load: load}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, r.close())
