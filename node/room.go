@@ -20,6 +20,7 @@ type room struct {
 
 	mu     sync.Mutex // guards what follows, every slot's wish, and who is attached to which layer
 	peers  map[string]*Peer
+	groups [reportGroups]map[*Peer]struct{} // the same, by Peer.group
 	tracks []*published // in the order of publication, each once: the stream that is, or is to be, shown
 	others []*published // streams that are taken over from, and tracks that are only passed on to other nodes
 	order  uint64
@@ -40,6 +41,9 @@ const maxRecent = 16
 
 func newRoom(n *Node, id string) *room {
 	r := &room{id: id, node: n, peers: map[string]*Peer{}, dirty: map[*Peer]struct{}{}}
+	for i := range r.groups {
+		r.groups[i] = map[*Peer]struct{}{}
+	}
 	r.hearing.bar.Store(127)
 	return r
 }
@@ -48,8 +52,11 @@ func newRoom(n *Node, id string) *room {
 func (r *room) add(p *Peer) (old *Peer) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	old = r.peers[p.id]
+	if old = r.peers[p.id]; old != nil {
+		delete(r.groups[old.group], old)
+	}
 	r.peers[p.id] = p
+	r.groups[p.group][p] = struct{}{}
 	return old
 }
 
@@ -59,6 +66,7 @@ func (r *room) remove(p *Peer) {
 	defer r.mu.Unlock()
 	if r.peers[p.id] == p {
 		delete(r.peers, p.id)
+		delete(r.groups[p.group], p)
 	}
 	for _, s := range p.slotList() {
 		s.drawLocked([len(s.drawn)]*layer{})

@@ -182,13 +182,15 @@ func (sh *share) due(w *way, now int64) bool {
 	return sh.short || limited && float64(budget) < plenty*float64(sh.wanted) || now-sh.at >= int64(time.Second)
 }
 
-// measured returns one group of the peers whose way is measured.
+// measured returns the peers of one in divideEvery of the room's groups whose way is measured. It touches no others: this is for each tick.
 func (r *room) measured(group uint64) (peers []*Peer) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for _, p := range r.peers {
-		if p.group%divideEvery == group && p.way.measured.Load() {
-			peers = append(peers, p)
+	for ; group < reportGroups; group += divideEvery {
+		for p := range r.groups[group] {
+			if p.way.measured.Load() {
+				peers = append(peers, p)
+			}
 		}
 	}
 	return peers

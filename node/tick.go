@@ -2,6 +2,8 @@ package node
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"time"
 )
 
@@ -93,10 +95,11 @@ const reportGroups = reportTicks / groupTicks
 
 // reportTo sends one part of the peers their sender reports.
 func (r *room) reportTo(group uint64, now int64) {
-	for _, p := range r.everyone() {
-		if p.group == group {
-			p.sendSenderReports(now)
-		}
+	r.mu.Lock()
+	peers := slices.Collect(maps.Keys(r.groups[group]))
+	r.mu.Unlock()
+	for _, p := range peers {
+		p.sendSenderReports(now)
 	}
 }
 
