@@ -20,6 +20,9 @@ type Packet struct {
 	StartOfFrame bool  // is the first packet of a picture; with Keyframe: a decoder can start here
 	TemporalID   uint8 // temporal layer, 0 when the codec names none
 	VP8          VP8   // descriptor, zero for other codecs and after a failed DescribeVP8
+	VP9          VP9   // likewise
+
+	Descriptor Descriptor // dependency descriptor; without one, or where it cannot be read, its Structure is nil
 
 	refs   atomic.Int32
 	memory [MaxSize]byte
@@ -52,6 +55,12 @@ func (p *Packet) Release() {
 	p.Arrival = 0
 	p.Keyframe, p.StartOfFrame, p.TemporalID = false, false, 0
 	p.VP8 = VP8{}
+	if p.VP9.Size != 0 {
+		p.VP9 = VP9{}
+	}
+	if p.Descriptor.Structure != nil {
+		p.Descriptor = Descriptor{}
+	}
 	pool.Put(p)
 }
 
@@ -80,6 +89,39 @@ func (p *Packet) DescribeVP8() error {
 	}
 	p.VP8 = d
 	p.Keyframe, p.StartOfFrame, p.TemporalID = d.Keyframe, d.Start, d.TID
+	return nil
+}
+
+// DescribeVP9 fills the codec fields from the VP9 payload descriptor.
+func (p *Packet) DescribeVP9() error {
+	d, err := ParseVP9(p.Payload())
+	if err != nil {
+		return err
+	}
+	p.VP9 = d
+	p.Keyframe, p.StartOfFrame, p.TemporalID = d.Keyframe(), d.Start && d.SID == 0, d.TID
+	return nil
+}
+
+// DescribeAV1 fills the codec fields from the AV1 aggregation header, which tells of a picture's start for keyframes only and of no layers.
+func (p *Packet) DescribeAV1() error {
+	d, err := ParseAV1(p.Payload())
+	if err != nil {
+		return err
+	}
+	p.Keyframe, p.StartOfFrame = d.Start(), d.Start()
+	return nil
+}
+
+// DescribeFrame fills Descriptor, and the codec fields, from the value of the dependency descriptor's header extension.
+func (p *Packet) DescribeFrame(r *DescriptorReader, ext []byte) error {
+	d := &p.Descriptor
+	if err := r.Read(ext, d); err != nil {
+		*d = Descriptor{}
+		return err
+	}
+	p.Keyframe = d.Attached && d.Spatial == 0 && d.diffCount == 0
+	p.StartOfFrame, p.TemporalID = d.Start && d.Spatial == 0, d.Temporal
 	return nil
 }
 

@@ -21,6 +21,56 @@ type pictures struct {
 	tl0Out      uint8 // newest sent
 }
 
+// serial is a kind of number that goes on from one source to the next. Within a source all are moved by the same, and what is left out leaves a
+// gap: pictures refer to others by the distance.
+type serial struct {
+	counting bool   // out is meaningful: some source had such numbers
+	started  bool   // this source had one: offset is meaningful
+	out      uint16 // newest sent
+	offset   uint16
+}
+
+func (s *serial) succeed() serial { return serial{counting: s.counting, out: s.out} }
+
+// take returns the number to send for in, of so many bits.
+func (s *serial) take(in uint16, bits int) uint16 {
+	if !s.started {
+		s.started = true
+		if s.counting {
+			s.offset = s.out + 1 - in
+		}
+		s.counting, s.out = true, in+s.offset
+	}
+	out := in + s.offset
+	if int16((out-s.out)<<(16-bits)) > 0 {
+		s.out = out
+	}
+	return out & (1<<bits - 1)
+}
+
+// again returns what take returned for in.
+func (s *serial) again(in uint16, bits int) uint16 { return (in + s.offset) & (1<<bits - 1) }
+
+// layered renumbers what streams with layers count: frames of the dependency descriptor, pictures of VP9 and those of their lowest temporal layer.
+type layered struct{ frames, pictures, tl0 serial }
+
+func (s *layered) succeed() layered {
+	return layered{s.frames.succeed(), s.pictures.succeed(), s.tl0.succeed()}
+}
+
+// number puts what p is sent with into out, again or for the first time.
+func (s *layered) number(p *Packet, out *Out, next func(*serial, uint16, int) uint16) {
+	if d := &p.Descriptor; d.Structure != nil {
+		out.Frame = next(&s.frames, d.Frame, 16)
+	}
+	if d := &p.VP9; d.HasPictureID {
+		out.PictureID = next(&s.pictures, d.PictureID, d.pictureBits())
+	}
+	if d := &p.VP9; d.HasTL0 {
+		out.TL0 = uint8(next(&s.tl0, uint16(d.TL0), 8))
+	}
+}
+
 // succeed returns the numbering for the next source.
 func (s *pictures) succeed() pictures {
 	return pictures{counting: s.counting, out: s.out, tl0Counting: s.tl0Counting, tl0Out: s.tl0Out}

@@ -22,8 +22,9 @@ type TimestampHint struct {
 type Out struct {
 	Sequence  uint16
 	Timestamp uint32
-	PictureID uint16 // for RewriteVP8; 0 without one
+	PictureID uint16 // for RewriteVP8 and RewriteVP9; 0 without one
 	TL0       uint8  // likewise
+	Frame     uint16 // for Extensions.AddDescriptor; 0 without one
 	Empty     bool   // the packet is to be sent without its payload, which was left out: its number is all that is missing
 }
 
@@ -57,10 +58,11 @@ type source struct {
 	offset   uint32 // added to timestamps
 	exact    uint32 // the offset by sender reports alone; offset is pushed further where time would stand still
 	pictures pictures
+	layered  layered
 }
 
 // Switch begins a new source with p, which Rewrite is given next. The outgoing stream goes on from its newest packet:
-// sequence number, picture id and TL0PICIDX at +1, the timestamp where the hint aligns it (at least one tick further),
+// sequence number, frame number, picture id and TL0PICIDX at +1, the timestamp where the hint aligns it (at least one tick further),
 // otherwise by the time between the arrivals (at least 20 ms of ticks). The first source keeps its timestamps and picture
 // ids; sequence numbers start at random in the lower quarter, so that early loss cannot be taken for a wrap (RFC 3711).
 func (r *Rewriter) Switch(p *Packet, hint TimestampHint) {
@@ -74,7 +76,7 @@ func (r *Rewriter) Switch(p *Packet, hint TimestampHint) {
 	before := r.source(r.gen)
 	offset, exact := r.continueTime(p, hint, before.exact)
 	r.timestamp, r.arrival = p.Timestamp+offset, p.Arrival
-	r.begin(p, source{offset: offset, exact: exact, pictures: before.pictures.succeed()})
+	r.begin(p, source{offset: offset, exact: exact, pictures: before.pictures.succeed(), layered: before.layered.succeed()})
 }
 
 // begin makes s the present source, with p about to come.
@@ -126,6 +128,7 @@ func (r *Rewriter) Rewrite(p *Packet) (out Out, ok bool) {
 	if p.VP8.HasTL0 {
 		out.TL0 = s.pictures.tl0(p.VP8.TL0)
 	}
+	s.layered.number(p, &out, (*serial).take)
 	if inOrder {
 		r.push(s, p.Sequence)
 	}
@@ -246,6 +249,7 @@ func (r *Rewriter) RewriteAgain(gen uint32, p *Packet) (out Out, ok bool) {
 	if p.VP8.HasTL0 {
 		out.TL0 = p.VP8.TL0 + s.pictures.tl0Offset
 	}
+	s.layered.number(p, &out, (*serial).again)
 	return out, true
 }
 

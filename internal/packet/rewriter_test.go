@@ -43,6 +43,48 @@ func TestRewriterInOrder(t *testing.T) {
 	}
 }
 
+// TestRewriterLayers: what frames, pictures of VP9 and their lowest layer count goes on with another source, and within one keeps its gaps, to which
+// distances refer. Retransmissions have the same numbers.
+func TestRewriterLayers(t *testing.T) {
+	var r Rewriter
+	structure := &Structure{}
+	at := func(ssrc uint32, n uint16) *Packet {
+		return &Packet{
+			Header:     Header{SSRC: ssrc, Sequence: n, Timestamp: uint32(n) * 3000},
+			VP9:        VP9{HasPictureID: true, Wide: true, PictureID: n & 0x7FFF, HasTL0: true, TL0: uint8(n)},
+			Descriptor: Descriptor{Frame: n, Structure: structure},
+		}
+	}
+	var last Out
+	for ssrc, from := range []uint16{65_500, 30_000, 65_400, 100} {
+		p := at(uint32(ssrc), from)
+		r.Switch(p, TimestampHint{ClockRate: 90000})
+		for i := range uint16(200) { // over the wraps of all
+			p := at(uint32(ssrc), from+i)
+			if i%5 == 3 {
+				r.Skip(p)
+				continue
+			}
+			out := mustRewrite(t, &r, p)
+			step := uint16(1)
+			if i%5 == 4 {
+				step = 2
+			}
+			want := Out{
+				Sequence: last.Sequence + 1, Timestamp: out.Timestamp,
+				Frame: last.Frame + step, PictureID: (last.PictureID + step) & 0x7FFF, TL0: last.TL0 + uint8(step),
+			}
+			if again, ok := r.RewriteAgain(r.Generation(), p); !ok || again != out {
+				t.Fatalf("%d of source %d: %+v, and then %+v", i, ssrc, out, again)
+			}
+			if last != (Out{}) && out != want {
+				t.Fatalf("%d of source %d: %+v behind %+v", i, ssrc, out, last)
+			}
+			last = out
+		}
+	}
+}
+
 func TestRewriterHoles(t *testing.T) {
 	var r Rewriter
 	p := func(seq, pic uint16) *Packet { return video(1, seq, uint32(pic)*3000, 0, pic, 0) }

@@ -45,7 +45,7 @@ type Structure struct {
 }
 
 // Size is a picture's, in pixels.
-type Size struct{ Width, Height int }
+type Size struct{ Width, Height uint16 }
 
 // template is a frame as it comes again and again.
 type template struct {
@@ -103,7 +103,7 @@ func (s *Structure) read(r *bitReader) error {
 	s.deriveLayers()
 	if r.flag() {
 		for i := range int(s.templates[s.templateCount-1].spatial) + 1 {
-			s.Sizes[i] = Size{int(r.bits(16)) + 1, int(r.bits(16)) + 1}
+			s.Sizes[i] = Size{r.side(), r.side()}
 		}
 	}
 	if r.short {
@@ -111,6 +111,9 @@ func (s *Structure) read(r *bitReader) error {
 	}
 	return nil
 }
+
+// side reads a width or height, which is sent less one. The largest that a codec could have is out of reach of all of them.
+func (r *bitReader) side() uint16 { return uint16(min(r.bits(16)+1, 1<<16-1)) }
 
 // readLayers reads how the layers of the templates follow each other.
 func (s *Structure) readLayers(r *bitReader) bool {

@@ -2,10 +2,7 @@ package packet
 
 import "encoding/binary"
 
-const (
-	vp9Layers   = 8 // spatial layers that a scalability structure can name
-	vp9MaxDiffs = 3
-)
+const vp9MaxDiffs = 3
 
 // VP9 is what the payload descriptor of a VP9 packet says (RFC 9628 section 4.2). A picture has one layer frame for each
 // spatial layer.
@@ -28,8 +25,8 @@ type VP9 struct {
 	Size         int    // bytes of the descriptor
 	DiffCount    uint8  // of Diffs
 	Diffs        [vp9MaxDiffs]uint8
-	Spatial      uint8           // number of spatial layers; 0 without a scalability structure
-	Sizes        [vp9Layers]Size // of the picture by spatial layer; zero when not told
+	Spatial      uint8            // number of spatial layers; 0 without a scalability structure
+	Sizes        [MaxSpatial]Size // of the picture by spatial layer; zero when not told
 }
 
 // Keyframe reports whether the packet belongs to the lowest layer frame of a keyframe, where a decoder can start.
@@ -81,7 +78,9 @@ func (d *VP9) parseStructure(r *byteReader) {
 	if head&0x10 != 0 {
 		for i := range d.Spatial {
 			size := r.take(4)
-			d.Sizes[i] = Size{int(binary.BigEndian.Uint16(size)), int(binary.BigEndian.Uint16(size[2:]))}
+			if i < MaxSpatial {
+				d.Sizes[i] = Size{binary.BigEndian.Uint16(size), binary.BigEndian.Uint16(size[2:])}
+			}
 		}
 	}
 	if head&0x08 != 0 {
@@ -89,6 +88,35 @@ func (d *VP9) parseStructure(r *byteReader) {
 			r.take(int(r.next() >> 2 & 3))
 		}
 	}
+}
+
+// pictureBits is how wide PictureID is.
+func (d *VP9) pictureBits() int {
+	if d.Wide {
+		return 15
+	}
+	return 7
+}
+
+// RewriteVP9 copies payload, whose descriptor is d, to dst with another picture id and TL0PICIDX where it has them, and returns the bytes
+// written: as many as payload has, or 0 when dst has no room. Of the picture id as many bits count as were there.
+func RewriteVP9(dst, payload []byte, d *VP9, pictureID uint16, tl0 uint8) int {
+	if len(dst) < len(payload) || len(payload) < d.Size {
+		return 0
+	}
+	copy(dst, payload)
+	at := 1
+	if d.HasPictureID && d.Wide {
+		binary.BigEndian.PutUint16(dst[at:], pictureID|0x8000)
+		at += 2
+	} else if d.HasPictureID {
+		dst[at] = byte(pictureID & 0x7F)
+		at++
+	}
+	if d.HasTL0 {
+		dst[at+1] = tl0 // behind the layers
+	}
+	return len(payload)
 }
 
 // byteReader reads bytes in order. Behind the end all are 0, and at is behind it too.

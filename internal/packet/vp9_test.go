@@ -1,6 +1,7 @@
 package packet
 
 import (
+	"bytes"
 	"errors"
 	"testing"
 
@@ -37,7 +38,7 @@ func TestParseVP9(t *testing.T) {
 		},
 		"a structure": {
 			[]byte{0x0A, 0x38, 0x01, 0x40, 0x00, 0xB4, 0x02, 0x80, 0x01, 0x68, 1, 0x14, 1, 1},
-			VP9{Start: true, Spatial: 2, Sizes: [vp9Layers]Size{{320, 180}, {640, 360}}, Size: 13},
+			VP9{Start: true, Spatial: 2, Sizes: [MaxSpatial]Size{{320, 180}, {640, 360}}, Size: 13},
 			nil,
 		},
 	} {
@@ -69,6 +70,28 @@ func TestVP9Keyframe(t *testing.T) {
 	}
 }
 
+// checkRewriteVP9 holds RewriteVP9 to changing two numbers and nothing else.
+func checkRewriteVP9(t *testing.T, b []byte, d VP9) {
+	t.Helper()
+	const picture, tl0 = 0x5A5A, 0xA5
+	dst := make([]byte, len(b))
+	if RewriteVP9(dst[:len(b)-1], b, &d, picture, tl0) != 0 {
+		t.Fatal("written where there is no room")
+	}
+	if n := RewriteVP9(dst, b, &d, picture, tl0); n != len(b) || !bytes.Equal(dst[d.Size:], b[d.Size:]) {
+		t.Fatalf("% x became % x", b, dst[:n])
+	}
+	if d.HasPictureID {
+		d.PictureID = picture & (1<<d.pictureBits() - 1)
+	}
+	if d.HasTL0 {
+		d.TL0 = tl0
+	}
+	if got, err := ParseVP9(dst); err != nil || got != d {
+		t.Fatalf("% x became % x: %v, %+v, want %+v", b, dst, err, got, d)
+	}
+}
+
 // FuzzVP9 holds the parser to its promises, and against one that nobody here wrote.
 func FuzzVP9(f *testing.F) {
 	f.Add([]byte{0xE4, 0x85, 0x39, 0x53, 7, 1})
@@ -79,9 +102,10 @@ func FuzzVP9(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if d.Size < 1 || d.Size >= len(b) || int(d.DiffCount) > len(d.Diffs) || int(d.Spatial) > len(d.Sizes) {
+		if d.Size < 1 || d.Size >= len(b) || int(d.DiffCount) > len(d.Diffs) || d.Spatial > 8 {
 			t.Fatalf("%+v of %d bytes", d, len(b))
 		}
+		checkRewriteVP9(t, b, d)
 		var other codecs.VP9Packet
 		if _, err := other.Unmarshal(b); err != nil {
 			return // it refuses spatial layers above the fifth

@@ -42,6 +42,16 @@ func (e *Extensions) Add(id uint8, data []byte) bool {
 	return true
 }
 
+// AddDescriptor is Add for a dependency descriptor, which gets another frame number. It reports false for what is none, too.
+func (e *Extensions) AddDescriptor(id uint8, descriptor []byte, frame uint16) bool {
+	at := e.used
+	if len(descriptor) < 3 || !e.Add(id, descriptor) {
+		return false
+	}
+	binary.BigEndian.PutUint16(e.data[at+1:], frame)
+	return true
+}
+
 // First returns where AppendHeader writes the value of the element that was added first, in bytes from the start of the
 // packet; there must be one.
 func (e *Extensions) First() int {

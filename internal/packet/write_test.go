@@ -85,6 +85,22 @@ func TestExtensionsBounds(t *testing.T) {
 			t.Error("256 bytes together are the limit")
 		}
 	})
+	t.Run("a dependency descriptor gets its frame number, and is one", func(t *testing.T) {
+		var e Extensions
+		e.Add(1, []byte{1, 2})
+		value := []byte{0xC0, 1, 2, 0x80, 7}
+		if e.AddDescriptor(2, value[:2], 9) || e.AddDescriptor(0, value, 9) || !e.AddDescriptor(2, value, 0x0A0B) {
+			t.Error("taken or refused wrongly")
+		}
+		b := AppendHeader(nil, false, 96, 1, 2, 3, &e)
+		var h Header
+		if err := h.Parse(b); err != nil {
+			t.Fatal(err)
+		}
+		if got := h.Extension(b, 2); !bytes.Equal(got, []byte{0xC0, 0x0A, 0x0B, 0x80, 7}) || !bytes.Equal(h.Extension(b, 1), []byte{1, 2}) {
+			t.Errorf("% x", got)
+		}
+	})
 	t.Run("nil and empty write no block", func(t *testing.T) {
 		if b := AppendHeader(nil, false, 0, 0, 0, 0, nil); len(b) != 12 {
 			t.Errorf("nil: %d bytes", len(b))
