@@ -21,6 +21,7 @@ type AnswerSection struct {
 	Direction  Direction // seen from the SFU; empty rejects the m-line
 	Codecs     []Codec   // accepted, a subset of the offered ones
 	Extensions []string  // URIs accepted, a subset of the offered ones
+	Mixed      bool      // elements of them may take either form, if the offer says so too
 	RIDs       []string  // simulcast layers that the SFU will receive
 
 	// What the SFU sends, when Direction sends.
@@ -68,6 +69,9 @@ func (s *AnswerSection) write(b *strings.Builder, a *Answer, first bool) {
 	}
 	fmt.Fprintf(b, "\r\nc=IN IP4 0.0.0.0\r\na=mid:%s\r\na=ice-ufrag:%s\r\na=ice-pwd:%s\r\n", s.Offer.MID, a.Ufrag, a.Password)
 	fmt.Fprintf(b, "a=fingerprint:%s %s\r\na=setup:passive\r\na=rtcp-mux\r\na=rtcp-rsize\r\na=%s\r\n", a.HashFunction, a.HashValue, s.Direction)
+	if s.Mixed && s.Offer.Mixed {
+		b.WriteString("a=" + mixedExtensions + "\r\n")
+	}
 	for _, uri := range s.Extensions {
 		fmt.Fprintf(b, "a=extmap:%d %s\r\n", s.Offer.Extensions[uri], uri)
 	}

@@ -23,6 +23,9 @@ const (
 	maxCodecs   = 64 // payload types in one m-line
 )
 
+// mixedExtensions is the attribute by which both ends agree on header extensions of either form, which long elements take (RFC 8285 section 6).
+const mixedExtensions = "extmap-allow-mixed"
+
 // ErrTooBig and ErrTooMany refuse an offer before it is parsed.
 var (
 	ErrTooBig  = fmt.Errorf("the offer is larger than %d bytes", MaxSize)
@@ -62,6 +65,7 @@ type Section struct {
 	Direction  Direction
 	Codecs     []Codec          // in the offerer's order, retransmission formats folded into those they repair
 	Extensions map[string]uint8 // header extension ids by URI
+	Mixed      bool             // elements of header extensions may take either form of RFC 8285
 	RIDs       []string         // simulcast layers that the offerer sends, in its order
 	SSRC       uint32           // of the first stream that the offerer sends; 0 when it declares none
 	RTXSSRC    uint32           // of its retransmissions, likewise
@@ -95,11 +99,13 @@ func Parse(text string) (*Offer, error) {
 	o := &Offer{}
 	o.credentials(d.Attributes)
 	seen := map[string]bool{}
+	_, mixed := d.Attribute(mixedExtensions)
 	for _, m := range d.MediaDescriptions {
 		s, err := parseSection(m)
 		if err != nil {
 			return nil, err
 		}
+		s.Mixed = s.Mixed || mixed
 		if seen[s.MID] {
 			return nil, fmt.Errorf("two m-lines have the mid %q", s.MID)
 		}
@@ -162,6 +168,7 @@ func parseSection(m *sdp.MediaDescription) (Section, error) {
 		return s, fmt.Errorf("m-line %s has more than %d formats", s.MID, maxCodecs)
 	}
 	_, mux := m.Attribute("rtcp-mux")
+	_, s.Mixed = m.Attribute(mixedExtensions)
 	s.Usable = mux && (s.Kind == "audio" || s.Kind == "video") && s.Protocol == "UDP/TLS/RTP/SAVPF"
 	for _, a := range m.Attributes {
 		s.attribute(a)

@@ -87,7 +87,7 @@ func TestAnswerMirrorsTheOffer(t *testing.T) {
 	a := Answer{
 		Version: 1, Ufrag: "wxyz", Password: "p", HashFunction: "sha-256", HashValue: "CC", Candidates: []string{"1 1 udp 1 127.0.0.1 7881 typ host"},
 		Sections: []AnswerSection{
-			{Offer: &o.Sections[0], Direction: RecvOnly, Codecs: o.Sections[0].Codecs[:1], Extensions: o.Sections[0].Common("urn:ietf:params:rtp-hdrext:ssrc-audio-level", "unknown")},
+			{Offer: &o.Sections[0], Direction: RecvOnly, Codecs: o.Sections[0].Codecs[:1], Mixed: true, Extensions: o.Sections[0].Common("urn:ietf:params:rtp-hdrext:ssrc-audio-level", "unknown")},
 			{Offer: &o.Sections[1], Direction: RecvOnly, Codecs: o.Sections[1].Codecs, RIDs: o.Sections[1].RIDs},
 			{Offer: &o.Sections[2], Direction: SendOnly, Codecs: o.Sections[2].Codecs, SSRC: 7, RTXSSRC: 8, CNAME: "c", StreamID: "s", TrackTag: "t"},
 			{Offer: &o.Sections[3]},
@@ -103,13 +103,13 @@ func TestAnswerMirrorsTheOffer(t *testing.T) {
 	}
 	for _, line := range []string{
 		"a=group:BUNDLE 0 1 2", "a=setup:passive", "a=rid:h recv", "a=simulcast:recv q;h;f", "a=ssrc-group:FID 7 8", "a=ssrc:7 cname:c",
-		"a=msid:s t", "a=extmap:1 urn:ietf:params:rtp-hdrext:ssrc-audio-level", "a=rtpmap:96 VP8/90000", "a=fmtp:97 apt=96", "a=end-of-candidates",
+		"a=msid:s t", "a=extmap-allow-mixed\r\na=extmap:1 urn:ietf:params:rtp-hdrext:ssrc-audio-level", "a=rtpmap:96 VP8/90000", "a=fmtp:97 apt=96", "a=end-of-candidates",
 	} {
 		if !strings.Contains(text, line+"\r\n") {
 			t.Errorf("no line %q in\n%s", line, text)
 		}
 	}
-	if strings.Contains(text, "unknown") || strings.Count(text, "a=candidate:") != 1 {
+	if strings.Contains(text, "unknown") || strings.Count(text, "mixed") != 1 || strings.Count(text, "a=candidate:") != 1 {
 		t.Errorf("too much in\n%s", text)
 	}
 }
