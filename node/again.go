@@ -75,7 +75,7 @@ func (s *slot) resendVoice(seq uint16, now int64, out *udp.Batch) bool {
 	}
 	v.resent = now
 	s.credit -= 2
-	head := len(packet.AppendHeader(buf[:0], p.Marker, pt, o.Sequence, o.Timestamp, s.media.SSRC, s.extensions(l, p, v.captured)))
+	head := len(packet.AppendHeader(buf[:0], p.Marker, pt, o.Sequence, o.Timestamp, s.media.SSRC, s.extensions(l, p, o, v.captured)))
 	copy(s.numberIn(buf), v.number[:])
 	n := head + s.payload(buf[head:], p, o)
 	return s.peer.transport.Send(out, &s.media, buf, head, n) != 0

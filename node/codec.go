@@ -16,6 +16,8 @@ const (
 	opus
 	vp8
 	h264
+	vp9
+	av1
 	codecCount
 )
 
@@ -26,6 +28,7 @@ const (
 	uriRepairedRID = "urn:ietf:params:rtp-hdrext:sdes:repaired-rtp-stream-id"
 	uriAudioLevel  = "urn:ietf:params:rtp-hdrext:ssrc-audio-level"
 	uriOrientation = "urn:3gpp:video-orientation"
+	uriDescriptor  = "https://aomediacodec.github.io/av1-rtp-spec/#dependency-descriptor-rtp-header-extension"
 	uriCapture     = "http://www.webrtc.org/experiments/rtp-hdrext/abs-capture-time"
 	uriTWCC        = "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01"
 )
@@ -47,21 +50,40 @@ const (
 	videoRate = 90000
 )
 
-// describe fills the codec's fields of a packet.
-func (c codec) describe(p *packet.Packet) {
-	switch c {
+// scalable reports whether streams of the codec may have layers that the dependency descriptor tells of.
+func (c codec) scalable() bool { return c == vp9 || c == av1 }
+
+// describe fills the codec's fields of a packet. What cannot be read is forwarded as it is. mu is held.
+func (l *layer) describe(p *packet.Packet) {
+	switch l.codec {
 	case vp8:
-		if p.DescribeVP8() != nil {
-			p.VP8 = packet.VP8{} // forwarded as it is
-		}
+		_ = p.DescribeVP8()
 	case h264:
 		p.DescribeH264()
+	case vp9:
+		_ = p.DescribeVP9()
+		l.describeFrame(p)
+	case av1:
+		_ = p.DescribeAV1()
+		l.describeFrame(p)
 	case noCodec, opus, codecCount:
 	}
 }
 
+// describeFrame reads the dependency descriptor, whose word counts more than the payload's. mu is held.
+func (l *layer) describeFrame(p *packet.Packet) {
+	ext := p.Extension(p.Buf, l.track.ids.descriptor)
+	if ext == nil {
+		return
+	}
+	if l.frames == nil {
+		l.frames = &packet.DescriptorReader{}
+	}
+	_ = p.DescribeFrame(l.frames, ext)
+}
+
 // codecOf recognises an offered format, or returns noCodec. Of H.264 only the constrained baseline profile in
-// packetization mode 1 is taken: every client has it, and one answer serves all slots.
+// packetization mode 1 is taken, of VP9 and AV1 profile 0: every client has them, and one answer serves all slots.
 func codecOf(f sdp.Codec) codec {
 	switch f.Name {
 	case "opus":
@@ -71,6 +93,14 @@ func codecOf(f sdp.Codec) codec {
 	case "h264":
 		if f.Parameter("packetization-mode") == "1" && strings.HasPrefix(strings.ToLower(f.Parameter("profile-level-id")), "42") {
 			return h264
+		}
+	case "vp9":
+		if profile := f.Parameter("profile-id"); profile == "" || profile == "0" {
+			return vp9
+		}
+	case "av1":
+		if profile := f.Parameter("profile"); profile == "" || profile == "0" {
+			return av1
 		}
 	}
 	return noCodec

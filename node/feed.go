@@ -66,7 +66,7 @@ func newFeed(n *Node, r *room, t Track, origin string) *feed {
 	if len(rids) == 0 {
 		rids = []string{""}
 	}
-	f.track = &published{Track: t, room: r, sender: f, ids: extensionIDs{linkLevel, linkOrientation}}
+	f.track = &published{Track: t, room: r, sender: f, ids: extensionIDs{linkLevel, linkOrientation, linkDescriptor}}
 	f.track.makeLayers(rids[:min(len(rids), maxLayers)])
 	for _, l := range f.track.layers {
 		l.ssrc.Store(newSSRC())

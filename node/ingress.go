@@ -237,7 +237,9 @@ func (in *ingress) receive(p *packet.Packet) *layer {
 			return nil // padding that probes the bandwidth
 		}
 	case s.pull == nil:
-		l.ssrc.Store(p.SSRC)
+		if l.ssrc.Swap(p.SSRC) != p.SSRC {
+			l.frames = nil
+		}
 		l.reception.Update(&p.Header, p.Arrival, l.track.clockRate())
 	default:
 		l.reception.Update(&p.Header, p.Arrival, l.track.clockRate())
@@ -257,11 +259,11 @@ func (in *ingress) receive(p *packet.Packet) *layer {
 	}
 	c := in.payloads[p.PayloadType].codec
 	if c != l.codec {
-		l.codec = c
+		l.codec, l.frames = c, nil
 		l.format.Store(uint32(c))
 		l.track.room.wakeAll()
 	}
-	c.describe(p)
+	l.describe(p)
 	if !l.cache.Put(p) {
 		return nil
 	}
@@ -290,13 +292,28 @@ func (in *ingress) observe(l *layer, p *packet.Packet) {
 	}
 	if p.Keyframe && p.StartOfFrame {
 		l.loss.Forget(p.Sequence)
-		if p.VP8.Width != 0 {
-			size := uint64(p.VP8.Width)<<32 | uint64(p.VP8.Height)
+		if width, height := pictureOf(p); width != 0 {
+			size := uint64(width)<<32 | uint64(height)
 			if l.size.Swap(size) != size {
 				l.track.room.wakeAll()
 			}
 		}
 	}
+}
+
+// pictureOf returns the size of the pictures that a keyframe begins, those of the highest layer; 0 where it does not tell.
+func pictureOf(p *packet.Packet) (width, height uint16) {
+	width, height = p.VP8.Width, p.VP8.Height
+	sizes := p.VP9.Sizes
+	if d := &p.Descriptor; d.Structure != nil {
+		sizes = d.Structure.Sizes
+	}
+	for _, s := range sizes {
+		if s.Width > width {
+			width, height = s.Width, s.Height
+		}
+	}
+	return width, height
 }
 
 // arrived notes the packet for transport-wide feedback.

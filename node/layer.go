@@ -101,6 +101,7 @@ type layer struct {
 	// of which the cache lets each pass once.
 	mu        sync.Mutex // guards what follows
 	codec     codec
+	frames    *packet.DescriptorReader // nil until a dependency descriptor comes
 	loss      packet.Loss
 	reception packet.Reception
 	lastSR    uint32 // middle 32 bits of the last sender report's NTP time

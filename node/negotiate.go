@@ -173,10 +173,20 @@ func (p *Peer) answerSending(s *sdp.Section, source Source, f *former, allow fun
 			return inactive(s), false
 		}
 	}
+	layers := descriptor(s, accepted[:1])
 	return sdp.AnswerSection{
-		Offer: s, Direction: sdp.RecvOnly, Codecs: accepted, RIDs: s.RIDs,
-		Extensions: s.Common(uriMID, uriRID, uriRepairedRID, uriAudioLevel, uriOrientation, uriTWCC),
+		Offer: s, Direction: sdp.RecvOnly, Codecs: accepted, RIDs: s.RIDs, Mixed: len(layers) > 0,
+		Extensions: append(s.Common(uriMID, uriRID, uriRepairedRID, uriAudioLevel, uriOrientation, uriTWCC), layers...),
 	}, true
+}
+
+// descriptor returns the header extension that tells of layers, where the m-line offers it and one of the formats may have some. A publisher sends
+// the first format: one that prefers VP8 would put it into each packet for nobody.
+func descriptor(s *sdp.Section, formats []sdp.Codec) []string {
+	if slices.ContainsFunc(formats, func(f sdp.Codec) bool { return codecOf(f).scalable() }) {
+		return s.Common(uriDescriptor)
+	}
+	return nil
 }
 
 func (p *Peer) publishes(mid string) bool {
@@ -235,9 +245,11 @@ func (p *Peer) answerSlot(s *sdp.Section) sdp.AnswerSection {
 		p.slots.Store(&slots)
 	}
 	sl := slots[i]
+	layers := descriptor(s, accepted)
 	section := sdp.AnswerSection{
-		Offer: s, Direction: sdp.SendOnly, Codecs: accepted, Extensions: s.Common(uriMID, uriAudioLevel, uriOrientation, uriTWCC, uriCapture),
-		SSRC: sl.media.SSRC, CNAME: cname, StreamID: "slot-" + s.MID, TrackTag: "slot-" + s.MID,
+		Offer: s, Direction: sdp.SendOnly, Codecs: accepted, Mixed: len(layers) > 0,
+		Extensions: append(s.Common(uriMID, uriAudioLevel, uriOrientation, uriTWCC, uriCapture), layers...),
+		SSRC:       sl.media.SSRC, CNAME: cname, StreamID: "slot-" + s.MID, TrackTag: "slot-" + s.MID,
 	}
 	if slices.ContainsFunc(accepted, func(f sdp.Codec) bool { return f.RTX != 0 }) {
 		section.RTXSSRC = sl.repair.SSRC

@@ -143,7 +143,7 @@ func join(t testing.TB, n *Node, id string, differently ...how) *client {
 		t.Fatal(err)
 	}
 	for uri, kind := range map[string]webrtc.RTPCodecType{
-		uriMID: webrtc.RTPCodecTypeVideo, uriRID: webrtc.RTPCodecTypeVideo, uriAudioLevel: webrtc.RTPCodecTypeAudio,
+		uriMID: webrtc.RTPCodecTypeVideo, uriRID: webrtc.RTPCodecTypeVideo, uriDescriptor: webrtc.RTPCodecTypeVideo, uriAudioLevel: webrtc.RTPCodecTypeAudio,
 	} {
 		if err := me.RegisterHeaderExtension(webrtc.RTPHeaderExtensionCapability{URI: uri}, kind); err != nil {
 			t.Fatal(err)

@@ -20,17 +20,21 @@ import (
 const (
 	linkOpus        = 111
 	linkVP8         = 96
+	linkVP9         = 98
+	linkAV1         = 100
 	linkH264        = 102
 	linkRepair      = 1 // added to a format's payload type
 	linkLevel       = 1
 	linkOrientation = 2
 	linkNumber      = 3 // transport-wide
+	linkDescriptor  = 4
 )
 
 // linkFormats is how each codec is sent over links.
 func linkFormats() [codecCount]format {
 	return [codecCount]format{
 		opus: {linkOpus, linkOpus + linkRepair}, vp8: {linkVP8, linkVP8 + linkRepair}, h264: {linkH264, linkH264 + linkRepair},
+		vp9: {linkVP9, linkVP9 + linkRepair}, av1: {linkAV1, linkAV1 + linkRepair},
 	}
 }
 
@@ -183,7 +187,7 @@ func (s *outletStream) extensions(p *packet.Packet) *packet.Extensions {
 	s.ext.Reset()
 	s.numberLocked(s.outlet.track.Kind == Video && p.Marker && s.outlet.way.due())
 	from := s.outlet.track.ids
-	for _, e := range [...]struct{ to, from uint8 }{{linkLevel, from.level}, {linkOrientation, from.orientation}} {
+	for _, e := range [...]struct{ to, from uint8 }{{linkLevel, from.level}, {linkOrientation, from.orientation}, {linkDescriptor, from.descriptor}} {
 		if e.from != 0 {
 			if v := p.Extension(p.Buf, e.from); v != nil {
 				s.ext.Add(e.to, v)

@@ -74,10 +74,10 @@ type slot struct {
 type format struct{ pt, rtx uint8 }
 
 // extensionIDs are the header extension ids of one m-line that are carried from publishers to subscribers; 0 is none.
-type extensionIDs struct{ level, orientation uint8 }
+type extensionIDs struct{ level, orientation, descriptor uint8 }
 
 func extensionsOf(s *sdp.Section) extensionIDs {
-	return extensionIDs{s.Extensions[uriAudioLevel], s.Extensions[uriOrientation]}
+	return extensionIDs{s.Extensions[uriAudioLevel], s.Extensions[uriOrientation], s.Extensions[uriDescriptor]}
 }
 
 // resent remembers when a packet was last retransmitted.
@@ -201,7 +201,7 @@ func (s *slot) send(l *layer, p *packet.Packet, o packet.Out, out *udp.Batch) bo
 		return false
 	}
 	captured := s.captured(l, p)
-	head := len(packet.AppendHeader(buf[:0], p.Marker, f.pt, o.Sequence, o.Timestamp, s.media.SSRC, s.extensions(l, p, captured)))
+	head := len(packet.AppendHeader(buf[:0], p.Marker, f.pt, o.Sequence, o.Timestamp, s.media.SSRC, s.extensions(l, p, o, captured)))
 	n := head + s.payload(buf[head:], p, o)
 	if s.again != nil {
 		s.again.wrote(o.Sequence, captured)
@@ -218,14 +218,17 @@ func (s *slot) send(l *layer, p *packet.Packet, o packet.Out, out *udp.Batch) bo
 
 // payload copies the payload as this slot numbers it and returns its length.
 func (s *slot) payload(dst []byte, p *packet.Packet, o packet.Out) int {
-	if p.VP8.Size != 0 {
+	switch {
+	case p.VP8.Size != 0:
 		return packet.RewriteVP8(dst, p.Payload(), &p.VP8, o.PictureID, o.TL0)
+	case p.VP9.Size != 0:
+		return packet.RewriteVP9(dst, p.Payload(), &p.VP9, o.PictureID, o.TL0)
 	}
 	return copy(dst, p.Payload())
 }
 
 // extensions gathers the header extensions that go along, under the subscriber's ids. The time of capture is 0 where it does not.
-func (s *slot) extensions(l *layer, p *packet.Packet, captured uint64) *packet.Extensions {
+func (s *slot) extensions(l *layer, p *packet.Packet, o packet.Out, captured uint64) *packet.Extensions {
 	s.ext.Reset()
 	s.numberedLocked()
 	if captured != 0 {
@@ -241,6 +244,9 @@ func (s *slot) extensions(l *layer, p *packet.Packet, captured uint64) *packet.E
 		if v := p.Extension(p.Buf, from.orientation); v != nil {
 			s.ext.Add(s.ids.orientation, v)
 		}
+	}
+	if s.ids.descriptor != 0 && p.Descriptor.Structure != nil {
+		s.ext.AddDescriptor(s.ids.descriptor, p.Extension(p.Buf, from.descriptor), o.Frame)
 	}
 	return &s.ext
 }
@@ -277,7 +283,7 @@ func (s *slot) resend(seq uint16, now int64, out *udp.Batch) bool {
 	if buf == nil {
 		return false
 	}
-	head := len(packet.AppendHeader(buf[:0], p.Marker, f.rtx, s.repairAt, o.Timestamp, s.repair.SSRC, s.extensions(l, p, 0)))
+	head := len(packet.AppendHeader(buf[:0], p.Marker, f.rtx, s.repairAt, o.Timestamp, s.repair.SSRC, s.extensions(l, p, o, 0)))
 	body := len(packet.AppendRTX(buf[:head], o.Sequence))
 	n := body
 	if !o.Empty && !s.leavesOut(l, p) {
