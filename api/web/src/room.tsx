@@ -1,4 +1,4 @@
-import { Client, type ClientOptions } from '@parley-sfu/client'
+import { Client, type ClientOptions, type ScalableCodec, type VideoOptions } from '@parley-sfu/client'
 import type { JSX } from 'preact'
 import { useEffect, useMemo, useRef, useState } from 'preact/hooks'
 import { useEvents, useKept } from './hooks.ts'
@@ -44,8 +44,21 @@ export function Room({ meetingId }: { meetingId: string }): JSX.Element {
 /** Makes the client and shows it to support and tests as `window.parley`. */
 function makeClient(): Client {
   const token = userToken(sessionStorage)
-  const options: ClientOptions = { base: location.origin, slots: { video: innerWidth < 700 ? 4 : 6 } }
+  const options: ClientOptions = {
+    base: location.origin,
+    slots: { video: innerWidth < 700 ? 4 : 6 },
+    video: videoIn(location.search),
+  }
   const client = new Client(token ? { ...options, userToken: token } : options)
   Object.defineProperty(window, 'parley', { value: client, configurable: true })
   return client
+}
+
+/** What an address asks for: ?camera=vp9,L3T3_KEY sends the camera as one stream with layers, &receive=vp9,av1 takes such streams. */
+function videoIn(search: string): VideoOptions {
+  const wishes = new URLSearchParams(search)
+  const known = (name: string | undefined): name is ScalableCodec => name === 'vp9' || name === 'av1'
+  const [codec, mode] = wishes.get('camera')?.split(',') ?? []
+  const receive = (wishes.get('receive') ?? '').split(',').filter(known)
+  return known(codec) && mode && /^L[1-3]T[1-3](_KEY)?$/.test(mode) ? { camera: { codec, mode }, receive } : { receive }
 }

@@ -1,4 +1,5 @@
 import { type CloseReason, reasonOf } from './closing.ts'
+import type { VideoOptions } from './codec.ts'
 import type { IceOptions, PathState } from './connection.ts'
 import { Emitter } from './emitter.ts'
 import { ParleyError } from './error.ts'
@@ -49,6 +50,8 @@ export interface ClientOptions {
   slots?: Partial<SlotCounts>
   /** Whether media may go through relays alone; over anything otherwise. */
   iceTransportPolicy?: RTCIceTransportPolicy
+  /** What video is sent and received in; three layers in VP8, and VP8 or H.264, otherwise. */
+  video?: VideoOptions
 }
 
 const keptMessages = 500
@@ -105,6 +108,7 @@ export class Client extends Emitter<ClientEvents> {
       this.roster,
       this.local,
       this.#slots,
+      options.video,
     )
     this.#media = media
     this.#hear(media)

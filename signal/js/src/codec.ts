@@ -1,5 +1,29 @@
-/** The codecs that a slot receives: those that the server forwards in simulcast, and retransmission. */
+/** A codec in which one stream can have all layers (scalable video coding). */
+export type ScalableCodec = 'vp9' | 'av1'
+
+/** A picture sent as one stream with layers in itself. */
+export interface Scalable {
+  codec: ScalableCodec
+  /** Of WebRTC-SVC, such as L3T3_KEY or L1T3. */
+  mode: string
+}
+
+/** What video is coded in, beyond VP8 and H.264. */
+export interface VideoOptions {
+  /** How a camera is sent where the browser can; otherwise in simulcast. Those who do not receive the codec are told so in place of a picture. */
+  camera?: Scalable
+  /** What slots take as well. */
+  receive?: readonly ScalableCodec[]
+}
+
+/** The codecs that a slot receives in any case, and retransmission. */
 const slotCodecs = /^video\/(vp8|h264|rtx)$/i
+
+/** Whether a codec is the one named, in the profile that the server forwards. */
+function matches(codec: RTCRtpCodec, name: ScalableCodec): boolean {
+  const profile = /(?:^|;)\s*profile(?:-id)?=(\d+)/.exec(codec.sdpFmtpLine ?? '')?.[1] ?? '0'
+  return codec.mimeType.toLowerCase() === `video/${name}` && profile === '0'
+}
 
 /** VP8 first, H.264 second, the rest as the browser has them. */
 function rank(codec: RTCRtpCodec): number {
@@ -12,10 +36,21 @@ export function preferSimulcast<C extends RTCRtpCodec>(codecs: readonly C[]): C[
   return [...codecs].sort((a, b) => rank(a) - rank(b))
 }
 
-/** Keeps the codecs of a slot. */
-export function forSlot<C extends RTCRtpCodec>(codecs: readonly C[]): C[] {
-  return preferSimulcast(codecs.filter(codec => slotCodecs.test(codec.mimeType)))
+/** Orders a camera's codecs so that one comes first, and drops none; undefined where that one is not there. */
+export function prefer<C extends RTCRtpCodec>(codecs: readonly C[], name: ScalableCodec): C[] | undefined {
+  const first = codecs.filter(codec => matches(codec, name))
+  return first.length > 0 ? [...first, ...preferSimulcast(codecs.filter(codec => !first.includes(codec)))] : undefined
 }
+
+/** Keeps the codecs of a slot. */
+export function forSlot<C extends RTCRtpCodec>(codecs: readonly C[], more: readonly ScalableCodec[] = []): C[] {
+  return preferSimulcast(
+    codecs.filter(codec => slotCodecs.test(codec.mimeType) || more.some(name => matches(codec, name))),
+  )
+}
+
+/** The most that a camera is sent with, in bit/s, when it is one stream. */
+export const scalableBitrate = 2_000_000
 
 /** A camera's layers, lowest first. */
 export const cameraLayers: readonly RTCRtpEncodingParameters[] = [

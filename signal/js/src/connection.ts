@@ -1,5 +1,13 @@
 import { askAgain } from './again.ts'
-import { cameraLayers, forSlot, preferSimulcast, screenLayers } from './codec.ts'
+import {
+  cameraLayers,
+  forSlot,
+  prefer,
+  preferSimulcast,
+  scalableBitrate,
+  screenLayers,
+  type VideoOptions,
+} from './codec.ts'
 import { Emitter } from './emitter.ts'
 import { askWhenCaptured } from './lips.ts'
 import { Outlet, type Source } from './outlet.ts'
@@ -34,6 +42,7 @@ export interface ConnectionOptions {
   videoSlots: number
   /** The tracks to send from the start. */
   tracks: Partial<Record<Source, MediaStreamTrack | null>>
+  video?: VideoOptions
 }
 
 /**
@@ -44,11 +53,13 @@ export class Connection extends Emitter<ConnectionEvents> {
   readonly #pc: RTCPeerConnection
   readonly #outlets = new Map<Source, Outlet>()
   readonly #inlets: Inlet[] = []
+  readonly #video: VideoOptions
   /** How often ICE was restarted. */
   #generation = 0
 
   constructor(options: ConnectionOptions) {
     super()
+    this.#video = options.video ?? {}
     // One transport's candidates are gathered as soon as the servers for it are known, not only once there is an offer.
     this.#pc = wildcardPeer({ bundlePolicy: 'max-bundle', iceCandidatePoolSize: 1 })
     this.#pc.onconnectionstatechange = () => this.emit('state', this.state)
@@ -83,12 +94,18 @@ export class Connection extends Emitter<ConnectionEvents> {
   addOutlet(source: Source, track: MediaStreamTrack | null): Outlet {
     const video = source === 'camera' || source === 'screen'
     const init: RTCRtpTransceiverInit = { direction: 'sendonly' }
-    if (video)
+    const codecs = video ? (RTCRtpSender.getCapabilities('video')?.codecs ?? []) : []
+    const wish = source === 'camera' ? this.#video.camera : undefined
+    const scalable = wish && prefer(codecs, wish.codec)
+    if (wish && scalable) {
+      init.sendEncodings = [{ scalabilityMode: wish.mode, maxBitrate: scalableBitrate } as RTCRtpEncodingParameters]
+    } else if (video) {
       init.sendEncodings = structuredClone(
         source === 'camera' ? cameraLayers : screenLayers,
       ) as RTCRtpEncodingParameters[]
+    }
     const transceiver = this.#pc.addTransceiver(track ?? (video ? 'video' : 'audio'), init)
-    if (video) prefer(transceiver, preferSimulcast(RTCRtpSender.getCapabilities('video')?.codecs ?? []))
+    if (video) order(transceiver, scalable ?? preferSimulcast(codecs))
     const outlet = new Outlet(source, transceiver)
     this.#outlets.set(source, outlet)
     return outlet
@@ -98,7 +115,8 @@ export class Connection extends Emitter<ConnectionEvents> {
   addSlots(kind: 'audio' | 'video', count: number): void {
     for (let i = 0; i < count; i++) {
       const transceiver = this.#pc.addTransceiver(kind, { direction: 'recvonly' })
-      if (kind === 'video') prefer(transceiver, forSlot(RTCRtpReceiver.getCapabilities('video')?.codecs ?? []))
+      if (kind === 'video')
+        order(transceiver, forSlot(RTCRtpReceiver.getCapabilities('video')?.codecs ?? [], this.#video.receive))
       askWhenCaptured(transceiver)
       this.#inlets.push({ kind, transceiver, stream: new MediaStream([transceiver.receiver.track]) })
     }
@@ -188,6 +206,6 @@ export class Connection extends Emitter<ConnectionEvents> {
   }
 }
 
-function prefer(transceiver: RTCRtpTransceiver, codecs: RTCRtpCodec[]): void {
+function order(transceiver: RTCRtpTransceiver, codecs: RTCRtpCodec[]): void {
   if (codecs.length > 0) transceiver.setCodecPreferences?.(codecs)
 }

@@ -10,6 +10,7 @@ export {
   type ClientState,
 } from './client.ts'
 export type { CloseReason } from './closing.ts'
+export type { Scalable, ScalableCodec, VideoOptions } from './codec.ts'
 export type { PathState } from './connection.ts'
 export { Emitter, type Listener } from './emitter.ts'
 export { ParleyError } from './error.ts'

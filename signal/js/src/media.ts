@@ -1,4 +1,5 @@
 import { Backoff } from './backoff.ts'
+import type { VideoOptions } from './codec.ts'
 import { Connection, type IceOptions, type Inlet, type PathState } from './connection.ts'
 import { Emitter } from './emitter.ts'
 import { ParleyError } from './error.ts'
@@ -64,6 +65,7 @@ export class Media extends Emitter<MediaEvents> {
     roster: Roster,
     private readonly local: LocalMedia,
     private readonly slots: SlotCounts,
+    private readonly video?: VideoOptions,
   ) {
     super()
     this.#roster = roster
@@ -101,7 +103,8 @@ export class Media extends Emitter<MediaEvents> {
     this.#drop()
     const tracks = Object.fromEntries(sources.map(source => [source, this.local.track(source)]))
     const video = Math.max(this.slots.video, Math.min(this.#views.length, this.slots.maxVideo))
-    const connection = new Connection({ publish, audioSlots: this.slots.audio, videoSlots: video, tracks })
+    const coded = this.video ? { video: this.video } : {}
+    const connection = new Connection({ publish, audioSlots: this.slots.audio, videoSlots: video, tracks, ...coded })
     this.#connection = connection
     if (publish) this.#addScreen()
     const pulse = new Pulse({
