@@ -22,6 +22,28 @@ func (d *Descriptor) Indication(target int) Indication {
 	return Indication(d.indications >> (2 * target) & 3)
 }
 
+// Top returns the highest spatial and temporal layers of all that the sender sends.
+func (d *Descriptor) Top() (spatial, temporal uint8) {
+	for target := range d.Structure.Targets {
+		if d.Active>>target&1 != 0 {
+			s, t := d.Structure.Layers(target)
+			spatial, temporal = max(spatial, s), max(temporal, t)
+		}
+	}
+	return spatial, temporal
+}
+
+// Serves returns, as bits, the spatial layers for which the frame is needed: by who is shown the stream up to there.
+func (d *Descriptor) Serves() (spatial uint8) {
+	for target := range d.Structure.Targets {
+		if d.Active>>target&1 != 0 && d.Indication(target) != Absent {
+			s, _ := d.Structure.Layers(target)
+			spatial |= 1 << s
+		}
+	}
+	return spatial
+}
+
 // Diffs returns how many frames back those are that this one refers to. The slice aliases d.
 func (d *Descriptor) Diffs() []uint16 { return d.diffs[:d.diffCount] }
 

@@ -25,6 +25,7 @@ type Out struct {
 	PictureID uint16 // for RewriteVP8 and RewriteVP9; 0 without one
 	TL0       uint8  // likewise
 	Frame     uint16 // for Extensions.AddDescriptor; 0 without one
+	Marker    bool   // the packet's own, or Mark
 	Empty     bool   // the packet is to be sent without its payload, which was left out: its number is all that is missing
 }
 
@@ -43,6 +44,7 @@ type Rewriter struct {
 
 	inputs []uint16                // input number by output number, for the last sentMemory
 	sent   [sentMemory / 64]uint64 // which of them Rewrite gave out; the others are holes
+	marked [sentMemory / 64]uint64 // which of those Mark was called for
 
 	timestamp uint32 // newest sent
 	arrival   int64  // when the packet with it came
@@ -119,7 +121,7 @@ func (r *Rewriter) Rewrite(p *Packet) (out Out, ok bool) {
 	} else if n, ok = r.find(s, p.Sequence); !ok || r.wasSent(n) {
 		return Out{}, false
 	}
-	out = Out{Sequence: uint16(n), Timestamp: p.Timestamp + s.offset}
+	out = Out{Sequence: uint16(n), Timestamp: p.Timestamp + s.offset, Marker: p.Marker}
 	if p.VP8.HasPictureID {
 		if out.PictureID, ok = s.pictures.take(&p.VP8, inOrder); !ok {
 			return Out{}, false
@@ -137,6 +139,14 @@ func (r *Rewriter) Rewrite(p *Packet) (out Out, ok bool) {
 		r.timestamp, r.arrival = out.Timestamp, p.Arrival
 	}
 	return out, true
+}
+
+// Mark has the packet that Rewrite has just numbered end its picture, and says so when it is sent again: what came behind it of that is
+// left out.
+func (r *Rewriter) Mark(out *Out) {
+	n := r.next - int64(uint16(r.next)-out.Sequence)
+	r.marked[n/64%int64(len(r.marked))] |= 1 << (n % 64)
+	out.Marker = true
 }
 
 // Skip notes that p is deliberately not sent: a temporal layer that is dropped, or nothing but padding. It leaves no
@@ -177,6 +187,7 @@ func (r *Rewriter) push(s *source, in uint16) {
 	n := r.next
 	r.inputs[n%sentMemory] = in
 	r.sent[n/64%int64(len(r.sent))] &^= 1 << (n % 64)
+	r.marked[n/64%int64(len(r.marked))] &^= 1 << (n % 64)
 	r.next++
 	s.end = r.next
 }
@@ -239,7 +250,8 @@ func (r *Rewriter) RewriteAgain(gen uint32, p *Packet) (out Out, ok bool) {
 	if !ok || p.SSRC != s.ssrc {
 		return Out{}, false
 	}
-	out = Out{Sequence: uint16(n), Timestamp: p.Timestamp + s.offset}
+	marked := r.marked[n/64%int64(len(r.marked))]>>(n%64)&1 != 0
+	out = Out{Sequence: uint16(n), Timestamp: p.Timestamp + s.offset, Marker: p.Marker || marked}
 	if p.VP8.HasPictureID {
 		if out.PictureID, ok = s.pictures.again(&p.VP8); !ok {
 			out.Empty = s.pictures.leftOut(&p.VP8)

@@ -13,14 +13,39 @@ type Selector struct {
 	spatial, temporal uint8 // wanted
 	structure         *Structure
 	target            int // decode target that is forwarded; of structure
+	active            uint32 // decode targets that were sent last
 	stuck             bool
 	timestamp         uint32 // of the newest picture
 	order             arrivalOrder
 	frames            frameLog
 }
 
-// Want sets the highest layers to be forwarded.
-func (s *Selector) Want(spatial, temporal uint8) { s.spatial, s.temporal = spatial, temporal }
+// Want sets the highest layers to be forwarded, and reports whether any is higher than what was wanted before.
+func (s *Selector) Want(spatial, temporal uint8) (higher bool) {
+	higher = spatial > s.spatial || temporal > s.temporal
+	s.spatial, s.temporal = spatial, temporal
+	return higher
+}
+
+// Lacks reports whether other spatial layers are forwarded than are wanted and sent, and whether fewer temporal ones.
+func (s *Selector) Lacks() (spatial, temporal bool) {
+	if s.structure == nil {
+		return true, true
+	}
+	want, ok := s.structure.Target(s.spatial, s.temporal, s.active)
+	if !ok {
+		return false, false
+	}
+	isSpatial, isTemporal := s.structure.Layers(s.target)
+	wantSpatial, wantTemporal := s.structure.Layers(want)
+	return isSpatial != wantSpatial, isTemporal < wantTemporal
+}
+
+// LeftOut reports whether the frame of a descriptor was left out.
+func (s *Selector) LeftOut(d *Descriptor) bool {
+	sent, known := s.frames.find(d.Frame)
+	return known && !sent
+}
 
 // Current returns the highest layers that are forwarded; ok is false before the first keyframe. Where it stays away from what
 // is wanted, only a keyframe helps.
@@ -44,6 +69,9 @@ func (s *Selector) Select(h *Header, d *Descriptor) (forward, marker bool) {
 	first := inOrder && (s.structure == nil || h.Timestamp != s.timestamp)
 	if first {
 		s.timestamp = h.Timestamp
+	}
+	if inOrder {
+		s.active = d.Active
 	}
 	forward, known := s.frames.find(d.Frame)
 	if !known {

@@ -15,9 +15,22 @@ type VP9Selector struct {
 	pictures                      pictureLog
 }
 
-// Want sets the highest layers to be forwarded.
-func (s *VP9Selector) Want(spatial, temporal uint8) {
+// Want sets the highest layers to be forwarded, and reports whether any is higher than what was wanted before.
+func (s *VP9Selector) Want(spatial, temporal uint8) (higher bool) {
+	higher = spatial > s.wantedSpatial || temporal > s.wantedTemporal
 	s.wantedSpatial, s.wantedTemporal = spatial, temporal
+	return higher
+}
+
+// Lacks reports whether fewer spatial layers are forwarded than are wanted, and whether fewer temporal ones.
+func (s *VP9Selector) Lacks() (spatial, temporal bool) {
+	return s.spatial < s.wantedSpatial, s.temporal < s.wantedTemporal
+}
+
+// LeftOut reports whether a packet with the descriptor d was left out, or would have been.
+func (s *VP9Selector) LeftOut(h *Header, d *VP9) bool {
+	limit, ok := s.pictures.find(h.Timestamp)
+	return ok && (d.SID > limit.spatial || d.TID > limit.temporal)
 }
 
 // Current returns the highest layers that are forwarded.
