@@ -112,13 +112,14 @@ func (s *slot) choose(t *published, now int64) (best, target *layer, reason stri
 	if reason = s.hindrance(t); reason != "" {
 		return nil, nil, reason
 	}
-	best = t.layers[t.fit(s.wish.MaxWidth, s.wish.MaxHeight)]
+	step := t.fit(s.wish.MaxWidth, s.wish.MaxHeight)
 	if s.limited && s.grant.Reason != allocation.Satisfied {
 		if !s.grant.Shown {
 			return nil, nil, reasonBandwidth
 		}
-		best, reason = t.layers[min(int(s.grant.Spatial), best.rank)], reasonBandwidth
+		step, reason = min(int(s.grant.Spatial), step), reasonBandwidth
 	}
+	best = t.stream(step)
 	target = best
 	if !best.live(now) {
 		target = t.nearestLive(best, now)
@@ -143,10 +144,10 @@ func (s *slot) hindrance(t *published) string {
 	return ""
 }
 
-// fit returns the rank of the lowest layer that fills a picture of the given size, within a tolerance: a picture
+// fit returns the lowest step that fills a picture of the given size, within a tolerance: a picture
 // stretched by an eighth looks like one that is not, and costs a quarter as much. Zero means no limit.
 func (t *published) fit(width, height int) int {
-	top := len(t.layers) - 1
+	top := t.steps() - 1
 	if width <= 0 && height <= 0 {
 		return top
 	}
@@ -182,7 +183,7 @@ func (r *room) showLocked(s *slot, t *published, best, target *layer) (needsKeyf
 	if t != nil {
 		before = t.before
 	}
-	needsKeyframe = s.show(t, before, best, target, s.temporal(target))
+	needsKeyframe = s.show(t, before, best, target, s.extent(target))
 	s.drawLocked([len(s.drawn)]*layer{target, s.state().current})
 	return needsKeyframe
 }

@@ -267,7 +267,7 @@ func (in *ingress) receive(p *packet.Packet) *layer {
 	if !l.cache.Put(p) {
 		return nil
 	}
-	l.meter.Add(len(p.Buf)+overhead, p.Timestamp, p.TemporalID, p.Arrival)
+	l.weigh(p)
 	in.observe(l, p)
 	return l
 }
@@ -287,33 +287,12 @@ func (in *ingress) observe(l *layer, p *packet.Packet) {
 		}
 		return
 	}
-	if top := uint32(p.TemporalID); top > l.temporal.Load() {
-		l.temporal.Store(top)
-	}
 	if p.Keyframe && p.StartOfFrame {
 		l.loss.Forget(p.Sequence)
-		if width, height := pictureOf(p); width != 0 {
-			size := uint64(width)<<32 | uint64(height)
-			if l.size.Swap(size) != size {
-				l.track.room.wakeAll()
-			}
-		}
 	}
-}
-
-// pictureOf returns the size of the pictures that a keyframe begins, those of the highest layer; 0 where it does not tell.
-func pictureOf(p *packet.Packet) (width, height uint16) {
-	width, height = p.VP8.Width, p.VP8.Height
-	sizes := p.VP9.Sizes
-	if d := &p.Descriptor; d.Structure != nil {
-		sizes = d.Structure.Sizes
+	if l.outline(p) {
+		l.track.room.wakeAll()
 	}
-	for _, s := range sizes {
-		if s.Width > width {
-			width, height = s.Width, s.Height
-		}
-	}
-	return width, height
 }
 
 // arrived notes the packet for transport-wide feedback.

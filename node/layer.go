@@ -102,6 +102,7 @@ type layer struct {
 	mu        sync.Mutex // guards what follows
 	codec     codec
 	frames    *packet.DescriptorReader // nil until a dependency descriptor comes
+	active    uint32                   // decode targets that it said are sent
 	loss      packet.Loss
 	reception packet.Reception
 	lastSR    uint32 // middle 32 bits of the last sender report's NTP time
@@ -112,10 +113,10 @@ type layer struct {
 	clock    atomic.Pointer[packet.Clock]
 	format   atomic.Uint32 // codec, for those who choose layers
 	lastSeen atomic.Int64
-	size     atomic.Uint64 // width<<32 | height of the last keyframe that told
-	meter    packet.Meter  // counted under mu
-	temporal atomic.Uint32 // highest temporal layer seen
-	profile  profile       // guarded by the room's mutex
+	temporal atomic.Uint32                            // highest temporal layer seen
+	spatial  atomic.Uint32                            // highest spatial layer of the stream itself
+	scale                                             // of the whole stream
+	scales   atomic.Pointer[[packet.MaxSpatial]scale] // by spatial layer; nil while there has been one only
 
 	replaced atomic.Int64 // when another node last sent a lower layer in place of this one; 0 before
 
@@ -278,20 +279,20 @@ func (l *layer) find(s subscriber) (subs []subscription, at int, found bool) {
 
 func (l *layer) set(subs []subscription) { l.subs.Store(&subs) }
 
-// dimensions returns the picture's size in pixels, guessed from the other layers (each half of the next) while no
+// dimensions returns the size in pixels of a step's pictures, guessed from the others (each half of the next) while no
 // keyframe has told it.
-func (t *published) dimensions(rank int) (width, height int) {
-	for distance := range len(t.layers) {
-		for _, r := range []int{rank - distance, rank + distance} {
-			if r < 0 || r >= len(t.layers) {
+func (t *published) dimensions(step int) (width, height int) {
+	for distance := range t.steps() {
+		for _, r := range []int{step - distance, step + distance} {
+			if r < 0 || r >= t.steps() {
 				continue
 			}
-			if size := t.layers[r].size.Load(); size != 0 {
-				return shift(int(size>>32), rank-r), shift(int(uint32(size)), rank-r)
+			if size := t.size(r); size != 0 {
+				return shift(int(size>>32), step-r), shift(int(uint32(size)), step-r)
 			}
 		}
 	}
-	above := len(t.layers) - 1 - rank
+	above := t.steps() - 1 - step
 	return 1280 >> above, 720 >> above
 }
 

@@ -96,9 +96,7 @@ func (o *outlet) place(asked uint8, now int64) allocation.Slot {
 	case slices.Contains(r.recent[:min(1, len(r.recent))], o.track.ParticipantID):
 		place.Kind = allocation.Speaking
 	}
-	layers := o.track.offer(nil, bits.Len8(asked)-1, now)
-	whole := slices.DeleteFunc(layers, func(l allocation.Layer) bool { return l.Temporal < everything })
-	place.Layers = allocation.Union(nil, whole, asked)
+	place.Layers = allocation.Union(nil, o.track.streams(nil, bits.Len8(asked)-1, now), asked)
 	return place
 }
 

@@ -83,7 +83,7 @@ func (r *room) divideLocked(p *Peer, slots []*slot, of func(*slot) *published, n
 // gather lists what the slots could use.
 func (sh *share) gather(r *room, slots []*slot, of func(*slot) *published, now int64) {
 	sh.of, sh.places, sh.wanted, sh.at = sh.of[:0], sh.places[:0], 0, now
-	if need := len(slots) * maxLayers * packet.MaxTemporal; cap(sh.layers) < need {
+	if need := len(slots) * packet.MaxSpatial * packet.MaxTemporal; cap(sh.layers) < need {
 		sh.layers = make([]allocation.Layer, 0, need)
 	}
 	sh.layers = sh.layers[:0]
@@ -124,19 +124,40 @@ func (r *room) standingLocked(s *slot, t *published) allocation.Kind {
 	return allocation.Other
 }
 
-// offer appends the layers up to a rank that are to be had, those that come and those that would if somebody wanted them, each at all frame
+// offer appends the steps up to one that are to be had, those that come and those that would if somebody wanted them, each at all frame
 // rates. The room's mutex is held.
 func (t *published) offer(dst []allocation.Layer, top int, now int64) []allocation.Layer {
 	if t.Kind == Audio {
-		return append(dst, allocation.Layer{Bitrate: t.layers[0].expect(0, 0, now)})
+		return append(dst, allocation.Layer{Bitrate: t.layers[0].expect(Audio, 0, 0, now)})
 	}
-	for rank, l := range t.layers[:top+1] {
-		if !l.live(now) && t.refused(rank, now) {
-			continue
+	scales := t.scales()
+	for step := range top + 1 {
+		l := t.stream(step)
+		of := &l.scale
+		if scales != nil {
+			of = &scales[step]
 		}
-		w, h := t.dimensions(rank)
-		whole := allocation.Layer{Spatial: uint8(rank), Temporal: everything, Width: w, Height: h, Bitrate: l.expect(w, h, now)}
-		dst = l.rungs(dst, whole)
+		if l.live(now) || !t.refused(l.rank, now) {
+			dst = of.rungs(dst, t.wholeStep(step, of, now), uint8(l.temporal.Load()))
+		}
+	}
+	return dst
+}
+
+// wholeStep is a step with all its pictures. The room's mutex is held.
+func (t *published) wholeStep(step int, of *scale, now int64) allocation.Layer {
+	w, h := t.dimensions(step)
+	return allocation.Layer{Spatial: uint8(step), Temporal: everything, Width: w, Height: h, Bitrate: of.expect(t.Kind, w, h, now)}
+}
+
+// streams appends the streams up to a rank that are to be had, as wholes. The room's mutex is held.
+func (t *published) streams(dst []allocation.Layer, top int, now int64) []allocation.Layer {
+	for rank, l := range t.layers[:top+1] {
+		if l.live(now) || !t.refused(rank, now) {
+			whole := t.wholeStep(t.steps()-len(t.layers)+rank, &l.scale, now)
+			whole.Spatial = uint8(rank)
+			dst = append(dst, whole)
+		}
 	}
 	return dst
 }
@@ -148,13 +169,13 @@ func (t *published) refused(rank int, now int64) bool {
 	return t.told&(1<<rank) != 0 && now-t.asked[rank] > int64(answerFor)
 }
 
-// expect is how many bit/s the layer takes on its way: as measured, now or when it last came, or what pictures of its size usually do.
-func (l *layer) expect(width, height int, now int64) int64 {
-	l.profile.measure(&l.meter, now)
-	if rate := l.profile.rates[everything]; rate > 0 {
+// expect is how many bit/s it takes on its way: as measured, now or when it last came, or what pictures of its size usually do.
+func (s *scale) expect(kind Kind, width, height int, now int64) int64 {
+	s.profile.measure(&s.meter, now)
+	if rate := s.profile.rates[everything]; rate > 0 {
 		return rate
 	}
-	if l.track.Kind == Audio {
+	if kind == Audio {
 		return expectedVoice
 	}
 	return min(allocation.Expect(width, height, 0), expectedMost)

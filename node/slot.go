@@ -40,13 +40,13 @@ type slot struct {
 	ext      packet.Extensions
 	date     [8]byte // scratch
 	showing
-	thinned  bool                     // not all pictures are sent: thin says which
-	thin     *packet.TemporalSelector // nil until the slot is first limited
-	climbing int64                    // when more pictures were last asked for
-	shown    [4]*layer                // by generation of the rewriter, for retransmissions; none of a track that is gone
-	resent   []resent                 // by sequence number modulo 256; made for the first retransmission
-	again    again                    // likewise of voices, which have no stream for that
-	credit   int                      // retransmissions that may be made, in halves of a packet
+	thinned  bool      // not all is sent: thin says what
+	thin     *choice   // nil until the slot is first limited, or shows a stream with layers in itself
+	climbing int64     // when more pictures were last asked for
+	shown    [4]*layer // by generation of the rewriter, for retransmissions; none of a track that is gone
+	resent   []resent  // by sequence number modulo 256; made for the first retransmission
+	again    again     // likewise of voices, which have no stream for that
+	credit   int       // retransmissions that may be made, in halves of a packet
 	packets  uint32
 	octets   uint32
 	lastTime uint32 // RTP timestamp last sent
@@ -155,7 +155,11 @@ func (s *slot) forwardLocked(l *layer, p *packet.Packet, out *udp.Batch) bool {
 
 // pass sends one packet of the layer that the slot shows. mu is held.
 func (s *slot) pass(l *layer, p *packet.Packet, out *udp.Batch) bool {
-	if p.PayloadLen == 0 || s.thinned && !s.keeps(l, p) {
+	keep, marker := p.PayloadLen != 0, p.Marker
+	if keep && (s.thinned || p.VP9.HasLayers || p.Descriptor.Structure != nil) {
+		keep, marker = s.keeps(l, p)
+	}
+	if !keep {
 		s.rewriter.Skip(p)
 		return false
 	}
@@ -164,6 +168,9 @@ func (s *slot) pass(l *layer, p *packet.Packet, out *udp.Batch) bool {
 		return false
 	}
 	o, ok := s.rewriter.Rewrite(p)
+	if ok && marker != o.Marker {
+		s.rewriter.Mark(&o)
+	}
 	return ok && s.send(l, p, o, out)
 }
 
@@ -184,7 +191,7 @@ func (s *slot) begin(l *layer, p *packet.Packet) bool {
 	s.rewriter.Switch(p, hint)
 	s.current, s.seconds, s.dated = l, 0, 0
 	s.picture, s.starved = p.Timestamp, false
-	s.thinAnew()
+	s.thinAnew(p)
 	s.shown[s.rewriter.Generation()%uint32(len(s.shown))] = l
 	s.peer.room.wake(s.peer)
 	return true
@@ -201,7 +208,7 @@ func (s *slot) send(l *layer, p *packet.Packet, o packet.Out, out *udp.Batch) bo
 		return false
 	}
 	captured := s.captured(l, p)
-	head := len(packet.AppendHeader(buf[:0], p.Marker, f.pt, o.Sequence, o.Timestamp, s.media.SSRC, s.extensions(l, p, o, captured)))
+	head := len(packet.AppendHeader(buf[:0], o.Marker, f.pt, o.Sequence, o.Timestamp, s.media.SSRC, s.extensions(l, p, o, captured)))
 	n := head + s.payload(buf[head:], p, o)
 	if s.again != nil {
 		s.again.wrote(o.Sequence, captured)
@@ -283,7 +290,7 @@ func (s *slot) resend(seq uint16, now int64, out *udp.Batch) bool {
 	if buf == nil {
 		return false
 	}
-	head := len(packet.AppendHeader(buf[:0], p.Marker, f.rtx, s.repairAt, o.Timestamp, s.repair.SSRC, s.extensions(l, p, o, 0)))
+	head := len(packet.AppendHeader(buf[:0], o.Marker, f.rtx, s.repairAt, o.Timestamp, s.repair.SSRC, s.extensions(l, p, o, 0)))
 	body := len(packet.AppendRTX(buf[:head], o.Sequence))
 	n := body
 	if !o.Empty && !s.leavesOut(l, p) {
@@ -345,13 +352,13 @@ type showing struct {
 	bound   *published // nil when empty
 	best    *layer     // the most the slot could use, sent or not
 	target  *layer     // to be shown; nil while paused
-	upTo    uint8      // temporal layer of the target up to which it is
+	upTo    extent     // how much of the target
 	current *layer     // being shown; nil until the target's first keyframe
 }
 
-// show says what the slot is to show from now on: a layer of a track up to a temporal layer, nothing of a track (paused), or nothing at all. It
+// show says what the slot is to show from now on: some extent of a layer of a track, nothing of a track (paused), or nothing at all. It
 // reports whether a keyframe is needed for that. Before is the stream that t takes over from, if any: it may be shown until then.
-func (s *slot) show(t, before *published, best, target *layer, upTo uint8) (needsKeyframe bool) {
+func (s *slot) show(t, before *published, best, target *layer, upTo extent) (needsKeyframe bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.bound, s.best, s.target, s.upTo = t, best, target, upTo
@@ -360,7 +367,7 @@ func (s *slot) show(t, before *published, best, target *layer, upTo uint8) (need
 	}
 	s.thinLocked()
 	s.forgetLocked()
-	return target != nil && s.current != target && s.kind == Video
+	return target != nil && s.kind == Video && (s.current != target || s.misfitsLocked())
 }
 
 // forgetLocked lets go of tracks that are gone: nothing of them can be sent again. A layer leads to its publisher, and so to what that

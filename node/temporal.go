@@ -41,72 +41,93 @@ func (p *profile) measure(m *packet.Meter, now int64) {
 	}
 }
 
-// rungs appends the ways to show a layer: at lower frame rates, as far as it has temporal layers and has been measured, and as a whole. The room's
-// mutex is held.
-func (l *layer) rungs(dst []allocation.Layer, whole allocation.Layer) []allocation.Layer {
-	if l.profile.rates[everything] > 0 {
-		for t := range uint8(l.temporal.Load()) {
+// rungs appends the ways to show a stream, up to a spatial layer, with so many temporal layers above the lowest: at lower frame rates, as far as it
+// has been measured, and as a whole. The room's mutex is held.
+func (s *scale) rungs(dst []allocation.Layer, whole allocation.Layer, temporal uint8) []allocation.Layer {
+	if s.profile.rates[everything] > 0 {
+		for t := range temporal {
 			part := whole
-			part.Temporal, part.FrameRate, part.Bitrate = t, l.profile.paces[t], l.profile.rates[t]
+			part.Temporal, part.FrameRate, part.Bitrate = t, s.profile.paces[t], s.profile.rates[t]
 			dst = append(dst, part)
 		}
 	}
 	return append(dst, whole)
 }
 
-// temporal is the temporal layer up to which the slot is sent a layer, within its share of what the way to the viewer carries.
-func (s *slot) temporal(target *layer) uint8 {
-	if target == nil || !s.limited || s.grant.Reason == allocation.Satisfied || target.rank < int(s.grant.Spatial) {
-		return everything
-	}
-	return s.grant.Temporal
-}
-
-// thinLocked has pictures left out from the next one on, or no longer, as the slot's limit asks. What is shown until a larger layer begins is
-// shown as a whole.
+// thinLocked has less or more sent from the next picture on at which that is possible, as the slot's limit asks. What is shown until a larger layer begins
+// is shown as a whole.
 func (s *slot) thinLocked() {
-	if s.upTo < everything && s.thin == nil {
-		s.thin = &packet.TemporalSelector{}
-	}
 	if s.current == nil {
 		return
 	}
 	limit := s.upTo
 	if s.target != nil && s.current.rank < s.target.rank {
-		limit = everything
+		limit.temporal = everything
 	}
-	if limit < everything && !s.thinned {
-		s.thin.Join(s.rewriter.Newest(), packet.MaxTemporal)
+	if limit.temporal < everything && !s.thinned {
+		s.chooser().begin(byPicture, extent{})
+		s.thin.picture.Join(s.rewriter.Newest(), packet.MaxTemporal)
 		s.thinned = true
 	}
-	if s.thinned && s.thin.Want(limit) {
+	if s.thinned && s.thin.want(limit) {
 		s.climbing = s.peer.node.endpoint.Now()
 	}
 }
 
-// thinAnew has pictures left out of a stream that is about to begin, as far as they are to be. mu is held.
-func (s *slot) thinAnew() {
-	if s.thinned = s.upTo < everything; s.thinned {
-		*s.thin = packet.TemporalSelector{}
-		s.thin.Want(s.upTo)
+// chooser returns thin, which is made when it is first needed.
+func (s *slot) chooser() *choice {
+	if s.thin == nil {
+		s.thin = &choice{}
+	}
+	return s.thin
+}
+
+// thinAnew has a stream that begins with p sent as far as it is to be. mu is held.
+func (s *slot) thinAnew(p *packet.Packet) {
+	by := chooses(p)
+	if s.thinned = by != byPicture || s.upTo.temporal < everything; s.thinned {
+		s.chooser().begin(by, s.upTo)
 	}
 }
 
-// keeps reports whether a packet of a stream of which pictures are left out is to be sent. When none are left out any more it is the last one
-// that is asked about. mu is held.
-func (s *slot) keeps(l *layer, p *packet.Packet) bool {
-	kept := s.thin.Select(&p.Header, &p.VP8)
-	s.thinned = !s.thin.Complete(uint8(l.temporal.Load()))
-	return kept
+// keeps reports whether a packet of a stream that is not sent as a whole, or has layers in itself, is to be sent, and with which marker bit. When
+// nothing is left out any more it is the last one that is asked about. mu is held.
+func (s *slot) keeps(l *layer, p *packet.Packet) (keep, marker bool) {
+	if !s.thinned || s.thin.by != chooses(p) {
+		if !p.Keyframe || !p.StartOfFrame { // nothing tells of what it is part
+			return !s.thinned, p.Marker
+		}
+		if s.thinAnew(p); !s.thinned {
+			return true, p.Marker
+		}
+	}
+	keep, marker = s.thin.keeps(p)
+	if s.thin.by == byPicture {
+		s.thinned = !s.thin.picture.Complete(uint8(l.temporal.Load()))
+	}
+	return keep, marker
 }
 
-// leavesOut reports whether a packet is of a picture that is not to be shown, and that is asked for because it was lost before that could be
+// leavesOut reports whether a packet is of what is not to be shown, and that is asked for because it was lost before that could be
 // known: then the number is all that is sent again. mu is held.
 func (s *slot) leavesOut(l *layer, p *packet.Packet) bool {
-	return s.thinned && l == s.current && p.TemporalID > s.thin.Current()
+	return s.thinned && l == s.current && s.thin.leftOut(p)
 }
 
-// stuckLocked reports whether the slot has waited in vain for a picture to go up at.
+// misfitsLocked reports whether the slot shows other sizes than it should of a stream that has several, which takes a keyframe to change.
+func (s *slot) misfitsLocked() bool {
+	if !s.thinned || s.current != s.target {
+		return false
+	}
+	sizes, _ := s.thin.lacks(0)
+	return sizes
+}
+
+// stuckLocked reports whether only a keyframe helps: for other sizes, or because the slot has waited in vain for a picture to go up at.
 func (s *slot) stuckLocked() bool {
-	return s.thinned && s.thin.Climbs(uint8(s.current.temporal.Load())) && s.peer.node.endpoint.Now()-s.climbing > climbFor
+	if !s.thinned {
+		return false
+	}
+	sizes, pictures := s.thin.lacks(uint8(s.current.temporal.Load()))
+	return sizes || s.thin.by == byDescriptor && s.thin.frames.Stuck() || pictures && s.peer.node.endpoint.Now()-s.climbing > climbFor
 }
