@@ -86,6 +86,15 @@ func TestLayersFollowTheTile(t *testing.T) {
 	lab.Browse(t, lab.StartNode(t), "layers.test.mjs", "", 3*time.Minute)
 }
 
+// TestLayersInOneStream: likewise where one stream has all layers.
+func TestLayersInOneStream(t *testing.T) {
+	for _, how := range []string{"vp9,L3T3_KEY", "av1,L3T3_KEY"} {
+		t.Run(how, func(t *testing.T) {
+			lab.Browse(t, lab.StartNode(t), "scalable.test.mjs", "", 3*time.Minute, "LAB_SCALABLE="+how)
+		})
+	}
+}
+
 func TestLossIsRepaired(t *testing.T) {
 	link := lab.NewLink(t)
 	node := lab.ServeOn(t, link)
