@@ -75,7 +75,7 @@ type reel struct {
 
 func (c *client) publishIn(mime string) *reel {
 	c.t.Helper()
-	track := c.publish()
+	c.publish()
 	var codec webrtc.RTPCodecParameters
 	for _, known := range c.sender.GetParameters().Codecs {
 		if known.MimeType == mime && codec.MimeType == "" {
@@ -100,7 +100,7 @@ func (r *reel) show(key bool) {
 	r.at++
 	p := &rtp.Packet{Header: rtp.Header{Version: 2, Marker: true, SequenceNumber: r.at, Timestamp: uint32(r.at) * 3000}}
 	p.Payload = r.payload(key)
-	if err := p.Header.SetExtensionWithProfile(r.descriptorID(), plainDescriptor(r.at, key), rtp.ExtensionProfileTwoByte); err != nil {
+	if err := p.SetExtensionWithProfile(r.descriptorID(), plainDescriptor(r.at, key), rtp.ExtensionProfileTwoByte); err != nil {
 		r.t.Fatal(err)
 	}
 	if err := r.track.WriteRTP(p); err != nil {

@@ -12,7 +12,7 @@ package packet
 type Selector struct {
 	spatial, temporal uint8 // wanted
 	structure         *Structure
-	target            int // decode target that is forwarded; of structure
+	target            int    // decode target that is forwarded; of structure
 	active            uint32 // decode targets that were sent last
 	stuck             bool
 	timestamp         uint32 // of the newest picture

@@ -27,10 +27,13 @@ func (s *VP9Selector) Lacks() (spatial, temporal bool) {
 	return s.spatial < s.wantedSpatial, s.temporal < s.wantedTemporal
 }
 
-// LeftOut reports whether a packet with the descriptor d was left out, or would have been.
+// LeftOut reports whether a packet with the descriptor d was left out, or would have been. Of one of long ago what is forwarded now decides.
 func (s *VP9Selector) LeftOut(h *Header, d *VP9) bool {
 	limit, ok := s.pictures.find(h.Timestamp)
-	return ok && (d.SID > limit.spatial || d.TID > limit.temporal)
+	if !ok {
+		limit = pictureLimit{spatial: s.spatial, temporal: s.temporal}
+	}
+	return d.SID > limit.spatial || d.TID > limit.temporal
 }
 
 // Current returns the highest layers that are forwarded.
