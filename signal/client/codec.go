@@ -40,6 +40,18 @@ func knownCodecs() []codec {
 				SDPFmtpLine: "level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f",
 			},
 		}},
+		{kind: webrtc.RTPCodecTypeVideo, rtx: 99, params: webrtc.RTPCodecParameters{
+			PayloadType: 98,
+			RTPCodecCapability: webrtc.RTPCodecCapability{
+				MimeType: webrtc.MimeTypeVP9, ClockRate: 90000, RTCPFeedback: video, SDPFmtpLine: "profile-id=0",
+			},
+		}},
+		{kind: webrtc.RTPCodecTypeVideo, rtx: 101, params: webrtc.RTPCodecParameters{
+			PayloadType: 100,
+			RTPCodecCapability: webrtc.RTPCodecCapability{
+				MimeType: webrtc.MimeTypeAV1, ClockRate: 90000, RTCPFeedback: video, SDPFmtpLine: "profile=0",
+			},
+		}},
 	}
 }
 

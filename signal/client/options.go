@@ -30,7 +30,7 @@ type Options struct {
 	Publish     []*Publication // sent from the start; more with Client.AddTracks
 	VideoSlots  int            // video m-lines to receive into; 0 is DefaultVideoSlots
 	AudioSlots  int            // audio m-lines to receive into; 0 is DefaultAudioSlots
-	Codecs      []string       // MIME types of video to receive, best first; nil is VP8 and H.264
+	Codecs      []string       // MIME types of video to receive, best first, of VP8, H.264, VP9 and AV1; nil is VP8 and H.264
 
 	// OnPacket gets every media packet received. It is called from one goroutine a slot, must not block, and must not keep
 	// the packet.

@@ -16,6 +16,10 @@ func newPayloader(mime string) rtp.Payloader {
 		return &vp8Payloader{}
 	case webrtc.MimeTypeH264:
 		return &codecs.H264Payloader{}
+	case webrtc.MimeTypeVP9:
+		return &codecs.VP9Payloader{}
+	case webrtc.MimeTypeAV1:
+		return &codecs.AV1Payloader{}
 	default:
 		return &codecs.OpusPayloader{}
 	}
@@ -68,6 +72,10 @@ func inspect(mime string, payload []byte) videoInfo {
 		return inspectVP8(payload)
 	case webrtc.MimeTypeH264:
 		return videoInfo{keyframe: startsH264Keyframe(payload)}
+	case webrtc.MimeTypeVP9:
+		return videoInfo{keyframe: startsVP9Keyframe(payload)}
+	case webrtc.MimeTypeAV1:
+		return videoInfo{keyframe: len(payload) > 1 && payload[0]&0x88 == 0x08} // N without Z: section 4.4 of the AV1 RTP specification
 	default:
 		return videoInfo{}
 	}
@@ -86,6 +94,13 @@ func inspectVP8(payload []byte) videoInfo {
 		width:    int(frame[6]) | int(frame[7]&0x3f)<<8,
 		height:   int(frame[8]) | int(frame[9]&0x3f)<<8,
 	}
+}
+
+// startsVP9Keyframe reads the payload descriptor (RFC 9628, section 4.2).
+func startsVP9Keyframe(payload []byte) bool {
+	var p codecs.VP9Packet
+	_, err := p.Unmarshal(payload)
+	return err == nil && p.B && !p.P && !p.D && p.SID == 0
 }
 
 // The NAL unit types of H.264 that matter here (RFC 6184, section 5.2).

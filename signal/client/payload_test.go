@@ -2,6 +2,7 @@ package client
 
 import (
 	"bytes"
+	"slices"
 	"testing"
 	"time"
 
@@ -65,12 +66,41 @@ func TestInspect(t *testing.T) {
 	}
 }
 
+// TestInspectScalable: keyframes of codecs that may have layers are known by their first packets, and by no others.
+func TestInspectScalable(t *testing.T) {
+	vp9 := append([]byte{0x82, 0x49, 0x83, 0x42, 0x20, 0x13, 0xF0, 0x0B, 0x30}, make([]byte, 3000)...) // of 320 by 180 pixels
+	unit := []byte{0x32, 0x80 | 3000&0x7F, 3000 >> 7}
+	av1 := slices.Concat([]byte{0x12, 0, 0x0A, 1, 0}, unit, make([]byte, 3000))
+	for _, tc := range []struct {
+		mime       string
+		key, other []byte
+	}{
+		{webrtc.MimeTypeVP9, vp9, append([]byte{0x86}, make([]byte, 3000)...)},
+		{webrtc.MimeTypeAV1, av1, slices.Concat([]byte{0x12, 0}, unit, make([]byte, 3000))},
+	} {
+		t.Run(tc.mime, func(t *testing.T) {
+			payloader := newPayloader(tc.mime)
+			for picture, frame := range [][]byte{tc.key, tc.other, tc.key} {
+				payloads := payloader.Payload(maxPayload, frame)
+				if len(payloads) < 3 {
+					t.Fatalf("%d packets", len(payloads))
+				}
+				for i, payload := range payloads {
+					if got := inspect(tc.mime, payload).keyframe; got != (i == 0 && picture != 1) {
+						t.Errorf("packet %d of picture %d: keyframe %v", i, picture, got)
+					}
+				}
+			}
+		})
+	}
+}
+
 func FuzzInspect(f *testing.F) {
 	f.Add([]byte{0x90, 0x80, 0x80, 0x01, 0x10, 0x02, 0x00, 0x9d, 0x01, 0x2a, 0x80, 0x02, 0x68, 0x01})
 	f.Add([]byte{nalSTAPA, 0, 2, nalSPS, 1, 0, 9, 1})
 	f.Add([]byte{nalFUA, 0x80 | nalIDR})
 	f.Fuzz(func(t *testing.T, payload []byte) {
-		for _, mime := range []string{webrtc.MimeTypeVP8, webrtc.MimeTypeH264, webrtc.MimeTypeOpus} {
+		for _, mime := range []string{webrtc.MimeTypeVP8, webrtc.MimeTypeH264, webrtc.MimeTypeVP9, webrtc.MimeTypeAV1, webrtc.MimeTypeOpus} {
 			if info := inspect(mime, payload); info.width != 0 && !info.keyframe {
 				t.Errorf("%s: a size without a keyframe", mime)
 			}
