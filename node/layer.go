@@ -282,9 +282,10 @@ func (l *layer) set(subs []subscription) { l.subs.Store(&subs) }
 // dimensions returns the size in pixels of a step's pictures, guessed from the others (each half of the next) while no
 // keyframe has told it.
 func (t *published) dimensions(step int) (width, height int) {
-	for distance := range t.steps() {
+	steps := t.steps()
+	for distance := range steps {
 		for _, r := range []int{step - distance, step + distance} {
-			if r < 0 || r >= t.steps() {
+			if r < 0 || r >= steps {
 				continue
 			}
 			if size := t.size(r); size != 0 {
@@ -292,7 +293,7 @@ func (t *published) dimensions(step int) (width, height int) {
 			}
 		}
 	}
-	above := t.steps() - 1 - step
+	above := max(steps-1-step, 0)
 	return 1280 >> above, 720 >> above
 }
 

@@ -326,7 +326,7 @@ func (r *replay) measured() (rates [packet.MaxSpatial][packet.MaxTemporal]int64)
 	room := r.peer.room
 	room.mu.Lock()
 	defer room.mu.Unlock()
-	for i := range room.tracks[0].scales() {
+	for i := range rates {
 		rates[i] = room.tracks[0].scales()[i].profile.rates
 	}
 	return rates

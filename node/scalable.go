@@ -26,20 +26,22 @@ type scale struct {
 	profile profile       // guarded by the room's mutex
 }
 
-// scales returns what is known of the spatial layers of a track that is one stream with several, lowest first; of others nil.
-func (t *published) scales() []scale {
+// scales returns what is known of the spatial layers of a track that is one stream with several, lowest first; of others nil. How many of them
+// there are changes with any packet.
+func (t *published) scales() *[packet.MaxSpatial]scale {
 	if len(t.layers) > 1 {
 		return nil
 	}
-	s := t.layers[0].scales.Load()
-	if s == nil {
-		return nil
-	}
-	return s[:t.layers[0].spatial.Load()+1]
+	return t.layers[0].scales.Load()
 }
 
 // steps is the number of sizes in which a track can be shown: its streams, or the spatial layers of its only one.
-func (t *published) steps() int { return max(len(t.layers), len(t.scales())) }
+func (t *published) steps() int {
+	if t.scales() == nil {
+		return len(t.layers)
+	}
+	return int(t.layers[0].spatial.Load()) + 1
+}
 
 // stream returns the layer that has a step's pictures.
 func (t *published) stream(step int) *layer { return t.layers[min(step, len(t.layers)-1)] }
@@ -125,12 +127,12 @@ func (s *slot) extent(target *layer) extent {
 		return e
 	}
 	step, short := target.rank, s.limited && s.grant.Reason != allocation.Satisfied
-	if n := len(target.track.scales()); n > 0 {
+	if target.track.scales() != nil {
 		step = target.track.fit(s.wish.MaxWidth, s.wish.MaxHeight)
 		if short {
 			step = min(step, int(s.grant.Spatial))
 		}
-		if step < n-1 {
+		if step < target.track.steps()-1 {
 			e.spatial = uint8(step)
 		}
 	}

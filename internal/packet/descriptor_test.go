@@ -161,7 +161,13 @@ func FuzzDescriptor(f *testing.F) {
 				t.Fatalf("target %d", target)
 			}
 			s.Want(d.Spatial, d.Temporal)
-			s.Select(&Header{Sequence: uint16(n)}, &d)
+			if forward, _ := s.Select(&Header{Sequence: uint16(n)}, &d); s.LeftOut(&d) == forward {
+				t.Fatalf("forwarded %v, and left out likewise", forward)
+			}
+			s.Lacks()
+			if spatial, _ := d.Top(); spatial >= MaxSpatial || d.Serves()>>MaxSpatial != 0 {
+				t.Fatalf("layers up to %d, of use to %b", spatial, d.Serves())
+			}
 		}
 	})
 }
