@@ -243,3 +243,23 @@ func (s *sequel) repairs(r *reel) {
 		s.t.Errorf("repaired as %v, was %v", p, lost)
 	}
 }
+
+// TestCodecThatASlotDoesNotKnow: the viewer is told, and the publisher need not send.
+func TestCodecThatASlotDoesNotKnow(t *testing.T) {
+	n := startNode(t)
+	alice, bob := join(t, n, "pt_alice"), join(t, n, "pt_bob")
+	r := alice.publishIn(webrtc.MimeTypeVP9)
+	alice.connect()
+	bob.slots(1)
+	vp8 := webrtc.RTPCodecParameters{PayloadType: 96, RTPCodecCapability: webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeVP8, ClockRate: videoRate}}
+	if err := bob.pc.GetTransceivers()[0].SetCodecPreferences([]webrtc.RTPCodecParameters{vp8}); err != nil {
+		t.Fatal(err)
+	}
+	bob.connect()
+	r.show(true)
+	bob.events.until(t, "the slot says why it shows nothing", func() bool {
+		return len(bob.events.slots) == 1 && bob.events.slots[0].State == SlotPaused && bob.events.slots[0].Reason == "unsupported_codec"
+	})
+	id := alice.peer.Tracks()[0].ID
+	alice.events.until(t, "nothing is wanted", func() bool { wanted, told := alice.events.wanted[id]; return told && len(wanted) == 0 })
+}
