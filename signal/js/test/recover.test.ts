@@ -71,6 +71,7 @@ function answerOffer(): boolean {
 
 beforeEach(async () => {
   vi.useFakeTimers()
+  vi.spyOn(Math, 'random').mockReturnValue(0.5) // waits are drawn by lot
   FakeWebSocket.install()
   FakeWebSocket.alive = true
   FakePeer.install()
@@ -100,6 +101,7 @@ beforeEach(async () => {
 afterEach(() => {
   client.leave()
   vi.unstubAllGlobals()
+  vi.restoreAllMocks()
   vi.useRealTimers()
 })
 
