@@ -30,9 +30,14 @@ export function install({ capture }) {
       this.addEventListener('connectionstatechange', () => this.connectionState === 'connected' && heard(this))
       this.addEventListener('track', ({ track }) => track.kind === 'audio' && track.addEventListener('unmute', () => mark('audio')))
     }
+    setLocalDescription(...args) {
+      mark('describe')
+      return super.setLocalDescription(...args).finally(() => mark('described'))
+    }
     setRemoteDescription(...args) {
       lab.exchanges++
-      return super.setRemoteDescription(...args)
+      mark('accept')
+      return super.setRemoteDescription(...args).finally(() => mark('accepted'))
     }
   }
   window.WebSocket = class extends window.WebSocket {
@@ -151,6 +156,16 @@ export async function steps() {
     voice: marks.voice - click,
     audio: marks.audio - click,
   }
+}
+
+/** When each step of the first join was done, in milliseconds from the click on. */
+export function timeline() {
+  const call = performance.getEntriesByType('resource').find(one => one.name.endsWith('/join'))
+  const click = performance.timeOrigin + call.startTime
+  const ticket = performance.timeOrigin + call.responseEnd
+  const marks = { ticket, ...window.lab.marks }
+  const done = Object.entries(marks).map(([step, at]) => [step, at - click])
+  return Object.fromEntries(done.sort(([, a], [, b]) => a - b))
 }
 
 /** The candidates that media goes between, by the browser's own statistics. */

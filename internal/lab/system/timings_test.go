@@ -136,6 +136,16 @@ func TestTimingsOfBrowserJoins(t *testing.T) {
 	lab.Browse(t, n, "home.test.mjs", "", 3*time.Minute, "LAB_JOIN_URL="+n.URL+"/m/"+meeting.ID, "LAB_BY=udp")
 }
 
+// A browser hears somebody who is there already; the table has when each step was done.
+func TestFirstVoice(t *testing.T) {
+	n := lab.StartNode(t)
+	meeting := n.NewMeeting(t, "First voice", nil)
+	join(t, n, meeting.ID, client.JoinOptions{HostKey: meeting.HostKey, DisplayName: "Speaker"}, client.Options{
+		VideoSlots: client.NoSlots, AudioSlots: client.NoSlots, Publish: []*client.Publication{client.NewMicrophone(clip(t, "tone.ogg").Loop(), nil)},
+	})
+	lab.Browse(t, n, "voice.test.mjs", "", 3*time.Minute, "LAB_JOIN_URL="+n.URL+"/m/"+meeting.ID)
+}
+
 // holdSteps adds the steps of some joins to a table and holds a percentile of them to their budgets (SPEC.md section 10): of a few
 // joins the quickest, for what a busy machine adds is not the network's.
 func holdSteps(tb testing.TB, figures *table, prefix string, measured []client.Timings, percent int) {

@@ -1,0 +1,40 @@
+// Somebody with a browser joins a meeting in which somebody speaks, again and again: how long it takes until the first packet of
+// the voice is there, and where the time goes.
+import { after, before } from 'node:test'
+import { Figures } from './figures.mjs'
+import { pause, Person, until } from './person.mjs'
+import * as probe from './probe.mjs'
+import { ready } from './rest.mjs'
+
+const joins = process.env.LAB_FULL ? 15 : 5
+const figures = new Figures()
+let guest
+
+before(async () => {
+  await ready()
+  guest = await Person.come('Guest', { capture: { width: 320, height: 180, frameRate: 15 } })
+})
+
+after(async () => {
+  figures.print()
+  await guest?.go()
+})
+
+figures.test('hears a voice soon after the click', async () => {
+  const measured = []
+  while (measured.length < joins) {
+    await guest.join(process.env.LAB_JOIN_URL)
+    await until('a voice is heard', 10_000, () => guest.page.evaluate(() => window.lab.marks.voice && window.lab.marks.dtls && window.lab.marks.audio))
+    measured.push(await guest.page.evaluate(probe.timeline))
+    await guest.page.goto('about:blank')
+    await pause(500) // for the others to see this one go
+  }
+  for (const step of Object.keys(measured[0])) {
+    const all = measured.map(one => one[step])
+    figures.note(`${step} (of ${all.map(one => one.toFixed()).join(' ')})`, middle(all))
+  }
+})
+
+function middle(values) {
+  return values.toSorted((a, b) => a - b)[values.length >> 1]
+}
