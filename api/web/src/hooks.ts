@@ -14,6 +14,20 @@ export function useEvents<Events extends object>(source: Emitter<Events>, ...nam
   }, [source])
 }
 
+/** Whether something has been so for some milliseconds on end. */
+export function useLasting(so: boolean, milliseconds: number): boolean {
+  const [lasts, setLasts] = useState(false)
+  useEffect(() => {
+    if (!so) return
+    const timer = setTimeout(() => setLasts(true), milliseconds)
+    return () => {
+      clearTimeout(timer)
+      setLasts(false)
+    }
+  }, [so, milliseconds])
+  return so && lasts
+}
+
 /** Calls `react` at an event of the client, always with what the component last saw. */
 export function useReaction<Name extends keyof ClientEvents>(
   client: Client,

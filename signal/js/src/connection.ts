@@ -28,6 +28,8 @@ export interface ConnectionEvents {
 export interface Inlet {
   readonly kind: 'audio' | 'video'
   readonly transceiver: RTCRtpTransceiver
+  /** Its m-line's identification; null before the first offer. */
+  mid: string | null
   stream: MediaStream
 }
 
@@ -54,8 +56,14 @@ export class Connection extends Emitter<ConnectionEvents> {
   readonly #outlets = new Map<Source, Outlet>()
   readonly #inlets: Inlet[] = []
   readonly #video: VideoOptions
+  /** All m-lines, in the order in which they were made, which is that of offers (RFC 9429 section 5.2.1). */
+  readonly #lines: { mid: string | null }[] = []
   /** How often ICE was restarted. */
   #generation = 0
+  /** The next offer, made ahead of time: gone once there is something else to offer. */
+  #draft: Promise<RTCSessionDescriptionInit> | undefined
+  /** Resolves once the last offer is the connection's own, with whether the browser took it as it was sent. */
+  #described: Promise<boolean> = Promise.resolve(true)
 
   constructor(options: ConnectionOptions) {
     super()
@@ -92,6 +100,7 @@ export class Connection extends Emitter<ConnectionEvents> {
 
   /** Adds a sending m-line; the next offer tells of it. */
   addOutlet(source: Source, track: MediaStreamTrack | null): Outlet {
+    this.#draft = undefined
     const video = source === 'camera' || source === 'screen'
     const init: RTCRtpTransceiverInit = { direction: 'sendonly' }
     const codecs = video ? (RTCRtpSender.getCapabilities('video')?.codecs ?? []) : []
@@ -108,17 +117,21 @@ export class Connection extends Emitter<ConnectionEvents> {
     if (video) order(transceiver, scalable ?? preferSimulcast(codecs))
     const outlet = new Outlet(source, transceiver)
     this.#outlets.set(source, outlet)
+    this.#lines.push(outlet)
     return outlet
   }
 
   /** Adds receiving m-lines; the next offer tells of them. */
   addSlots(kind: 'audio' | 'video', count: number): void {
+    this.#draft = undefined
     for (let i = 0; i < count; i++) {
       const transceiver = this.#pc.addTransceiver(kind, { direction: 'recvonly' })
       if (kind === 'video')
         order(transceiver, forSlot(RTCRtpReceiver.getCapabilities('video')?.codecs ?? [], this.#video.receive))
       askWhenCaptured(transceiver)
-      this.#inlets.push({ kind, transceiver, stream: new MediaStream([transceiver.receiver.track]) })
+      const inlet = { kind, transceiver, mid: null, stream: new MediaStream([transceiver.receiver.track]) }
+      this.#inlets.push(inlet)
+      this.#lines.push(inlet)
     }
   }
 
@@ -135,9 +148,13 @@ export class Connection extends Emitter<ConnectionEvents> {
     inlet.stream = stream
   }
 
-  /** Does what takes long in the first offer ahead of time, so that it can run beside the join call. */
-  async warm(): Promise<void> {
-    await this.#pc.createOffer()
+  /**
+   * Makes the first offer ahead of time: a browser needs some ten milliseconds for it. Which servers to use may be said afterwards, for an
+   * offer has no candidates.
+   */
+  async draft(): Promise<void> {
+    this.#draft = this.#pc.createOffer()
+    await this.#draft
   }
 
   /** Says which STUN and TURN servers to use, and whether to use nothing else; before the first offer. */
@@ -147,29 +164,44 @@ export class Connection extends Emitter<ConnectionEvents> {
 
   /**
    * Makes an offer. It is complete without candidates: the server pairs with the addresses that it hears from and
-   * ignores those that a client names.
+   * ignores those that a client names. So it can be sent at once, while the browser still makes it the connection's own.
    */
   async offer(iceRestart = false): Promise<{ sdp: string; tracks: TrackHint[] }> {
     if (iceRestart) this.#generation++
-    await this.#describe(await this.#pc.createOffer({ iceRestart }))
+    const draft = iceRestart ? undefined : this.#draft
+    this.#draft = undefined
+    const { sdp: plain = '' } = await (draft ?? this.#pc.createOffer({ iceRestart }))
+    const sdp = askAgain(plain)
+    this.#described = this.#describe(sdp, plain)
+    this.#described.catch(() => undefined) // told by accept
+    const mids = midsOf(sdp)
+    for (const [i, line] of this.#lines.entries()) line.mid = mids[i] ?? null
     const tracks = this.outlets.flatMap(({ mid, source, refused }) =>
       mid === null || refused ? [] : [{ mid, source }],
     )
-    return { sdp: this.#pc.localDescription?.sdp ?? '', tracks }
+    return { sdp, tracks }
   }
 
-  /** Makes the offer the connection's own, and as it is where the browser has no other. */
-  async #describe({ type, sdp = '' }: RTCSessionDescriptionInit): Promise<void> {
+  /** Makes the offer the connection's own, as the browser made it where it takes no other. */
+  async #describe(sdp: string, plain: string): Promise<boolean> {
     try {
-      await this.#pc.setLocalDescription({ type, sdp: askAgain(sdp) })
+      await this.#pc.setLocalDescription({ type: 'offer', sdp })
+      return true
     } catch {
-      await this.#pc.setLocalDescription({ type, sdp })
+      await this.#pc.setLocalDescription({ type: 'offer', sdp: plain })
+      return false
     }
   }
 
   /** Takes the answer to the last offer, with the mids of the m-lines that it turns down. */
   async accept(sdp: string, refused: readonly string[]): Promise<void> {
-    await this.#pc.setRemoteDescription({ type: 'answer', sdp: rankCandidates(sdp, this.#generation) })
+    const answer: RTCSessionDescriptionInit = { type: 'answer', sdp: rankCandidates(sdp, this.#generation) }
+    try {
+      await this.#pc.setRemoteDescription(answer) // the browser itself has it wait for the offer
+    } catch (error) {
+      if (await this.#described) throw error
+      await this.#pc.setRemoteDescription(answer)
+    }
     for (const outlet of this.outlets) if (outlet.mid !== null && refused.includes(outlet.mid)) outlet.rest()
     await Promise.all(this.outlets.map(outlet => outlet.refresh()))
   }
@@ -204,6 +236,11 @@ export class Connection extends Emitter<ConnectionEvents> {
     this.#pc.close()
     this.emit('state', 'closed')
   }
+}
+
+/** The m-lines' identifications, in their order (RFC 9143). */
+function midsOf(sdp: string): string[] {
+  return [...sdp.matchAll(/^a=mid:(\S+)/gm)].flatMap(([, mid]) => mid ?? [])
 }
 
 function order(transceiver: RTCRtpTransceiver, codecs: RTCRtpCodec[]): void {

@@ -127,7 +127,7 @@ export class Media extends Emitter<MediaEvents> {
       this.emit('state', state)
       this.#watch(state)
     })
-    connection.warm().catch(() => undefined)
+    connection.draft().catch(() => undefined)
   }
 
   setIce(ice: IceOptions): void {
@@ -271,7 +271,7 @@ export class Media extends Emitter<MediaEvents> {
   }
 
   #inletOf(mid: string): Inlet | undefined {
-    const find = (kind: 'audio' | 'video') => this.#connection?.inlets(kind).find(one => one.transceiver.mid === mid)
+    const find = (kind: 'audio' | 'video') => this.#connection?.inlets(kind).find(one => one.mid === mid)
     return find('video') ?? find('audio')
   }
 
@@ -312,7 +312,7 @@ export class Media extends Emitter<MediaEvents> {
   }
 
   #subscribe(): void {
-    const mids = this.#connection?.inlets('video').flatMap(one => one.transceiver.mid ?? []) ?? []
+    const mids = this.#connection?.inlets('video').flatMap(one => one.mid ?? []) ?? []
     if (mids.length === 0 || this.#roster.self.id === '') return
     const known = new Set(this.#roster.tracks.map(track => track.id))
     const views = this.#views.filter(view => known.has(view.trackId))

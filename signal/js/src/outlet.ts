@@ -8,6 +8,8 @@ export type Source = 'camera' | 'microphone' | 'screen' | 'screen_audio'
  * unmute are a replaced track, a layer nobody watches is an inactive encoding.
  */
 export class Outlet {
+  /** The m-line's identification; null before the first offer. */
+  mid: string | null = null
   #refused = false
   readonly #changes = new Serial()
   #wanted: readonly string[] | undefined
@@ -32,10 +34,6 @@ export class Outlet {
   ask(): void {
     this.#refused = false
     this.transceiver.direction = 'sendonly'
-  }
-
-  get mid(): string | null {
-    return this.transceiver.mid
   }
 
   /** Sends the track from now on, or nothing. */

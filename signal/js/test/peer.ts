@@ -54,11 +54,21 @@ class FakeTransceiver {
     }
     this.sender = sender
   }
+  /** Its part of an offer. */
+  section(mid: number): string {
+    const { kind } = this.receiver.track
+    return [`m=${kind} 9`, `a=mid:${mid}`, `a=${this.direction}`, 'a=rtpmap:111 opus/48000/2'].join('\r\n')
+  }
 }
 
 /** An RTCPeerConnection without a network, driven by a test. Mids count from `base`, so that two connections differ. */
 export class FakePeer {
   static all: FakePeer[] = []
+  /** What new ones wait for, in turn, before an offer or an answer counts: a browser has a queue of them. */
+  static busy: Promise<unknown> = Promise.resolve()
+  /** Offers with this in them are refused. */
+  static refuses: string | undefined
+  #queue = FakePeer.busy
   readonly transceivers: FakeTransceiver[] = []
   readonly base = FakePeer.all.length * 100
   connectionState = 'new'
@@ -79,6 +89,8 @@ export class FakePeer {
   /** Replaces the browser's WebRTC for the tests of a file. */
   static install(): void {
     FakePeer.all = []
+    FakePeer.busy = Promise.resolve()
+    FakePeer.refuses = undefined
     vi.stubGlobal('RTCPeerConnection', FakePeer)
     vi.stubGlobal('MediaStream', FakeStream)
     vi.stubGlobal('RTCRtpSender', { getCapabilities: () => null })
@@ -98,14 +110,27 @@ export class FakePeer {
     this.transceivers.push(made)
     return made
   }
-  createOffer = async (): Promise<{ sdp: string }> => ({ sdp: `offer ${this.base}` })
-  async setLocalDescription(description: { sdp: string }): Promise<void> {
-    this.localDescription = description
-    this.signalingState = 'have-local-offer'
-    for (const [i, one] of this.transceivers.entries()) one.mid ??= String(this.base + i)
+  createOffer = async (): Promise<{ sdp: string }> => ({
+    sdp: [`offer ${this.base}`, ...this.transceivers.map((one, i) => one.section(this.base + i)), ''].join('\r\n'),
+  })
+  setLocalDescription(description: { sdp: string }): Promise<void> {
+    return this.#inTurn(() => {
+      if (FakePeer.refuses && description.sdp.includes(FakePeer.refuses)) throw new Error('refused')
+      this.localDescription = description
+      this.signalingState = 'have-local-offer'
+      for (const [i, one] of this.transceivers.entries()) one.mid ??= String(this.base + i)
+    })
   }
-  async setRemoteDescription(): Promise<void> {
-    this.signalingState = 'stable'
+  setRemoteDescription(): Promise<void> {
+    return this.#inTurn(() => {
+      if (this.signalingState !== 'have-local-offer') throw new Error('there is no offer')
+      this.signalingState = 'stable'
+    })
+  }
+  #inTurn(what: () => void): Promise<void> {
+    const turn = this.#queue.then(what)
+    this.#queue = turn.catch(() => undefined)
+    return turn
   }
   getConfiguration = (): object => ({})
   setConfiguration(): void {}

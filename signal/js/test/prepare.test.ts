@@ -64,3 +64,49 @@ test('the offer is made while the socket opens, and sent once it has', async () 
   await tick()
   expect(FakeWebSocket.latest.sent.map(one => one.type)).toEqual(['participant.hello'])
 })
+
+/** Answers the hello, and says what the room is like. */
+async function letIn(): Promise<void> {
+  const socket = FakeWebSocket.latest
+  socket.answer({ type: 'sfu.answer', sdp_answer: 'answer' })
+  const slots = FakePeer.latest.transceivers.map((_, i) => ({
+    mid: String(i),
+    kind: 'video',
+    state: 'active',
+    track_id: `tr_${i}`,
+  }))
+  socket.say({ type: 'room.snapshot', seq: 1, self: { id: 'me' }, settings: {}, participants: [], tracks: [], slots })
+  await tick()
+}
+
+test('neither offer, answer nor slots wait for a browser that still takes its own offer', async () => {
+  let settle = (): void => undefined
+  FakePeer.busy = new Promise<void>(resolve => {
+    settle = resolve
+  })
+  await join('attendee')
+  expect(FakeWebSocket.latest.sent[0]).toMatchObject({ tracks: [{ mid: '0' }, { mid: '1' }] })
+  await letIn()
+  expect(FakePeer.latest.localDescription).toBeNull()
+  const { receiver } = FakePeer.latest.transceivers[5] as { receiver: { track: unknown } }
+  expect(client.streamOf('tr_5')?.getTracks()).toEqual([receiver.track])
+  settle()
+  await tick()
+  expect(FakePeer.latest.signalingState).toBe('stable')
+})
+
+test('a browser that takes no changed offer takes its own, and the answer', async () => {
+  FakePeer.refuses = ' nack'
+  await join('attendee')
+  await letIn()
+  expect(FakePeer.latest.localDescription?.sdp).not.toContain(' nack')
+  expect(FakePeer.latest.signalingState).toBe('stable')
+})
+
+test('what has changed since the offer was drafted is offered', async () => {
+  client.prepare()
+  await tick()
+  client.show([])
+  await join('viewer')
+  expect(FakeWebSocket.latest.sent[0]).toMatchObject({ tracks: [] })
+})

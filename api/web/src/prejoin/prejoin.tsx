@@ -1,10 +1,13 @@
 import type { Client } from '@parley-sfu/client'
 import type { JSX } from 'preact'
 import { useEffect } from 'preact/hooks'
-import { useEvents } from '../hooks.ts'
+import { useEvents, useLasting } from '../hooks.ts'
 import { DeviceChoice } from '../ui/devices.tsx'
 import { Logo } from '../ui/logo.tsx'
 import { Preview } from './preview.tsx'
+
+/** A join that takes no longer, in milliseconds, is not drawn: drawing would hold it up. */
+const quick = 250
 
 /** What the page before the meeting is given. */
 export interface PrejoinProps {
@@ -25,10 +28,11 @@ export function Prejoin({ client, name, host, onName, onJoin }: PrejoinProps): J
     if (!local.camera) void local.openCamera(localStorage.getItem('parley.camera') ?? undefined)
   }, [local])
   useEffect(() => client.prepare(), [client])
-  const busy = client.state === 'joining'
+  const joining = client.state === 'joining'
+  const busy = useLasting(joining, quick)
   const submit = (event: Event): void => {
     event.preventDefault()
-    if (!busy && name.trim() !== '') onJoin()
+    if (!joining && name.trim() !== '') onJoin()
   }
   return (
     <div class="prejoin">
