@@ -25,7 +25,7 @@ export function install({ capture }) {
     constructor(...args) {
       super(...args)
       lab.connections.push(this)
-      this.addEventListener('iceconnectionstatechange', () => this.iceConnectionState === 'connected' && mark('ice'))
+      this.addEventListener('iceconnectionstatechange', () => /^(connected|completed)$/.test(this.iceConnectionState) && mark('ice'))
       this.addEventListener('connectionstatechange', () => this.connectionState === 'connected' && mark('dtls'))
       this.addEventListener('connectionstatechange', () => this.connectionState === 'connected' && heard(this))
       this.addEventListener('track', ({ track }) => track.kind === 'audio' && track.addEventListener('unmute', () => mark('audio')))

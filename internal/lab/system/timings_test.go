@@ -136,8 +136,8 @@ func TestTimingsOfBrowserJoins(t *testing.T) {
 	lab.Browse(t, n, "home.test.mjs", "", 3*time.Minute, "LAB_JOIN_URL="+n.URL+"/m/"+meeting.ID, "LAB_BY=udp")
 }
 
-// A browser hears somebody who is there already; the table has when each step was done.
-func TestFirstVoice(t *testing.T) {
+// A browser hears somebody who is there already, soon; the table has when each step was done.
+func TestTimingsOfFirstVoice(t *testing.T) {
 	n := lab.StartNode(t)
 	meeting := n.NewMeeting(t, "First voice", nil)
 	join(t, n, meeting.ID, client.JoinOptions{HostKey: meeting.HostKey, DisplayName: "Speaker"}, client.Options{
