@@ -35,13 +35,13 @@ func TestLabVoice(t *testing.T) {
 		spans = append(spans, span{from, time.Now()})
 	}
 	tellLate(t, s.world)
-	figures := newTable(t, "loss", "round trip", "receiver", "sound's packets", "lost after repair", "made up", "picture after sound, ms: p5", "p50", "p95", "")
+	figures := newTable(t, "loss", "round trip", "receiver", "sound's packets", "lost after repair", "made up", "sound kept, ms", "picture after sound, ms: p5", "p50", "p95", "")
 	for i, who := range []*spectator{program, page} {
 		seen := who.finish()
 		for n, w := range ways {
 			got := between(of(s.senders[0].Self().ID, seen), spans[n].from, spans[n].to)
 			good := float64(got.audioLost-underWay) <= unheard*float64(got.audioPackets)
-			cells := []any{w.name, w.trip, []string{"Go", "browser"}[i], got.audioPackets, got.audioLost, percent(got.concealment())}
+			cells := []any{w.name, w.trip, []string{"Go", "browser"}[i], got.audioPackets, got.audioLost, percent(got.concealment()), fmt.Sprintf("%.0f", kept(seen, spans[n].from, spans[n].to))}
 			behind := lags(seen, spans[n].from, spans[n].to)
 			for _, q := range []float64{0.05, 0.5, 0.95} {
 				cells = append(cells, fmt.Sprintf("%.0f", quantile(behind, q)))
@@ -52,7 +52,7 @@ func TestLabVoice(t *testing.T) {
 			judge(t, figures, good, cells...)
 		}
 	}
-	figures.add("bound", "", "", "", percent(unheard), "", "", fmt.Sprintf("%.0f (browser)", apart), "", "")
+	figures.add("bound", "", "", "", percent(unheard), "", "", "", fmt.Sprintf("%.0f (browser)", apart), "", "")
 }
 
 // of has only what comes of one participant.
@@ -67,6 +67,20 @@ func of(id string, looks []glance) []glance {
 		}
 	}
 	return only
+}
+
+// kept is for how many milliseconds a browser keeps sound in its buffer; 0 for who has none.
+func kept(looks []glance, from, to time.Time) float64 {
+	var buffered, emitted float64
+	looks = within(looks, from, to)
+	for i, sign := range map[int]float64{0: -1, len(looks) - 1: 1} {
+		for _, s := range looks[i].Streams {
+			if s.Kind == "audio" {
+				buffered, emitted = buffered+sign*s.Buffered, emitted+sign*s.Emitted
+			}
+		}
+	}
+	return 1000 * buffered / max(1, emitted)
 }
 
 // lags are by how many milliseconds a browser plays a picture later than the sound that was captured with it, in each look.

@@ -13,6 +13,7 @@ import { askWhenCaptured } from './lips.ts'
 import { Outlet, type Source } from './outlet.ts'
 import type { Arrivals } from './pulse.ts'
 import { rankCandidates } from './rank.ts'
+import type { Losses } from './repair.ts'
 import { wildcardPeer } from './wildcard.ts'
 import type { TrackHint } from './wire.ts'
 
@@ -226,6 +227,23 @@ export class Connection extends Emitter<ConnectionEvents> {
         count.all += (report.packetsReceived ?? 0) + (report.responsesReceived ?? 0) + (report.requestsReceived ?? 0)
     }
     return count
+  }
+
+  /** What has become of the packets of voices. */
+  async losses(): Promise<Losses> {
+    const losses: Losses = { asked: 0, missing: 0, roundTrip: undefined }
+    const reports = await this.#pc.getStats()
+    for (const [, report] of reports) {
+      if (report.type === 'inbound-rtp' && report.kind === 'audio') {
+        losses.asked += report.nackCount ?? 0
+        losses.missing += report.packetsLost ?? 0
+      }
+      if (report.type === 'transport') {
+        const trip = reports.get(report.selectedCandidatePairId)?.currentRoundTripTime
+        if (trip !== undefined) losses.roundTrip = 1000 * trip
+      }
+    }
+    return losses
   }
 
   getStats(): Promise<RTCStatsReport> {

@@ -1,3 +1,5 @@
+import { type Buffer, Buffers, type Pair, type Played } from './buffer.ts'
+
 const captureTime = 'http://www.webrtc.org/experiments/rtp-hdrext/abs-capture-time'
 
 /** What browsers of Chromium's kind know beyond the types of today. */
@@ -16,18 +18,6 @@ export function askWhenCaptured(transceiver: RTCRtpTransceiver): void {
   )
 }
 
-/** A slot's receiver, as far as it matters here. */
-export type Played = Pick<RTCRtpReceiver, 'getSynchronizationSources' | 'getStats'> & {
-  /** Milliseconds that its buffer holds things back at least. */
-  jitterBufferTarget?: number | null
-}
-
-/** Sound and picture of one person, or of one screen. */
-export interface Pair {
-  sound: Played
-  picture: Played
-}
-
 /** How often the two are compared, in milliseconds, and how many comparisons make a correction: buffers take a while to do as told. */
 const every = 250
 const enough = 4
@@ -38,8 +28,6 @@ const step = 80
 const unseen = 6
 /** How far above its target a buffer is that would be as long without it. */
 const slack = 25
-/** What is held back no longer, in milliseconds: then conversation suffers more than the eye. */
-const longest = 400
 /** A difference that is none: the server has yet to tell when what a slot shows now was captured. */
 const absurd = 2_000
 
@@ -51,9 +39,11 @@ export class Lips {
   #timer: ReturnType<typeof setInterval> | undefined
   /** What is compared now, by its sound, with the differences since the last correction. */
   #compared = new Map<Played, { picture: Played; apart: number[] }>()
-  readonly #buffers = new WeakMap<Played, Buffer>()
 
-  constructor(private readonly pairs: () => readonly Pair[]) {}
+  constructor(
+    private readonly pairs: () => readonly Pair[],
+    private readonly buffers = new Buffers(),
+  ) {}
 
   start(): void {
     this.stop()
@@ -77,12 +67,12 @@ export class Lips {
     )
     const paired = new Set(pairs.flatMap(({ sound, picture }) => [sound, picture]))
     for (const [sound, { picture }] of before)
-      for (const one of [sound, picture]) if (!paired.has(one)) this.#buffer(one).hold(0)
+      for (const one of [sound, picture]) if (!paired.has(one)) this.buffers.of(one).hold(0)
     await Promise.all([...this.#compared].map(([sound, { picture, apart }]) => this.#compare(sound, picture, apart)))
   }
 
   async #compare(sound: Played, picture: Played, apart: number[]): Promise<void> {
-    const [heard, seen] = [this.#buffer(sound), this.#buffer(picture)]
+    const [heard, seen] = [this.buffers.of(sound), this.buffers.of(picture)]
     const difference = (seen.late() ?? Number.NaN) - (heard.late() ?? Number.NaN)
     if (Math.abs(difference) < absurd) apart.push(difference)
     if (apart.length < enough) return
@@ -93,62 +83,16 @@ export class Lips {
     if (middle > 0) delay(heard, seen, by)
     else delay(seen, heard, by)
   }
-
-  #buffer(played: Played): Buffer {
-    const known = this.#buffers.get(played) ?? new Buffer(played)
-    this.#buffers.set(played, known)
-    return known
-  }
 }
 
 /** Has one be played later than the other by so many milliseconds more: the other sooner, if it is held back, else itself later. */
 function delay(one: Buffer, other: Buffer, by: number): void {
-  if (other.held > 0 && other.length < other.held + slack) {
+  if (other.held > other.floor && other.length < other.held + slack) {
     other.hold(other.held - by)
     return
   }
   other.hold(0)
   one.hold(Math.max(one.held, one.length) + by)
-}
-
-/** The buffer of a receiver. */
-class Buffer {
-  /** Milliseconds that it held things back, of late. */
-  length = 0
-  #seen = 0
-  #before = { delay: 0, count: 0 }
-
-  constructor(private readonly of: Played) {}
-
-  /** Milliseconds that it is to hold things back at least. */
-  get held(): number {
-    return this.of.jitterBufferTarget ?? 0
-  }
-
-  hold(target: number): void {
-    const next = target >= 1 ? Math.min(longest, Math.round(target)) : null
-    if ('jitterBufferTarget' in this.of && this.of.jitterBufferTarget !== next) this.of.jitterBufferTarget = next
-  }
-
-  /** How late things are played, up to a constant that all of one publisher have in common; undefined where nothing new was. */
-  late(): number | undefined {
-    const newest = this.of.getSynchronizationSources()[0] as
-      | { timestamp: number; captureTimestamp?: number }
-      | undefined
-    if (!newest?.captureTimestamp || this.#seen === newest.timestamp) return undefined
-    this.#seen = newest.timestamp
-    return newest.timestamp - newest.captureTimestamp
-  }
-
-  /** Measures its length since the last time. */
-  async measure(): Promise<void> {
-    for (const [, report] of await this.of.getStats()) {
-      if (report.type !== 'inbound-rtp') continue
-      const { jitterBufferDelay: delay = 0, jitterBufferEmittedCount: count = 0 } = report
-      if (count > this.#before.count) this.length = (1000 * (delay - this.#before.delay)) / (count - this.#before.count)
-      this.#before = { delay, count }
-    }
-  }
 }
 
 function median(of: number[]): number {

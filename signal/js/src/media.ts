@@ -1,13 +1,15 @@
 import { Backoff } from './backoff.ts'
+import { Buffers, type Pair } from './buffer.ts'
 import type { VideoOptions } from './codec.ts'
 import { Connection, type IceOptions, type Inlet, type PathState } from './connection.ts'
 import { Emitter } from './emitter.ts'
 import { ParleyError } from './error.ts'
-import { Lips, type Pair } from './lips.ts'
+import { Lips } from './lips.ts'
 import type { LocalMedia } from './local.ts'
 import type { Message, Requests } from './message.ts'
 import type { Outlet, Source } from './outlet.ts'
 import { Pulse } from './pulse.ts'
+import { Repair } from './repair.ts'
 import type { Roster } from './roster.ts'
 import { Serial } from './serial.ts'
 import { type StatsDigest, StatsDigester } from './stats.ts'
@@ -50,7 +52,9 @@ export class Media extends Emitter<MediaEvents> {
   #views: readonly View[] = []
   #growing = false
   #pulse: Pulse | undefined
-  readonly #lips = new Lips(() => this.#pairs())
+  readonly #buffers = new Buffers()
+  readonly #lips = new Lips(() => this.#pairs(), this.#buffers)
+  readonly #repair: Repair
   #mending: ReturnType<typeof setTimeout> | undefined
   readonly #layers = new Map<string, readonly string[]>()
   readonly #negotiation = new Serial()
@@ -72,6 +76,14 @@ export class Media extends Emitter<MediaEvents> {
     this.#subscriber = new Subscriber(requests => {
       this.request('subscription.update', { mode: 'manual', slots: requests }).catch(() => this.#subscriber.reset())
     })
+    this.#repair = new Repair(
+      {
+        losses: async () => (await this.#connection?.losses()) ?? { asked: 0, missing: 0, roundTrip: undefined },
+        sounds: () => this.#connection?.inlets('audio').map(inlet => inlet.transceiver.receiver) ?? [],
+        pairs: () => this.#pairs(),
+      },
+      this.#buffers,
+    )
     this.#stop = local.on('change', () => this.#changedLocally())
   }
 
@@ -120,9 +132,11 @@ export class Media extends Emitter<MediaEvents> {
       if (state === 'connected') {
         pulse.start()
         this.#lips.start()
+        this.#repair.start()
       } else {
         pulse.stop()
         this.#lips.stop()
+        this.#repair.stop()
       }
       this.emit('state', state)
       this.#watch(state)
@@ -263,6 +277,7 @@ export class Media extends Emitter<MediaEvents> {
     clearTimeout(this.#mending)
     this.#pulse?.stop()
     this.#lips.stop()
+    this.#repair.reset()
     const connection = this.#connection
     this.#connection = undefined
     this.#subscriber.reset()

@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
-import { Lips, type Pair, type Played } from '../src/lips.ts'
+import { Buffers, type Pair, type Played } from '../src/buffer.ts'
+import { Lips } from '../src/lips.ts'
 
 beforeEach(() => vi.useFakeTimers())
 afterEach(() => vi.useRealTimers())
@@ -115,5 +116,22 @@ test('where the server does not tell when things were captured, nothing is held 
   lips.start()
   await watch(5, [pair.sound, pair.picture], pair)
   expect([pair.sound.jitterBufferTarget, pair.picture.jitterBufferTarget]).toEqual([null, null])
+  lips.stop()
+})
+
+test('what is held for repair is held, in step too', async () => {
+  const pair = { sound: new Model(60, 0, noise(5)), picture: new Model(40, 20, noise(15)) }
+  const [voice, face] = [paired(pair.sound, pair.picture).sound, paired(pair.sound, pair.picture).picture]
+  const buffers = new Buffers()
+  const lips = new Lips(() => [paired(pair.sound, pair.picture)], buffers)
+  for (const one of [voice, face]) buffers.of(one).lift(240)
+  lips.start()
+  await watch(8, [pair.sound, pair.picture], pair)
+  expect(most(await watch(10, [pair.sound, pair.picture], pair))).toBeLessThan(20)
+  expect(Math.min(pair.sound.kept, pair.picture.late)).toBeGreaterThan(235)
+  for (const one of [voice, face]) buffers.of(one).lift(0)
+  await watch(8, [pair.sound, pair.picture], pair)
+  expect(Math.max(pair.sound.late, pair.picture.late)).toBeLessThan(90)
+  expect(most(await watch(10, [pair.sound, pair.picture], pair))).toBeLessThan(20)
   lips.stop()
 })
