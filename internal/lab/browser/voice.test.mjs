@@ -26,7 +26,7 @@ figures.test('hears a voice soon after the click', async () => {
   const exchanges = []
   while (measured.length < joins) {
     await guest.join(process.env.LAB_JOIN_URL)
-    await until('a voice is heard', 10_000, () => guest.page.evaluate(() => window.lab.marks.voice && window.lab.marks.dtls && window.lab.marks.audio))
+    await until('a voice is heard', 10_000, () => guest.page.evaluate(() => ['voice', 'accepted', 'ice', 'dtls', 'audio'].every(step => window.lab.marks[step])))
     measured.push(await guest.page.evaluate(probe.timeline))
     exchanges.push((await guest.exchanges()).browser)
     await guest.page.goto('about:blank')

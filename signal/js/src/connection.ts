@@ -63,8 +63,8 @@ export class Connection extends Emitter<ConnectionEvents> {
   #generation = 0
   /** The next offer, made ahead of time: gone once there is something else to offer. */
   #draft: Promise<RTCSessionDescriptionInit> | undefined
-  /** Resolves once the last offer is the connection's own, with whether the browser took it as it was sent. */
-  #described: Promise<boolean> = Promise.resolve(true)
+  /** Resolves once the last offer is the connection's own. */
+  #described: Promise<void> = Promise.resolve()
 
   constructor(options: ConnectionOptions) {
     super()
@@ -184,25 +184,18 @@ export class Connection extends Emitter<ConnectionEvents> {
   }
 
   /** Makes the offer the connection's own, as the browser made it where it takes no other. */
-  async #describe(sdp: string, plain: string): Promise<boolean> {
+  async #describe(sdp: string, plain: string): Promise<void> {
     try {
       await this.#pc.setLocalDescription({ type: 'offer', sdp })
-      return true
     } catch {
       await this.#pc.setLocalDescription({ type: 'offer', sdp: plain })
-      return false
     }
   }
 
   /** Takes the answer to the last offer, with the mids of the m-lines that it turns down. */
   async accept(sdp: string, refused: readonly string[]): Promise<void> {
-    const answer: RTCSessionDescriptionInit = { type: 'answer', sdp: rankCandidates(sdp, this.#generation) }
-    try {
-      await this.#pc.setRemoteDescription(answer) // the browser itself has it wait for the offer
-    } catch (error) {
-      if (await this.#described) throw error
-      await this.#pc.setRemoteDescription(answer)
-    }
+    await this.#described // given an answer before, Chromium 156 stays at iceConnectionState 'new'
+    await this.#pc.setRemoteDescription({ type: 'answer', sdp: rankCandidates(sdp, this.#generation) })
     for (const outlet of this.outlets) if (outlet.mid !== null && refused.includes(outlet.mid)) outlet.rest()
     await Promise.all(this.outlets.map(outlet => outlet.refresh()))
   }

@@ -79,7 +79,7 @@ async function letIn(): Promise<void> {
   await tick()
 }
 
-test('neither offer, answer nor slots wait for a browser that still takes its own offer', async () => {
+test('neither the offer nor the slots wait for a browser that still takes its own offer', async () => {
   let settle = (): void => undefined
   FakePeer.busy = new Promise<void>(resolve => {
     settle = resolve
