@@ -21,8 +21,8 @@ type room struct {
 	mu     sync.Mutex // guards what follows, every slot's wish, and who is attached to which layer
 	peers  map[string]*Peer
 	groups [reportGroups]map[*Peer]struct{} // the same, by Peer.group
-	tracks []*published // in the order of publication, each once: the stream that is, or is to be, shown
-	others []*published // streams that are taken over from, and tracks that are only passed on to other nodes
+	tracks []*published                     // in the order of publication, each once: the stream that is, or is to be, shown
+	others []*published                     // streams that are taken over from, and tracks that are only passed on to other nodes
 	order  uint64
 	recent []string // participants who spoke, the latest first
 	loud   []string // track ids of the microphones forwarded where there are more than fit; nil where there are not
