@@ -13,7 +13,10 @@ const (
 	drainsTimes     = 10 // the queue: with 15 % less than arrives it takes seven
 	drainsMost      = 3 * second
 	drained         = 20 * milli
-	meanPacket      = 8 * 1200 // bits
+	cutQueue        = 30 * milli
+	cutTo           = 0.6        // when less than this part of what leaves is carried, the path has become another one
+	goesFrom        = 60 * milli // a queue longer than this that has become shorter is one that goes
+	meanPacket      = 8 * 1200   // bits
 )
 
 // aimd is the rate by delay (draft-ietf-rmcat-gcc-02 section 5.5): additive or multiplicative increase, multiplicative decrease of
@@ -28,6 +31,8 @@ type aimd struct {
 	draining  bool
 	until     int64 // when the queue that drains should have gone
 	rivals    rivals
+	stood     int64   // ns of queue at the last decrease
+	empties   int64   // until when hardly anything leaves, for the queue of a cut to go
 	regain    float64 // the rate to go back to once drained, 0 for none
 }
 
@@ -39,11 +44,18 @@ type passage struct {
 	leaving  float64 // bit/s, of what the receiver has told of
 	arriving float64
 	peak     float64 // of what arrives, lately
+	served   float64 // of what has waited on the path
+	serves   bool    // served is known
 }
 
 // carried is what the path carries when it is overused. What arrives on average is less where the application has sent little until just now.
 func (p passage) carried(rate float64) float64 {
-	if p.choked() {
+	switch {
+	case p.cut():
+		return p.served
+	case p.choked() && p.serves:
+		return max(p.arriving, min(p.served, p.peak))
+	case p.choked():
 		return p.arriving
 	}
 	return max(p.arriving, min(p.peak, rate))
@@ -52,6 +64,11 @@ func (p passage) carried(rate float64) float64 {
 // choked reports whether a queue stands and so much less arrives than leaves that what arrives is all that the path carries.
 func (p passage) choked() bool {
 	return p.known && p.queue > drained && p.arriving < choked*p.leaving
+}
+
+// cut reports whether the path has just become much narrower: a queue grows so fast that no trend need be waited for.
+func (p passage) cut() bool {
+	return p.known && p.serves && p.queue > cutQueue && p.served < cutTo*p.leaving
 }
 
 // idle reports whether the application sends less than it may.
@@ -64,6 +81,7 @@ func (a *aimd) update(p passage, rtt, now int64) {
 	drains := a.drains(p.queue, now)
 	u := a.rivals.judge(p.usage, p.queue, drains, now)
 	switch {
+	case drains && a.stood > goesFrom && p.queue < a.stood: // it goes
 	case u == over || drains && p.choked():
 		a.decrease(p, rtt, now)
 	case u == under || drains || p.idle(a.rate):
@@ -78,7 +96,10 @@ func (a *aimd) decrease(p passage, rtt, now int64) {
 	if now-a.decreased < rtt+messageEvery {
 		return
 	}
-	a.decreased, a.draining = now, true
+	a.decreased, a.draining, a.stood = now, true, p.queue
+	if p.cut() {
+		a.empties = now + rtt + messageEvery + 2*p.queue
+	}
 	a.until = now + rtt + messageEvery + min(max(drainsTimes*p.queue, drainsLeast), drainsMost)
 	switch {
 	case !p.known || p.idle(a.rate) && !p.choked():

@@ -17,6 +17,8 @@ type delay struct {
 	ways     [queuePackets]int64
 	packets  int   // that ways has seen
 	queue    int64 // ns
+	least    int64 // ns: the shortest delay, of base
+	backlog  backlog
 }
 
 func newDelay() delay {
@@ -24,13 +26,16 @@ func newDelay() delay {
 }
 
 // add takes one packet that arrived. What is of a probe makes a queue on purpose, which is no trend.
-func (d *delay) add(sentAt, arrival int64, probe bool) {
+func (d *delay) add(sentAt, arrival int64, size int, probe bool) {
 	if gap := arrival - d.newest; gap > trendGap || gap < -trendGap {
 		d.restart()
 	}
 	d.newest = max(d.newest, arrival)
 	d.ways[d.packets%queuePackets] = arrival - sentAt
 	d.packets++
+	if d.base.started {
+		d.backlog.add(arrival, arrival-sentAt-d.least, size)
+	}
 	if probe {
 		return
 	}
@@ -44,7 +49,7 @@ func (d *delay) add(sentAt, arrival int64, probe bool) {
 
 // restart forgets all but the shortest delay: the path stood still.
 func (d *delay) restart() {
-	d.groups, d.trend, d.detector, d.newest, d.packets = grouping{}, trend{}, newDetector(), 0, 0
+	d.groups, d.trend, d.detector, d.newest, d.packets, d.backlog = grouping{}, trend{}, newDetector(), 0, 0, backlog{}
 }
 
 // end follows the packets of a message. The quickest of the last eight tells how long the queue is: jitter only ever makes slower.
@@ -56,7 +61,8 @@ func (d *delay) end(now int64) {
 	for _, way := range d.ways[1:min(d.packets, queuePackets)] {
 		least = min(least, way)
 	}
-	d.queue = least - d.base.add(least, now)
+	d.least = d.base.add(least, now)
+	d.queue = least - d.least
 }
 
 // usage is that of the detector, except that a queue too short to be felt is none: layers come in bursts that make such. On a path of so many bit/s

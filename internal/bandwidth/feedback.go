@@ -49,7 +49,7 @@ func (e *Estimator) digest(f *packet.TransportFeedback, lift, now int64) (told i
 		arrival := a.At + lift
 		e.loss.add(n, d, true)
 		e.arriving.add(arrival, d.size)
-		e.delay.add(d.at, arrival, d.cluster != 0)
+		e.delay.add(d.at, arrival, d.size, d.cluster != 0)
 		if c := e.prober.find(d.cluster); c != nil {
 			c.arrivals.add(d, arrival)
 		}
@@ -64,6 +64,13 @@ func (e *Estimator) digest(f *packet.TransportFeedback, lift, now int64) (told i
 func (e *Estimator) control(now int64) {
 	p := passage{usage: e.delay.usage(e.rate), queue: e.delay.queue}
 	opening := e.Opening()
+	leaving, first := e.leaving.rate()
+	arriving, second := e.arriving.rate()
+	p.known, p.leaving, p.arriving, p.peak = first && second, leaving, arriving, e.arriving.peak()
+	p.served, p.serves = e.delay.backlog.rate()
+	if p.cut() {
+		p.usage = over
+	}
 	if p.usage == over && p.queue < probeQueue && (e.prober.underWay() || opening) {
 		p.usage = normal
 	}
@@ -72,9 +79,6 @@ func (e *Estimator) control(now int64) {
 		e.opening.end()
 		e.prober.waiting = [2]float64{}
 	}
-	leaving, first := e.leaving.rate()
-	arriving, second := e.arriving.rate()
-	p.known, p.leaving, p.arriving, p.peak = first && second, leaving, arriving, e.arriving.peak()
 	if p.known && opening {
 		e.aimd.raise(arriving) // what came was carried
 	}

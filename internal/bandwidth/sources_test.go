@@ -9,6 +9,7 @@ import (
 // own drives this package's Estimator as its users are told to.
 type own struct {
 	e     *Estimator
+	w     *world
 	trace func(now int64)
 }
 
@@ -18,12 +19,12 @@ func newOwn(w *world, cfg Config) *own {
 		panic(err)
 	}
 	w.every(100*milli, func() { e.Tick(w.now) })
-	return &own{e: e}
+	return &own{e: e, w: w}
 }
 
 func (o *own) sent(now int64, size int, kind Kind) uint16 { return o.e.Sent(now, size, kind) }
 func (o *own) rate() float64                              { return o.e.rate }
-func (o *own) pace() float64                              { return float64(o.e.Pacing(0).Rate) }
+func (o *own) pace() float64                              { return float64(o.e.Pacing(o.w.now).Rate) }
 
 func (o *own) feedback(now int64, raw []byte) {
 	p, _, _ := packet.NextRTCP(raw)
