@@ -50,6 +50,17 @@ func (a again) find(seq uint16) *sentVoice {
 	return nil
 }
 
+// roundTrip is the time until the peer has a packet and this end knows, the queue on the way included.
+func (p *Peer) roundTrip() time.Duration { return p.in.roundTrip() + p.way.queue() }
+
+// patience is for how many nanoseconds a packet that was sent again may be on its way before it is sent once more.
+func (s *slot) patience() int64 {
+	if !s.peer.pacer.narrow.Load() {
+		return resendInterval
+	}
+	return max(resendInterval, int64(s.peer.roundTrip()))
+}
+
 // underway reports whether a packet was sent again so lately that who asks cannot have it yet. Receivers of voices ask with each packet
 // that comes.
 func (v *sentVoice) underway(now int64, roundTrip time.Duration) bool {
@@ -57,10 +68,10 @@ func (v *sentVoice) underway(now int64, roundTrip time.Duration) bool {
 }
 
 // resendVoice answers one requested sequence number with the packet as it was sent. The estimate of the way is told nothing: the
-// number was counted when it left first. mu is held.
+// number was counted when it left first. Pictures wait for as long as it takes. mu is held.
 func (s *slot) resendVoice(seq uint16, now int64, out *udp.Batch) bool {
 	v := s.again.find(seq)
-	if v == nil || s.credit < 2 || v.underway(now, s.peer.in.roundTrip()) {
+	if v == nil || s.credit < 2 || v.underway(now, s.peer.roundTrip()) {
 		return false
 	}
 	l, p, o := s.sentAsLocked(seq)
@@ -78,5 +89,6 @@ func (s *slot) resendVoice(seq uint16, now int64, out *udp.Batch) bool {
 	head := len(packet.AppendHeader(buf[:0], p.Marker, pt, o.Sequence, o.Timestamp, s.media.SSRC, s.extensions(l, p, o, v.captured)))
 	copy(s.numberIn(buf), v.number[:])
 	n := head + s.payload(buf[head:], p, o)
+	s.peer.pacer.spend(n + overhead)
 	return s.peer.transport.Send(out, &s.media, buf, head, n) != 0
 }

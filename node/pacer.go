@@ -43,13 +43,15 @@ const (
 // Packets wait as they were written and are numbered and sealed when they leave. It is safe for concurrent use; slots call it with their
 // mutex held.
 type pacer struct {
-	narrow atomic.Bool // packets go through it
+	narrow  atomic.Bool // packets go through it
+	useless atomic.Bool // pictures may wait that their slots show no more
 
 	mu       sync.Mutex // guards what follows
 	voices   line
 	repairs  line
 	pictures line
-	bytes    int // that wait, without voices
+	sifting  bool // pictures are being looked through elsewhere
+	bytes    int  // that wait, without voices
 	pace     bandwidth.Pacing
 	looked   int64     // when the credits were last counted
 	credit   float64   // bytes that may leave now; negative when voices have taken more
@@ -63,6 +65,7 @@ type held struct {
 	next   *held
 	slot   *slot
 	stream *rtc.Stream
+	layer  *layer // that the slot showed
 	kind   bandwidth.Kind
 	head   int    // bytes of its header
 	number int    // where its transport-wide sequence number is; 0 if it has none
@@ -95,6 +98,17 @@ func (l *line) pop() *held {
 	return h
 }
 
+// append moves what waits in another line behind this one.
+func (l *line) append(other line) {
+	switch {
+	case other.first == nil:
+	case l.last == nil:
+		*l = other
+	default:
+		l.last.next, l.last = other.first, other.last
+	}
+}
+
 // set has the pacer work from now on, or end as soon as nothing waits.
 func (c *pacer) set(narrow bool, pace bandwidth.Pacing, now int64) {
 	c.mu.Lock()
@@ -117,7 +131,7 @@ func (c *pacer) adjust(pace bandwidth.Pacing) {
 }
 
 func (c *pacer) waitsLocked() bool {
-	return c.voices.first != nil || c.repairs.first != nil || c.pictures.first != nil
+	return c.sifting || c.voices.first != nil || c.repairs.first != nil || c.pictures.first != nil
 }
 
 // countLocked adds what may leave since it was last called.
@@ -139,6 +153,13 @@ func (c *pacer) full(part float64) bool {
 }
 
 func (c *pacer) fullLocked(part float64) bool { return float64(c.bytes) > part*float64(c.pace.Queue) }
+
+// crowded reports whether so much waits, here or on the way, that no keyframe should join it.
+func (c *pacer) crowded() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.pace.Emptying || c.fullLocked(littleWaits)
+}
 
 // mayPlead reports whether a keyframe may be asked for at now for a slot that has left pictures out: there is room for it, and for none of another
 // slot's at the same time.
@@ -210,6 +231,13 @@ func (c *pacer) next(now int64) *held {
 	return h
 }
 
+// spend counts n bytes that have left without having waited.
+func (c *pacer) spend(n int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.credit -= float64(n)
+}
+
 // rest ends the pacer if it is to end and nothing waits, and reports whether anything does.
 func (c *pacer) rest() (waits bool) {
 	c.mu.Lock()
@@ -241,14 +269,14 @@ func (s *slot) hold(stream *rtc.Stream, packet []byte, head int, kind bandwidth.
 	if !ok {
 		h = &held{}
 	}
-	h.slot, h.stream, h.kind, h.head, h.number = s, stream, kind, head, 0
+	h.slot, h.stream, h.layer, h.kind, h.head, h.number = s, stream, s.current, kind, head, 0
 	h.packet, h.since, h.late = append(h.packet[:0], packet...), s.peer.node.endpoint.Now(), false
 	if s.number != 0 {
 		h.number = s.ext.First()
 	}
 	first, ok := s.peer.pacer.hold(h)
 	if !ok {
-		h.slot, h.stream = nil, nil
+		h.slot, h.stream, h.layer = nil, nil, nil
 		pool.Put(h)
 		return false
 	}
@@ -265,11 +293,12 @@ func (p *Peer) release(now int64) (waits bool) {
 	}
 	out := p.node.takeBatch()
 	p.pacer.adjust(p.way.pacing(now))
+	p.pacer.empty()
 	for h := p.pacer.next(now); h != nil; h = p.pacer.next(now) {
 		if !h.late {
 			h.send(out, now)
 		}
-		h.slot, h.stream = nil, nil
+		h.slot, h.stream, h.layer = nil, nil, nil
 		p.node.held.Put(h)
 	}
 	p.node.giveBatch(out)
@@ -297,6 +326,50 @@ func (h *held) send(out *udp.Batch, now int64) {
 	s.peer.transport.Send(out, h.stream, buf, h.head, n)
 }
 
+// empty takes the payloads out of pictures that wait and are of no use any more, and has what is left of them leave first: their numbers, which would
+// be holes. Only who releases calls it.
+func (c *pacer) empty() {
+	if !c.useless.Swap(false) {
+		return
+	}
+	c.mu.Lock()
+	waiting := c.pictures
+	c.pictures, c.sifting = line{}, true
+	c.mu.Unlock()
+	var hollow, rest line
+	freed := 0
+	for h := waiting.pop(); h != nil; h = waiting.pop() {
+		if h.slot.shuns(h.layer) {
+			freed += len(h.packet) - h.head
+			h.packet = h.packet[:h.head]
+			hollow.push(h)
+		} else {
+			rest.push(h)
+		}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.bytes -= freed
+	hollow.append(rest)
+	hollow.append(c.pictures)
+	c.pictures, c.sifting = hollow, false
+}
+
+// shuns reports whether pictures of a layer that still wait are of no use: the slot shows nothing of the track any more, or has begun with a smaller
+// layer, or waits for one and has left out what follows. Of their packets nothing is sent but the number, which closes the hole.
+func (s *slot) shuns(l *layer) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch c := s.current; {
+	case c == nil || c.track != l.track:
+		return true
+	case c != l:
+		return l.rank > c.rank
+	default:
+		return s.starved && s.target != nil && s.target.track == l.track && s.target.rank < l.rank
+	}
+}
+
 // starves reports whether a packet of the layer that the slot shows is to be left out, because too much waits for the viewer. Then all are, up to
 // the next keyframe: a picture is sent as a whole, and none that builds upon one that is missing. mu is held.
 func (s *slot) starves(l *layer, p *packet.Packet) bool {
@@ -318,6 +391,8 @@ func (s *slot) starves(l *layer, p *packet.Packet) bool {
 	if s.bound != l.track || s.best != nil && s.best.rank < l.rank {
 		part = littleWaits
 	}
-	s.starved = c.full(part)
+	if s.starved = c.full(part); s.starved && part == littleWaits {
+		c.useless.Store(true)
+	}
 	return s.starved
 }

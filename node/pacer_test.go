@@ -111,6 +111,50 @@ func TestPacerForgets(t *testing.T) {
 	}
 }
 
+// TestPacerEmpties: what waits of a layer that is not to be shown any more leaves as numbers without pictures, before all else; what is to be shown stays.
+func TestPacerEmpties(t *testing.T) {
+	camera := &published{}
+	small, large := &layer{track: camera, rank: 0}, &layer{track: camera, rank: 1}
+	for name, tc := range map[string]struct {
+		shows   showing
+		starved bool
+		of      *layer
+		empty   bool
+	}{
+		"paused":                           {showing{}, false, small, true},
+		"something else":                   {showing{current: &layer{track: &published{}}}, false, small, true},
+		"shown":                            {showing{current: large, target: large}, false, large, false},
+		"before a larger one":              {showing{current: large, target: large}, false, small, false},
+		"before a smaller one":             {showing{current: small, target: small}, false, large, true},
+		"until a smaller one":              {showing{current: large, target: small}, false, large, false},
+		"until a smaller one, and cut off": {showing{current: large, target: small}, true, large, true},
+		"cut off, to go on":                {showing{current: large, target: large}, true, large, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := narrow()
+			other, h := waiting(Video, bandwidth.Media, 1000), waiting(Video, bandwidth.Media, 1000)
+			other.slot.current, other.layer = small, small
+			h.slot.showing, h.slot.starved, h.layer, h.head = tc.shows, tc.starved, tc.of, 20
+			c.hold(other)
+			c.hold(h)
+			c.useless.Store(true)
+			c.empty()
+			got, want := leaves(c, time.Millisecond), []*held{other}
+			if tc.empty {
+				want = []*held{h, other}
+			}
+			if !slices.Equal(got, want) || (len(h.packet) == h.head) != tc.empty {
+				t.Errorf("%d packets leave within a millisecond, want %d; %d bytes of the other", len(got), len(want), len(h.packet))
+			}
+			for len(leaves(c, time.Second)) > 0 {
+			}
+			if c.bytes != 0 {
+				t.Errorf("%d bytes wait, when nothing does", c.bytes)
+			}
+		})
+	}
+}
+
 // TestPacerEnds: a way that is wide again lets go of what waits first; then nothing comes to wait any more.
 func TestPacerEnds(t *testing.T) {
 	c := narrow()
@@ -132,20 +176,23 @@ func TestPacerEnds(t *testing.T) {
 func TestDip(t *testing.T) {
 	for name, tc := range map[string]struct {
 		budget []int64 // one each 200 ms
+		waits  bool    // something does
 		want   int64
 	}{
-		"steady":         {[]int64{1000, 1000}, 1000},
-		"grows":          {[]int64{1000, 1100}, 1100},
-		"dips":           {[]int64{1000, 800, 850}, 1000},
-		"dips and comes": {[]int64{1000, 800, 1000, 800, 800}, 1000},
-		"stays less":     {[]int64{1000, 800, 800, 810, 820, 830}, 830},
-		"is much less":   {[]int64{1000, 700}, 700},
+		"steady":            {[]int64{1000, 1000}, true, 1000},
+		"grows":             {[]int64{1000, 1100}, true, 1100},
+		"dips":              {[]int64{1000, 800, 850}, true, 1000},
+		"dips and comes":    {[]int64{1000, 800, 1000, 800, 800}, true, 1000},
+		"stays less":        {[]int64{1000, 800, 800, 810, 820, 830}, true, 830},
+		"and nothing waits": {[]int64{1000, 800, 800, 810, 820, 830}, false, 1000},
+		"for two seconds":   {[]int64{1000, 800, 800, 800, 800, 800, 800, 800, 800, 800, 800, 800, 800}, false, 800},
+		"is much less":      {[]int64{1000, 700}, false, 700},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var d dip
 			got := int64(0)
 			for i, budget := range tc.budget {
-				got = d.grace(budget, int64(i)*int64(200*time.Millisecond)+1)
+				got = d.grace(budget, tc.waits, int64(i)*int64(200*time.Millisecond)+1)
 			}
 			if got != tc.want {
 				t.Errorf("grace %d, want %d", got, tc.want)

@@ -58,7 +58,7 @@ func (r *room) divideLocked(p *Peer, slots []*slot, of func(*slot) *published, n
 	}
 	sh.solver.Grace, sh.solver.Full = 0, false
 	if sh.solver.Paced = p.pacer.narrow.Load(); sh.solver.Paced {
-		sh.solver.Grace, sh.solver.Full = sh.dip.grace(budget, now), p.pacer.full(littleWaits)
+		sh.solver.Grace, sh.solver.Full = sh.dip.grace(budget, p.pacer.full(littleWaits), now), p.pacer.crowded()
 	}
 	plan := sh.solver.Solve(budget, now, sh.places)
 	for _, s := range slots {

@@ -188,6 +188,9 @@ func (s *slot) begin(l *layer, p *packet.Packet) bool {
 			hint = packet.Align(*previous, *next, p.Timestamp)
 		}
 	}
+	if s.current != nil && s.current.rank > l.rank {
+		s.peer.pacer.useless.Store(true)
+	}
 	s.rewriter.Switch(p, hint)
 	s.current, s.seconds, s.dated = l, 0, 0
 	s.picture, s.starved = p.Timestamp, false
@@ -269,7 +272,7 @@ func (s *slot) resend(seq uint16, now int64, out *udp.Batch) bool {
 		s.resent = make([]resent, resentMemory)
 	}
 	last := &s.resent[seq%resentMemory]
-	if s.credit < 2 || last.seq == seq && last.at != 0 && now-last.at < resendInterval {
+	if s.credit < 2 || last.seq == seq && last.at != 0 && now-last.at < s.patience() {
 		return false
 	}
 	l, p, o := s.sentAsLocked(seq)
@@ -364,6 +367,7 @@ func (s *slot) show(t, before *published, best, target *layer, upTo extent) (nee
 	s.bound, s.best, s.target, s.upTo = t, best, target, upTo
 	if c := s.current; c != nil && (target == nil || c.track != t && c.track != before) {
 		s.current = nil
+		s.peer.pacer.useless.Store(true)
 	}
 	s.thinLocked()
 	s.forgetLocked()

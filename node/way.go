@@ -189,6 +189,16 @@ func (w *way) pacing(now int64) bandwidth.Pacing {
 	return w.estimator.Pacing(now)
 }
 
+// queue is how long packets wait on the way, as last told; 0 where nothing is measured.
+func (w *way) queue() time.Duration {
+	if !w.measured.Load() {
+		return 0
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.estimator.Stats().Queue
+}
+
 // narrow reports whether the end of what the way carries is known, and is near to what there would be to send.
 func (w *way) narrow() bool {
 	w.mu.Lock()
@@ -201,6 +211,9 @@ func (w *way) narrow() bool {
 const (
 	dipMost = 0.25
 	dipFor  = 600 * time.Millisecond
+
+	// dipMostFor is how long it may last where hardly anything waits for it.
+	dipMostFor = 2 * time.Second
 )
 
 // dip remembers what the budget was before it came to be less.
@@ -210,9 +223,9 @@ type dip struct {
 }
 
 // grace returns how many bit/s what is shown may take at now, given the budget.
-func (d *dip) grace(budget, now int64) int64 {
+func (d *dip) grace(budget int64, waits bool, now int64) int64 {
 	switch {
-	case budget >= d.from, float64(budget) < (1-dipMost)*float64(d.from), d.since != 0 && now-d.since > int64(dipFor):
+	case budget >= d.from, float64(budget) < (1-dipMost)*float64(d.from), d.since != 0 && (now-d.since > int64(dipMostFor) || waits && now-d.since > int64(dipFor)):
 		d.from, d.since = budget, 0
 	case d.since == 0:
 		d.since = now

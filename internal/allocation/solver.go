@@ -23,6 +23,9 @@ const (
 	maxDoubling = 5
 	firstTrial  = int64(5 * time.Second)
 
+	// Another link is not waited for as long where growth is little by little anyway.
+	pacedHold = int64(300 * time.Millisecond)
+
 	// Growth where packets are paced takes a step, or steps of this part of the budget together, in so many nanoseconds.
 	gradually  = 10
 	growsEvery = int64(150 * time.Millisecond)
@@ -49,7 +52,7 @@ type Upgrade struct {
 type Solver struct {
 	Grace int64 // bit/s that what is shown may take for now, whatever the budget; the budget counts where it is more
 	Paced bool  // packets wait for their turn: what is shown grows little by little, since each step begins with a keyframe, and more of the budget is used
-	Full  bool  // many do: nothing grows
+	Full  bool  // many do: nothing grows, and when the link is cut nothing begins with a smaller picture
 
 	slots   []Slot
 	ladders []ladder
@@ -83,6 +86,11 @@ func (s *Solver) Solve(budget, now int64, slots []Slot) Plan {
 		s.fell(shown, budget)
 		s.purse = purse{used: audio, held: held, grow: math.MinInt64, fresh: math.MinInt64}
 		s.walk()
+		if s.Full && another(budget, shown) && s.close() {
+			s.purse.used = audio
+			s.restart()
+			s.walk()
+		}
 		kept = s.purse.used
 		s.restart()
 	}
@@ -170,11 +178,26 @@ func (s *Solver) room(budget, kept int64) int64 {
 	return budget - budget/headroom
 }
 
+// close has cameras that would fall to a smaller picture show nothing for now, and reports whether there are any: it begins with a keyframe, and many
+// packets wait already. They come back one by one, like any growth. Pinned ones and those of who speaks are spared.
+func (s *Solver) close() (any bool) {
+	for i := range s.slots {
+		slot, l := &s.slots[i], &s.ladders[i]
+		if slot.Kind == Other && l.level > 0 && slot.Layers[l.at[l.level-1]].Spatial < slot.Spatial {
+			l.held, any = 0, true
+		}
+	}
+	return any
+}
+
+// another reports whether a budget that is too little for what is shown must be another link's.
+func another(budget, shown int64) bool { return budget < shown/100*otherLink }
+
 // fell notes that what is shown does not fit any more. A link that carries much less is another one: it says nothing of growths.
 func (s *Solver) fell(shown, budget int64) {
 	s.broke, s.still = shown, s.now
 	switch {
-	case budget < shown/100*otherLink:
+	case another(budget, shown):
 		s.failures, s.rose = 0, 0
 	case s.rose != 0:
 		if s.now-s.rose < s.trial() {
@@ -184,7 +207,11 @@ func (s *Solver) fell(shown, budget int64) {
 		}
 		s.rose = 0
 	}
-	s.hold = max(s.hold, s.now+firstHold<<s.failures)
+	hold := firstHold << s.failures
+	if s.Paced && another(budget, shown) {
+		hold = pacedHold
+	}
+	s.hold = max(s.hold, s.now+hold)
 }
 
 // grew notes that more is sent than before.
