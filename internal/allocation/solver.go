@@ -180,14 +180,14 @@ func (s *Solver) room(budget, kept int64) int64 {
 
 // close has cameras that would fall to a smaller picture show nothing for now, and reports whether there are any: it begins with a keyframe, and many
 // packets wait already. They come back one by one, like any growth. Pinned ones and those of who speaks are spared.
-func (s *Solver) close() (any bool) {
+func (s *Solver) close() (some bool) {
 	for i := range s.slots {
 		slot, l := &s.slots[i], &s.ladders[i]
 		if slot.Kind == Other && l.level > 0 && slot.Layers[l.at[l.level-1]].Spatial < slot.Spatial {
-			l.held, any = 0, true
+			l.held, some = 0, true
 		}
 	}
-	return any
+	return some
 }
 
 // another reports whether a budget that is too little for what is shown must be another link's.

@@ -293,8 +293,12 @@ func TestPaced(t *testing.T) {
 			{1, 600, 0, false, "h1"}, {2, 450, 0, false, "h0"}, {4, 600, 0, false, "h1"}, {5, 160, 0, false, "q1"}, {5.4, 400, 0, false, "q1"}, {5.6, 400, 0, false, "h0"},
 		}},
 		"a cut, while many wait": {[]Slot{camera(), camera()}, []step{
-			{1, 1200, 0, false, "h1 h1"}, {2, 400, 0, true, "- -"}, {2.2, 400, 0, false, "- -"}, {2.4, 400, 0, true, "- -"},
-			{2.5, 400, 0, false, "q0 -"}, {2.7, 400, 0, false, "q0 q0"},
+			{1, 1200, 0, false, "h1 h1"},
+			{2, 400, 0, true, "- -"},
+			{2.2, 400, 0, false, "- -"},
+			{2.4, 400, 0, true, "- -"},
+			{2.5, 400, 0, false, "q0 -"},
+			{2.7, 400, 0, false, "q0 q0"},
 		}},
 		"a cut, while few do": {[]Slot{camera(), camera()}, []step{
 			{1, 1200, 0, false, "h1 h1"}, {2, 400, 0, false, "q1 q1"},

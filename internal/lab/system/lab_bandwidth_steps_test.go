@@ -31,7 +31,7 @@ func downlinks() downlink {
 	}
 	return downlink{
 		rates: []int{5_000_000, 1_000_000}, each: 10 * time.Second,
-		settle: 5 * time.Second, share: 0.35, wait: 150 * time.Millisecond, freeze: 0.4, loss: 0.05, skew: 100,
+		settle: 5 * time.Second, share: 0.35, wait: 150 * time.Millisecond, freeze: 0.4, loss: 0.02, skew: 100,
 	}
 }
 
