@@ -174,6 +174,7 @@ type gallery struct {
 	reader packet.DescriptorReader
 
 	last     *rtp.Packet
+	shown    uint32 // timestamp of the newest picture
 	frames   map[uint16]bool
 	pictures []seen
 }
@@ -189,8 +190,11 @@ func (g *gallery) watch(p *rtp.Packet) {
 		g.t.Fatalf("a picture begins at %d: %v; the one before has ended: %v", p.SequenceNumber, begins, g.last.Marker)
 	}
 	g.last = p
-	if begins {
-		g.pictures = append(g.pictures, seen{})
+	if len(p.Payload) == 0 { // left out at the last moment, for want of room
+		return
+	}
+	if len(g.pictures) == 0 || p.Timestamp != g.shown {
+		g.pictures, g.shown = append(g.pictures, seen{}), p.Timestamp
 	}
 	now := &g.pictures[len(g.pictures)-1]
 	if g.plain {
