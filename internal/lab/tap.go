@@ -46,6 +46,10 @@ type Tap struct {
 	err  error
 }
 
+// tapBegins is ample for the kernel to begin to note when packets come: it does so from a work queue, tells nobody when, and until then gives
+// packets the time at which they are read.
+const tapBegins = 50 * time.Millisecond
+
 // Tap begins to watch the region.
 func (r *Region) Tap(tb testing.TB) *Tap {
 	tb.Helper()
@@ -68,6 +72,7 @@ func (r *Region) Tap(tb testing.TB) *Tap {
 	if err != nil {
 		tb.Fatalf("lab: tap: %v", err)
 	}
+	time.Sleep(tapBegins)
 	t.wg.Go(t.read)
 	tb.Cleanup(func() { _, _ = t.end() })
 	return t
@@ -102,10 +107,11 @@ func (t *Tap) end() ([]Sighting, error) {
 func (t *Tap) read() {
 	data, control := make([]byte, vnetSize+65536), make([]byte, 128)
 	for {
+		last := t.stopped(time.Now()) // before it is known that nothing waits: what comes in between is read
 		n, controls, _, from, err := unix.Recvmsg(t.fd, data, control, 0)
 		switch {
 		case errors.Is(err, unix.EAGAIN):
-			if t.stopped(time.Now()) {
+			if last {
 				return
 			}
 			continue
