@@ -24,23 +24,6 @@ after(async () => {
   await Promise.all([sender, viewer].map(person => person?.go()))
 })
 
-/** The picture of the sender as the viewer receives it. */
-async function received() {
-  const tile = (await viewer.remoteTiles()).find(one => one.participant === sender.id)
-  return tile?.inbound ?? { width: 0, frames: 0, freezes: 0, frozen: 0 }
-}
-
-/** Waits until the received width is as wished, and tells how long that took. */
-async function turnsTo(wish, limit) {
-  const begin = performance.now()
-  for (;;) {
-    const { width } = await received()
-    const took = performance.now() - begin
-    if (wish(width) || took > limit) return { width, took, turned: wish(width) }
-    await pause(50)
-  }
-}
-
 /** The rids that the sender sends now. */
 function sending() {
   return sender.page.evaluate(async () => {
@@ -55,19 +38,19 @@ function sending() {
 }
 
 figures.test('a large tile is sent the full layer', async () => {
-  const { width, turned } = await turnsTo(now => now === smallCapture.width, 15_000)
+  const { width, turned } = await viewer.turnsTo(sender, now => now === smallCapture.width, 15_000)
   figures.hold('received width, large tile', width, String(smallCapture.width), turned)
   await pause(2_000)
 })
 
 figures.test('a tile that shrinks is sent a smaller layer within 2 s, without a freeze', async () => {
-  const earlier = await received()
+  const earlier = await viewer.received(sender)
   await viewer.page.setViewportSize(small)
-  const { width, took, turned } = await turnsTo(now => now > 0 && now < earlier.width, 4_000)
+  const { width, took, turned } = await viewer.turnsTo(sender, now => now > 0 && now < earlier.width, 4_000)
   figures.hold('received width, small tile', width, `< ${earlier.width}`, turned)
-  figures.hold('shrunk to smaller picture, ms', Math.round(took), '<= 2000', took <= 2_000)
+  figures.hold('shrunk to smaller picture, ms', took, '<= 2000', took <= 2_000)
   await pause(2_000)
-  const later = await received()
+  const later = await viewer.received(sender)
   figures.hold('freezes while it shrank', later.freezes - earlier.freezes, '0', later.freezes === earlier.freezes)
   figures.hold('frames decoded while it shrank', later.frames - earlier.frames, '>= 15', later.frames - earlier.frames >= 15)
 })
@@ -78,12 +61,12 @@ figures.test('the sender pauses the layer that nobody watches', async () => {
 })
 
 figures.test('a tile that grows is sent the larger layer again, without a freeze', async () => {
-  const earlier = await received()
+  const earlier = await viewer.received(sender)
   await viewer.page.setViewportSize(large)
-  const { width, took, turned } = await turnsTo(now => now === smallCapture.width, 10_000)
+  const { width, took, turned } = await viewer.turnsTo(sender, now => now === smallCapture.width, 10_000)
   figures.hold('received width, large tile again', width, String(smallCapture.width), turned)
-  figures.note('grown to larger picture, ms', Math.round(took))
+  figures.note('grown to larger picture, ms', took)
   await pause(2_000)
-  const later = await received()
+  const later = await viewer.received(sender)
   figures.hold('freezes while it grew', later.freezes - earlier.freezes, '0', later.freezes === earlier.freezes)
 })

@@ -112,6 +112,23 @@ export class Person {
     })
   }
 
+  /** The picture of somebody as it is received. */
+  async received(person) {
+    const tile = (await this.remoteTiles()).find(one => one.participant === person.id)
+    return tile?.inbound ?? { width: 0, frames: 0, freezes: 0, frozen: 0 }
+  }
+
+  /** Waits until the width in which somebody is received is as wished, and tells how many milliseconds that took. */
+  async turnsTo(person, wish, limit) {
+    const begin = performance.now()
+    for (;;) {
+      const { width } = await this.received(person)
+      const took = Math.round(performance.now() - begin)
+      if (wish(width) || took > limit) return { width, took, turned: wish(width) }
+      await pause(50)
+    }
+  }
+
   async screenshot(name) {
     if (!process.env.ARTIFACTS) return
     mkdirSync(process.env.ARTIFACTS, { recursive: true })

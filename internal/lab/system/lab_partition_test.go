@@ -44,7 +44,8 @@ func TestLabPartition(t *testing.T) {
 	healed := time.Now()
 	w.WAN.Heal(ap)
 	// NATS servers try each other every two seconds, so people and media must not wait for them.
-	nats := together(2*back, milestone{what: "NATS is one cluster", is: func() bool { return w.NATSJoined(t) }})
+	const natsBack = 4 * time.Second
+	nats := together(natsBack, milestone{what: "NATS is one cluster", is: func() bool { return w.NATSJoined(t) }})
 	for m := range together(back,
 		milestone{what: "the nodes know each other", is: func() bool { return acquainted(t, w.Nodes()) }},
 		milestone{what: "the rosters agree", is: func() bool { return rosterAgrees(people) }},
@@ -55,7 +56,7 @@ func TestLabPartition(t *testing.T) {
 		hold("healed → "+m.what, m.at.Sub(healed), back)
 	}
 	for m := range nats {
-		figures.add("healed → "+m.what, m.at.Sub(healed), "", "")
+		hold("healed → "+m.what, m.at.Sub(healed), natsBack)
 	}
 	figures.add("the lab's WAN itself was late by at most", w.WAN.Late(), "", "")
 	_, worst = longest(inside)
