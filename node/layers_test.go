@@ -1,17 +1,14 @@
 package node
 
 import (
-	"context"
 	"encoding/binary"
 	"fmt"
 	"os"
 	"slices"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
-	"github.com/pion/rtcp"
 	"github.com/pion/rtp"
 	"github.com/pion/webrtc/v4"
 
@@ -123,42 +120,17 @@ func (r *replay) ends(n int) {
 	r.picture += uint16(n)
 }
 
-// film shows the recording until the test ends.
+// film shows the recording until the test ends, from the start again when a keyframe is asked for.
 func (r *replay) film() {
 	r.t.Helper()
-	var again atomic.Bool
-	ctx, stop := context.WithCancel(r.t.Context())
-	var wg sync.WaitGroup
-	r.t.Cleanup(func() { stop(); wg.Wait() })
-	go func() {
-		for {
-			ps, _, err := r.sender.ReadRTCP()
-			if err != nil {
-				return
-			}
-			if slices.ContainsFunc(ps, func(p rtcp.Packet) bool { _, is := p.(*rtcp.PictureLossIndication); return is }) {
-				r.asked.Add(1)
-				again.Store(true)
-			}
+	n := 0
+	screen(r.t, r.sender, &r.asked, func(keyframe bool) error {
+		if n == len(r.pictures) || n > 0 && keyframe {
+			r.ends(n - 1)
+			n = 0
 		}
-	}()
-	wg.Go(func() {
-		tick := time.NewTicker(time.Second / 60)
-		defer tick.Stop()
-		for n := 0; ; n++ {
-			select {
-			case <-ctx.Done():
-				return
-			case <-tick.C:
-			}
-			if n == len(r.pictures) || n > 0 && again.Swap(false) {
-				r.ends(n - 1)
-				n = 0
-			}
-			if r.show(n) != nil {
-				return
-			}
-		}
+		n++
+		return r.show(n - 1)
 	})
 }
 
@@ -306,25 +278,6 @@ func TestLayersOfOneStream(t *testing.T) {
 	}
 }
 
-// allow tells the node, again and again, that the viewer takes so many bit/s, until the test ends.
-func (g *gallery) allow(rate *atomic.Int64) {
-	ctx, stop := context.WithCancel(g.t.Context())
-	var wg sync.WaitGroup
-	g.t.Cleanup(func() { stop(); wg.Wait() })
-	wg.Go(func() {
-		tick := time.NewTicker(100 * time.Millisecond)
-		defer tick.Stop()
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case <-tick.C:
-				_ = g.c.pc.WriteRTCP([]rtcp.Packet{&rtcp.ReceiverEstimatedMaximumBitrate{Bitrate: float32(rate.Load()), SSRCs: []uint32{1}}})
-			}
-		}
-	})
-}
-
 // measured is what a stream takes up to its layers, as the node has measured it, in bit/s.
 func (r *replay) measured() (rates [packet.MaxSpatial][packet.MaxTemporal]int64) {
 	room := r.peer.room
@@ -344,7 +297,7 @@ func TestLayersOfOneStreamByBudget(t *testing.T) {
 			film, g, _ := exhibit(t, n, n, webrtc.MimeTypeVP9, func(r *replay) { r.plain = plain })
 			var rate atomic.Int64
 			rate.Store(20e6)
-			g.allow(&rate)
+			g.c.allow(func() float32 { return float32(rate.Load()) })
 			for range 300 { // until rates are known
 				g.watch(g.c.next())
 			}

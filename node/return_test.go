@@ -1,7 +1,6 @@
 package node
 
 import (
-	"context"
 	"net"
 	"sync"
 	"testing"
@@ -201,23 +200,7 @@ func TestRebindingIsFollowed(t *testing.T) {
 
 // report sends receiver reports until the test ends.
 func (c *client) report() {
-	ctx, stop := context.WithCancel(c.t.Context())
-	var wg sync.WaitGroup
-	c.t.Cleanup(func() { stop(); wg.Wait() })
-	wg.Go(func() {
-		tick := time.NewTicker(50 * time.Millisecond)
-		defer tick.Stop()
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case <-tick.C:
-			}
-			if c.pc.WriteRTCP([]rtcp.Packet{&rtcp.ReceiverReport{SSRC: 1}}) != nil {
-				return
-			}
-		}
-	})
+	meanwhile(c.t, 50*time.Millisecond, func() error { return c.pc.WriteRTCP([]rtcp.Packet{&rtcp.ReceiverReport{SSRC: 1}}) })
 }
 
 // A check that somebody has overheard and repeats from elsewhere leads nothing there.

@@ -2,21 +2,17 @@ package node
 
 import (
 	"bytes"
-	"context"
 	"encoding/binary"
 	"errors"
 	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
-	"github.com/pion/rtcp"
 	"github.com/pion/rtp"
 	"github.com/pion/webrtc/v4"
 	"github.com/pion/webrtc/v4/pkg/media/ivfreader"
@@ -114,38 +110,14 @@ func (p *projector) show(picture int) error {
 // project films the clip until the test ends, from the start again when a keyframe is asked for.
 func (c *client) project(p *projector) {
 	c.t.Helper()
-	var again atomic.Bool
-	ctx, stop := context.WithCancel(c.t.Context())
-	var wg sync.WaitGroup
-	c.t.Cleanup(func() { stop(); wg.Wait() })
-	go func() {
-		for {
-			ps, _, err := c.sender.ReadRTCP()
-			if err != nil {
-				return
-			}
-			if slices.ContainsFunc(ps, func(p rtcp.Packet) bool { _, is := p.(*rtcp.PictureLossIndication); return is }) {
-				p.asked.Add(1)
-				again.Store(true)
-			}
+	next := 0
+	screen(c.t, c.sender, &p.asked, func(keyframe bool) error {
+		i := next
+		if keyframe {
+			i = 0
 		}
-	}()
-	wg.Go(func() {
-		tick := time.NewTicker(time.Second / 60)
-		defer tick.Stop()
-		for i := 0; ; i = (i + 1) % len(p.pictures) {
-			select {
-			case <-ctx.Done():
-				return
-			case <-tick.C:
-			}
-			if again.Swap(false) {
-				i = 0
-			}
-			if p.show(i) != nil {
-				return
-			}
-		}
+		next = (i + 1) % len(p.pictures)
+		return p.show(i)
 	})
 }
 
@@ -160,26 +132,6 @@ func (c *client) budget(top int) int64 {
 		}
 	}
 	return 5_000_000
-}
-
-// allow tells the node, again and again, that the client takes as many bit/s as a camera takes up to a temporal layer.
-func (c *client) allow(top *atomic.Int32) {
-	c.t.Helper()
-	ctx, stop := context.WithCancel(c.t.Context())
-	var wg sync.WaitGroup
-	c.t.Cleanup(func() { stop(); wg.Wait() })
-	wg.Go(func() {
-		tick := time.NewTicker(100 * time.Millisecond)
-		defer tick.Stop()
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case <-tick.C:
-				_ = c.pc.WriteRTCP([]rtcp.Packet{&rtcp.ReceiverEstimatedMaximumBitrate{Bitrate: float32(c.budget(int(top.Load()))), SSRCs: []uint32{1}}})
-			}
-		}
-	})
 }
 
 // screening is what a viewer has got of a clip so far, and holds all of it to what a decoder needs.
@@ -296,7 +248,7 @@ func TestThinned(t *testing.T) {
 	bob.offerWith(unmeasured)
 	var top atomic.Int32
 	top.Store(2)
-	bob.allow(&top)
+	bob.allow(func() float32 { return float32(bob.budget(int(top.Load()))) })
 	alice.project(film)
 	s := &screening{t: t, c: bob, numbers: map[string]int{}, top: 2}
 	for i, p := range film.pictures {
@@ -343,7 +295,7 @@ func TestThinnedHoles(t *testing.T) {
 	bob.slots(1)
 	bob.offerWith(unmeasured)
 	var top atomic.Int32
-	bob.allow(&top)
+	bob.allow(func() float32 { return float32(bob.budget(int(top.Load()))) })
 	alice.project(film)
 	first := uint16(0)
 	for thin := 0; thin < 30; {

@@ -15,10 +15,7 @@ type pictures struct {
 	out      uint16 // id sent for newest, or for the one in front when newest was skipped
 	skipped  uint64 // bit i: the picture i before newest was skipped
 
-	tl0Counting bool
-	tl0Started  bool
-	tl0Offset   uint8
-	tl0Out      uint8 // newest sent
+	tl0 serial
 }
 
 // serial is a kind of number that goes on from one source to the next. Within a source all are moved by the same, and what is left out leaves a
@@ -73,7 +70,7 @@ func (s *layered) number(p *Packet, out *Out, next func(*serial, uint16, int) ui
 
 // succeed returns the numbering for the next source.
 func (s *pictures) succeed() pictures {
-	return pictures{counting: s.counting, out: s.out, tl0Counting: s.tl0Counting, tl0Out: s.tl0Out}
+	return pictures{counting: s.counting, out: s.out, tl0: s.tl0.succeed()}
 }
 
 // ahead returns how many pictures d is in front of newest. In order, each packet's picture is the newest or a later one,
@@ -150,20 +147,4 @@ func (s *pictures) skip(d *VP8, inOrder bool) {
 		s.out--
 		s.skipped |= 1
 	}
-}
-
-// tl0 returns the TL0PICIDX to send for in.
-func (s *pictures) tl0(in uint8) uint8 {
-	if !s.tl0Started {
-		s.tl0Started = true
-		if s.tl0Counting {
-			s.tl0Offset = s.tl0Out + 1 - in
-		}
-		s.tl0Counting, s.tl0Out = true, in+s.tl0Offset
-	}
-	out := in + s.tl0Offset
-	if int8(out-s.tl0Out) > 0 {
-		s.tl0Out = out
-	}
-	return out
 }

@@ -128,7 +128,7 @@ func (r *Rewriter) Rewrite(p *Packet) (out Out, ok bool) {
 		}
 	}
 	if p.VP8.HasTL0 {
-		out.TL0 = s.pictures.tl0(p.VP8.TL0)
+		out.TL0 = uint8(s.pictures.tl0.take(uint16(p.VP8.TL0), 8))
 	}
 	s.layered.number(p, &out, (*serial).take)
 	if inOrder {
@@ -259,7 +259,7 @@ func (r *Rewriter) RewriteAgain(gen uint32, p *Packet) (out Out, ok bool) {
 		}
 	}
 	if p.VP8.HasTL0 {
-		out.TL0 = p.VP8.TL0 + s.pictures.tl0Offset
+		out.TL0 = uint8(s.pictures.tl0.again(uint16(p.VP8.TL0), 8))
 	}
 	s.layered.number(p, &out, (*serial).again)
 	return out, true
