@@ -190,7 +190,7 @@ type welcome struct {
 	Regions []doorway `json:"regions,omitempty"` // where there are several
 }
 
-// doorway is how to enter the first meeting through one region.
+// doorway is how to enter the first meeting through one region: on one machine which is nearest is an accident.
 type doorway struct {
 	Region  string `json:"region"`
 	JoinURL string `json:"join_url"`
@@ -221,7 +221,7 @@ func (w *welcome) awaken(ctx context.Context, nodes []devNode) error {
 		return nil
 	}
 	for _, n := range nodes {
-		w.Regions = append(w.Regions, doorway{n.cfg.Region, n.cfg.API.PublicURL + "/m/" + meeting.ID})
+		w.Regions = append(w.Regions, doorway{n.cfg.Region, n.cfg.API.PublicURL + "/m/" + meeting.ID + "?region=" + n.cfg.Region})
 	}
 	return nil
 }

@@ -1,4 +1,4 @@
-import { Client, type ClientOptions, type ScalableCodec, type VideoOptions } from '@parley-sfu/client'
+import { Client, type ClientOptions, type JoinOptions, type ScalableCodec, type VideoOptions } from '@parley-sfu/client'
 import type { JSX } from 'preact'
 import { useEffect, useMemo, useRef, useState } from 'preact/hooks'
 import { useEvents, useKept } from './hooks.ts'
@@ -28,8 +28,11 @@ export function Room({ meetingId }: { meetingId: string }): JSX.Element {
   const key = hostKey(sessionStorage, meetingId)
   const join = (): void => {
     setFresh(false)
-    const who = { meetingId, displayName: name.trim(), regionRtts: regionRtts.current }
-    client.join(key ? { ...who, hostKey: key } : who).catch(() => undefined)
+    const who: JoinOptions = { meetingId, displayName: name.trim(), regionRtts: regionRtts.current }
+    const region = new URLSearchParams(location.search).get('region')
+    if (key) who.hostKey = key
+    if (region) who.region = region
+    client.join(who).catch(() => undefined)
   }
   if (client.state === 'closed' && !fresh) {
     return <Closed client={client} meetingId={meetingId} onBack={() => setFresh(true)} />

@@ -22,7 +22,7 @@ after(async () => {
 
 figures.test('people of three regions see and hear each other', async () => {
   const meeting = await newMeeting('Three regions')
-  for (const [i, person] of everybody.entries()) await person.join(`${doors[i]}/m/${meeting.id}`)
+  for (const [i, person] of everybody.entries()) await person.join(`${doors[i]}/m/${meeting.id}?region=region-${i + 1}`)
   for (const person of everybody) await person.watches(everybody.filter(other => other !== person))
   const energy = async person => (await person.sample()).inbound.filter(one => one.kind === 'audio').map(one => one.energy)
   const earlier = await Promise.all(everybody.map(energy))

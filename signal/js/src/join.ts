@@ -6,6 +6,8 @@ export interface JoinOptions {
   displayName: string
   role?: JoinRequest['role']
   hostKey?: string
+  /** The region to enter through, whatever is nearer. */
+  region?: string
   /** Round trips by region, from `Client.measureRegions`. */
   regionRtts?: Record<string, number>
 }
@@ -16,6 +18,7 @@ export function joinRequest(options: JoinOptions): JoinRequest {
   if (options.hostKey) request.host_key = options.hostKey
   const role = options.role ?? (options.hostKey ? 'host' : undefined)
   if (role) request.role = role
+  if (options.region) request.region = options.region
   if (options.regionRtts && Object.keys(options.regionRtts).length > 0) request.region_rtts = options.regionRtts
   return request
 }
