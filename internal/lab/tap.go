@@ -46,10 +46,6 @@ type Tap struct {
 	err  error
 }
 
-// tapBegins is ample for the kernel to begin to note when packets come: it does so from a work queue, tells nobody when, and until then gives
-// packets the time at which they are read.
-const tapBegins = 50 * time.Millisecond
-
 // Tap begins to watch the region.
 func (r *Region) Tap(tb testing.TB) *Tap {
 	tb.Helper()
@@ -72,7 +68,9 @@ func (r *Region) Tap(tb testing.TB) *Tap {
 	if err != nil {
 		tb.Fatalf("lab: tap: %v", err)
 	}
-	time.Sleep(tapBegins)
+	if err := awaitArrivals(); err != nil {
+		tb.Fatalf("lab: tap: %v", err)
+	}
 	t.wg.Go(t.read)
 	tb.Cleanup(func() { _, _ = t.end() })
 	return t
@@ -143,6 +141,44 @@ func (t *Tap) read() {
 		segment := int(binary.NativeEndian.Uint16(data[4:])) // gso_size; 0: not segmented
 		t.seen = appendRTP(t.seen, data[frame:n], segment, Sighting{At: at, Out: link.Pkttype == unix.PACKET_OUTGOING})
 	}
+}
+
+// awaitArrivals returns when the kernel notes when packets arrive. Once somebody wants to know, it begins to from a work queue, tells nobody,
+// and until then gives packets the time at which they are read. Who has asked before calls this.
+func awaitArrivals() error {
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = unix.Close(fd) }()
+	patience := unix.NsecToTimeval(int64(time.Second))
+	err = errors.Join(
+		unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_TIMESTAMPNS, 1),
+		unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &patience),
+		unix.Bind(fd, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}),
+	)
+	if err != nil {
+		return err
+	}
+	self, err := unix.Getsockname(fd)
+	if err != nil {
+		return err
+	}
+	data, control := make([]byte, 1), make([]byte, 128)
+	for began := time.Now(); time.Since(began) < 5*time.Second; {
+		if err := unix.Sendto(fd, data, 0, self); err != nil {
+			return err
+		}
+		sent := time.Now() // it has arrived
+		_, n, _, _, err := unix.Recvmsg(fd, data, control, 0)
+		if err != nil {
+			return err
+		}
+		if at, err := kernelTime(control[:n]); err != nil || !at.After(sent) {
+			return err
+		}
+	}
+	return errors.New("the kernel does not note when packets arrive")
 }
 
 // stopped says whether the tap was to stop at that moment or before.
