@@ -5,12 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/parley-sfu/parley/internal/bus"
+	"github.com/parley-sfu/parley/internal/loopback"
 	"github.com/parley-sfu/parley/node"
 	"github.com/parley-sfu/parley/node/grant"
 	"github.com/parley-sfu/parley/placement"
@@ -51,15 +51,13 @@ func runBus(t *testing.T, change func(*bus.Config)) (b *bus.Bus, stop func()) {
 	return b, stop
 }
 
-// freeAddress is one of loopback on which nobody listens just now.
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	l, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", "127.0.0.1:0")
+	address, err := loopback.Free(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	return l.Addr().String()
+	return address
 }
 
 // member of a cluster that a test plays.

@@ -112,6 +112,10 @@ func echo(t testing.TB, listen string) netip.AddrPort {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return serveEcho(t, conn)
+}
+
+func serveEcho(t testing.TB, conn net.PacketConn) netip.AddrPort {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -135,25 +139,17 @@ func echo(t testing.TB, listen string) netip.AddrPort {
 func echoPair(t *testing.T) (peer, next netip.AddrPort) {
 	t.Helper()
 	for range 50 {
-		probe, err := net.ListenPacket("udp", "127.0.0.1:0")
+		one, err := net.ListenPacket("udp", "127.0.0.1:0")
 		if err != nil {
 			t.Fatal(err)
 		}
-		peer = probe.LocalAddr().(*net.UDPAddr).AddrPort()
-		probe.Close()
-		next = netip.AddrPortFrom(peer.Addr(), peer.Port()+1)
-		if free(peer) && free(next) {
-			return echo(t, peer.String()), echo(t, next.String())
+		at := one.LocalAddr().(*net.UDPAddr).AddrPort()
+		other, err := net.ListenPacket("udp", netip.AddrPortFrom(at.Addr(), at.Port()+1).String())
+		if err == nil {
+			return serveEcho(t, one), serveEcho(t, other)
 		}
+		one.Close()
 	}
 	t.Fatal("no two neighbouring ports are free")
 	return
-}
-
-func free(at netip.AddrPort) bool {
-	conn, err := net.ListenPacket("udp", at.String())
-	if err == nil {
-		conn.Close()
-	}
-	return err == nil
 }

@@ -8,13 +8,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/parley-sfu/parley/internal/loopback"
 )
 
 // Parley is a node of its own on loopback: `parley serve` with everything embedded, data on disk in a new directory.
@@ -41,7 +42,7 @@ func StartParley(ctx context.Context, binary string) (*Parley, error) {
 }
 
 func (p *Parley) start(ctx context.Context, binary string) error {
-	listen, err := freeAddress(ctx)
+	listen, err := loopback.Free(ctx)
 	if err != nil {
 		return err
 	}
@@ -81,16 +82,6 @@ func (p *Parley) configure(listen string) (path string, err error) {
 	}
 	path = filepath.Join(p.dir, "parley.yaml")
 	return path, os.WriteFile(path, body, 0o600)
-}
-
-// freeAddress is one on loopback whose port nobody has now.
-func freeAddress(ctx context.Context) (string, error) {
-	var lc net.ListenConfig
-	l, err := lc.Listen(ctx, "tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	return l.Addr().String(), l.Close()
 }
 
 func (p *Parley) awaitReady(ctx context.Context) error {

@@ -10,6 +10,7 @@ import (
 	"strconv"
 
 	"github.com/parley-sfu/parley/api"
+	"github.com/parley-sfu/parley/internal/loopback"
 )
 
 const (
@@ -74,7 +75,7 @@ func (c *devCmd) listenAs(ctx context.Context, number int) (net.Listener, error)
 
 // connect gives every node a name, a region, one NATS and the address of the first node's gossip.
 func connect(ctx context.Context, nodes []devNode) error {
-	bus, err := freeAddress(ctx)
+	bus, err := loopback.Free(ctx)
 	if err != nil {
 		return err
 	}
@@ -84,7 +85,7 @@ func connect(ctx context.Context, nodes []devNode) error {
 		cfg := &nodes[i].cfg
 		cfg.Turn.Secrets = []string{secret}
 		cfg.Region, cfg.NodeID = "region-"+strconv.Itoa(i+1), "node-"+strconv.Itoa(i+1)
-		if cfg.Cluster.Listen, err = freeAddress(ctx); err != nil {
+		if cfg.Cluster.Listen, err = loopback.Free(ctx); err != nil {
 			return err
 		}
 		if i == 0 {
@@ -97,19 +98,4 @@ func connect(ctx context.Context, nodes []devNode) error {
 		}
 	}
 	return nil
-}
-
-// freeAddress is a loopback address that is free for TCP and UDP at this moment.
-func freeAddress(ctx context.Context) (string, error) {
-	var lc net.ListenConfig
-	tcp, err := lc.Listen(ctx, "tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	defer tcp.Close()
-	udp, err := lc.ListenPacket(ctx, "udp", tcp.Addr().String())
-	if err != nil {
-		return "", err
-	}
-	return tcp.Addr().String(), udp.Close()
 }

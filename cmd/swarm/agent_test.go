@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -18,6 +17,7 @@ import (
 	"github.com/parley-sfu/parley/bench"
 	"github.com/parley-sfu/parley/internal/bus"
 	"github.com/parley-sfu/parley/internal/lab"
+	"github.com/parley-sfu/parley/internal/loopback"
 )
 
 // startNATS runs a NATS server that asks for a secret, and returns its URL, secret and all.
@@ -25,7 +25,7 @@ func startNATS(t *testing.T) string {
 	t.Helper()
 	const secret = "between-us"
 	cfg := bus.Defaults()
-	cfg.DataDir, cfg.Token, cfg.Listen = t.TempDir(), secret, freePort(t)
+	cfg.DataDir, cfg.Token, cfg.Listen = t.TempDir(), secret, freeAddress(t)
 	b, err := bus.New(cfg, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
@@ -46,14 +46,13 @@ func startNATS(t *testing.T) string {
 	return "nats://" + secret + "@" + cfg.Listen
 }
 
-func freePort(t *testing.T) string {
+func freeAddress(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	address, err := loopback.Free(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	return l.Addr().String()
+	return address
 }
 
 // A program is swarm as a process.
@@ -209,7 +208,7 @@ func TestAgentsEndWhenTheCoordinatorIsGone(t *testing.T) {
 }
 
 func TestNATSIsNotThere(t *testing.T) {
-	for name, url := range map[string]string{"nobody": "nats://" + freePort(t), "no URL": "nowhere", "wrong secret": strings.Replace(startNATS(t), "between", "behind", 1)} {
+	for name, url := range map[string]string{"nobody": "nats://" + freeAddress(t), "no URL": "nowhere", "wrong secret": strings.Replace(startNATS(t), "between", "behind", 1)} {
 		t.Run(name, func(t *testing.T) {
 			var out bytes.Buffer
 			if code := run(t.Context(), []string{"--agent", "--nats", url}, &out, &out); code != exitFailed || !strings.Contains(out.String(), "nats:") {

@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"net"
+	"net/netip"
 	"strings"
 	"sync"
 	"testing"
@@ -12,6 +12,8 @@ import (
 
 	"github.com/nats-io/nats-server/v2/server"
 	"go.uber.org/goleak"
+
+	"github.com/parley-sfu/parley/internal/loopback"
 )
 
 // patience is how long a test waits for what must happen soon.
@@ -80,10 +82,20 @@ type external struct {
 
 func startExternal(t *testing.T) *external {
 	t.Helper()
-	e := &external{t: t, opts: server.Options{
-		Host: "127.0.0.1", Port: freePort(t), NoSigs: true, JetStream: true, StoreDir: t.TempDir(), SyncAlways: true,
-		JetStreamMaxStore: 64 << 20, JetStreamMaxMemory: 1 << 20,
-	}}
+	return startServer(t, server.Options{
+		JetStream: true, StoreDir: t.TempDir(), SyncAlways: true, JetStreamMaxStore: 64 << 20, JetStreamMaxMemory: 1 << 20,
+	})
+}
+
+func startServer(t *testing.T, opts server.Options) *external {
+	t.Helper()
+	address, err := loopback.Free(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := netip.MustParseAddrPort(address)
+	opts.Host, opts.Port, opts.NoSigs = at.Addr().String(), int(at.Port()), true
+	e := &external{t: t, opts: opts}
 	e.up()
 	t.Cleanup(e.down)
 	return e
@@ -112,16 +124,6 @@ func (e *external) config() Config {
 	cfg := Defaults()
 	cfg.URL = e.srv.ClientURL()
 	return cfg
-}
-
-func freePort(t *testing.T) int {
-	t.Helper()
-	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
 }
 
 // awaitConnected waits for the state of the connection, by the signals of the bus for up and by asking for down.

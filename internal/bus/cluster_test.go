@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 )
 
@@ -25,10 +26,7 @@ type script struct {
 // stage runs a NATS server without JetStream, the script, and a Bus.
 func (s *script) stage(t *testing.T) *Bus {
 	t.Helper()
-	ext := &external{t: t}
-	ext.opts.Host, ext.opts.Port, ext.opts.NoSigs = "127.0.0.1", freePort(t), true
-	ext.up()
-	t.Cleanup(ext.down)
+	ext := startServer(t, server.Options{})
 	conn, err := nats.Connect(ext.srv.ClientURL())
 	if err != nil {
 		t.Fatal(err)

@@ -38,7 +38,7 @@ func house() []room {
 		{dir: "bench", floor: 5, only: append(public, "bench/lean", "bench/path", "bench/server")},
 		{dir: "bench/lean", floor: 5, only: append(public, "internal/udp")},                               // a client of its own, as small as can be
 		{dir: "bench/path", floor: 5, only: append(public, "bench/lean", "bench/server", "internal/udp")}, // what Parley is measured beside is in it too
-		{dir: "bench/server", floor: 5, only: nothing},
+		{dir: "bench/server", floor: 5, only: []string{"internal/loopback"}},
 		{dir: "internal/doctor", floor: 5, only: public}, // a client, as bench is
 		{dir: "signal", floor: 4, extra: []string{"signal/wire"}},
 		{dir: "signal/client", floor: 4, only: []string{"signal/wire"}},
@@ -59,7 +59,8 @@ func house() []room {
 		{dir: "internal/rtc", floor: 1, extra: []string{"internal/udp", "internal/packet"}},
 		{dir: "internal/telemetry", floor: 0}, // under all of them
 		{dir: "internal/mailbox", floor: 0},
-		{dir: "internal/lab", floor: 7, only: append(public, "internal/telemetry", "internal/lab")},
+		{dir: "internal/loopback", floor: 0},
+		{dir: "internal/lab", floor: 7, only: append(public, "internal/telemetry", "internal/loopback", "internal/lab")},
 	}
 }
 

@@ -127,7 +127,7 @@ func ServeTLS(tb testing.TB, a *Authority) *Node {
 	tb.Helper()
 	dir := tb.TempDir()
 	t := &TLS{
-		Address: freePort(tb), CertFile: filepath.Join(dir, "tls.crt"), KeyFile: filepath.Join(dir, "tls.key"), Roots: a.Roots,
+		Address: freeAddress(tb), CertFile: filepath.Join(dir, "tls.crt"), KeyFile: filepath.Join(dir, "tls.key"), Roots: a.Roots,
 	}
 	a.Issue(tb, t.CertFile, t.KeyFile, "localhost", "127.0.0.1")
 	n := newTLSNode(tb, t, dir, map[string]any{
@@ -144,7 +144,7 @@ func newTLSNode(tb testing.TB, t *TLS, dir string, section map[string]any) *Node
 	section["listen"] = t.Address
 	n := &Node{URL: "https://" + t.Address, DataDir: dir, TLS: t}
 	n.config = settings{
-		region: "lab", listen: freePort(tb), media: freePort(tb), dir: dir, secret: rand.Text() + rand.Text(), tls: section,
+		region: "lab", listen: freeAddress(tb), media: freeAddress(tb), dir: dir, secret: rand.Text() + rand.Text(), tls: section,
 	}.write(tb)
 	n.Token = tokenFor(tb, n.config)
 	return n

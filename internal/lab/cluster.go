@@ -3,9 +3,10 @@ package lab
 import (
 	"crypto/rand"
 	"fmt"
-	"net"
 	"strings"
 	"testing"
+
+	"github.com/parley-sfu/parley/internal/loopback"
 )
 
 // StartCluster runs `parley serve` as several processes on loopback, each in a region of its own: region-1, region-2 and
@@ -14,17 +15,17 @@ import (
 func StartCluster(tb testing.TB, size int, roles ...string) []*Node {
 	tb.Helper()
 	secret := rand.Text() + rand.Text()
-	nats, first := freePort(tb), freePort(tb)
+	nats, first := freeAddress(tb), freeAddress(tb)
 	nodes := make([]*Node, size)
 	for i := range nodes {
 		gossip, bus := first, map[string]any{"listen": nats}
 		if i > 0 {
-			gossip, bus = freePort(tb), map[string]any{"url": "nats://" + nats}
+			gossip, bus = freeAddress(tb), map[string]any{"url": "nats://" + nats}
 		}
-		listen := freePort(tb)
+		listen := freeAddress(tb)
 		n := &Node{URL: "http://" + listen, DataDir: tb.TempDir(), Gossip: gossip}
 		config := settings{
-			region: fmt.Sprint("region-", i+1), listen: listen, media: freePort(tb), dir: n.DataDir, secret: secret,
+			region: fmt.Sprint("region-", i+1), listen: listen, media: freeAddress(tb), dir: n.DataDir, secret: secret,
 			bus: bus, cluster: map[string]any{"listen": gossip, "join": []string{first}},
 		}
 		if i < len(roles) {
@@ -40,22 +41,11 @@ func StartCluster(tb testing.TB, size int, roles ...string) []*Node {
 	return nodes
 }
 
-// freePort returns a loopback address that is free for TCP and UDP at this moment.
-func freePort(tb testing.TB) string {
+func freeAddress(tb testing.TB) string {
 	tb.Helper()
-	for range 16 {
-		tcp, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // at once or not at all
-		if err != nil {
-			tb.Fatal(err)
-		}
-		address := tcp.Addr().String()
-		udp, err := net.ListenPacket("udp", address) //nolint:noctx // likewise
-		_ = tcp.Close()
-		if err == nil {
-			_ = udp.Close()
-			return address
-		}
+	address, err := loopback.Free(tb.Context())
+	if err != nil {
+		tb.Fatal(err)
 	}
-	tb.Fatal("lab: no free port")
-	return ""
+	return address
 }

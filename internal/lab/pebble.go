@@ -33,13 +33,13 @@ func StartPebble(tb testing.TB, tlsPort int, validity time.Duration) *Pebble {
 	if binaries == "" {
 		tb.Fatalf("lab: %s names no folder with Pebble; the make targets set it", pebbleEnv)
 	}
-	dns := freePort(tb)
-	start(tb, exec.Command(filepath.Join(binaries, "pebble-challtestsrv"), "-dnsserver", dns, "-management", freePort(tb),
+	dns := freeAddress(tb)
+	start(tb, exec.Command(filepath.Join(binaries, "pebble-challtestsrv"), "-dnsserver", dns, "-management", freeAddress(tb),
 		"-http01", "", "-https01", "", "-tlsalpn01", "", "-doh", "", "-defaultIPv4", "127.0.0.1", "-defaultIPv6", ""))
 
 	dir := tb.TempDir()
-	p := &Pebble{Authority: NewAuthority(tb), management: freePort(tb)}
-	listen := freePort(tb)
+	p := &Pebble{Authority: NewAuthority(tb), management: freeAddress(tb)}
+	listen := freeAddress(tb)
 	p.Directory = "https://" + listen + "/dir"
 	cert, key := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
 	p.Authority.Issue(tb, cert, key, "127.0.0.1")
@@ -81,7 +81,7 @@ func (p *Pebble) Roots(tb testing.TB) *x509.CertPool {
 // so long, and returns at once.
 func ServeACME(tb testing.TB, name string, validity time.Duration) *Node {
 	tb.Helper()
-	t := &TLS{ServerName: name, Address: freePort(tb)}
+	t := &TLS{ServerName: name, Address: freeAddress(tb)}
 	_, port, err := net.SplitHostPort(t.Address)
 	if err != nil {
 		tb.Fatal(err)
