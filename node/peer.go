@@ -73,7 +73,9 @@ func (p *Peer) Connected() {
 	now := p.node.endpoint.Now()
 	for _, s := range p.slotList() {
 		switch v := s.state(); {
-		case v.target == nil || s.kind != Video:
+		case v.target == nil:
+		case s.kind == Audio:
+			s.joinIn(v.target, now)
 		case v.current != v.target:
 			s.start(v.target, now)
 		default:

@@ -37,6 +37,9 @@ const (
 	overdue  = 300e6
 	maxOnset = 20
 
+	// recentFor is how old a packet may be that somebody who has just connected begins with.
+	recentFor = 60e6
+
 	// choiceFor is how long after it was chosen a microphone is begun with what it has said before that.
 	choiceFor = 1e9
 )
@@ -158,4 +161,33 @@ func (s *slot) beginEarly(l *layer, p *packet.Packet, out *udp.Batch) {
 		}
 	})
 	s.peer.node.count.sent.Add(sent)
+}
+
+// joinIn has a slot whose viewer has just connected begin with the newest packet of a voice: the next one is up to a packet's time
+// away.
+func (s *slot) joinIn(l *layer, now int64) {
+	_, newest, some := l.cache.Window()
+	if !some || l.track.muted.Load() {
+		return
+	}
+	p := l.cache.Get(newest)
+	if p == nil {
+		return
+	}
+	defer p.Release()
+	if now-p.Arrival > recentFor {
+		return
+	}
+	out := s.peer.node.takeBatch()
+	defer s.peer.node.giveBatch(out)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.current != nil {
+		return // it has come by itself
+	}
+	s.departLocked()
+	if s.forwardLocked(l, p, out) {
+		s.peer.node.count.sent.Add(1)
+	}
+	_ = out.Flush() // with the mutex held: what comes next must not overtake
 }
