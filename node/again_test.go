@@ -56,14 +56,14 @@ func tapped(t *testing.T) (*wiretap, how) {
 	return tap, func(s *webrtc.SettingEngine) { s.SetICEUDPMux(mux) }
 }
 
-// pacedAlways has all that goes to a viewer pass the pacer, as if the way were narrow, until the function returned is called.
-func pacedAlways(p *Peer) (stop func()) {
+// pacedAlways has all that goes to a viewer or another node pass its pacer, as if the way were narrow, until the function returned is called.
+func pacedAlways(n *Node, c *pacer) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		for ctx.Err() == nil {
-			p.pacer.set(true, bandwidth.Pacing{Rate: 8_000_000, Estimate: 8_000_000, Queue: 100_000}, p.node.endpoint.Now())
-			time.Sleep(time.Millisecond) // the room, which finds the way wide, ends it every 100 ms
+			c.set(true, bandwidth.Pacing{Rate: 8_000_000, Estimate: 8_000_000, Queue: 100_000}, n.endpoint.Now())
+			time.Sleep(time.Millisecond) // who finds the way wide ends it every 100 ms
 		}
 	})
 	return func() { cancel(); wg.Wait() }
@@ -91,7 +91,7 @@ func TestVoiceAgain(t *testing.T) {
 			bob.hears(1)
 			bob.offerWith(func(offer string) string { return repairable(change(offer)) })
 			if name == "paced" {
-				t.Cleanup(pacedAlways(bob.peer))
+				t.Cleanup(pacedAlways(n, &bob.peer.pacer))
 			}
 			alice.talk(track, 1)
 			alice.tellsTime(t, 1<<40, 0)

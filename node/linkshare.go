@@ -1,6 +1,7 @@
 package node
 
 import (
+	"cmp"
 	"math/bits"
 	"slices"
 	"strings"
@@ -14,7 +15,8 @@ import (
 // linkShare is how what a link carries beside voices is divided among the tracks that the other node pulls. Only the node's ticker uses it.
 type linkShare struct {
 	solver  allocation.Solver
-	of      []*outlet // that have a part in it, in an order that stays
+	dip     dip
+	of      []*outlet // that have a part in it, in the order in which viewers are shown them
 	places  []allocation.Slot
 	limited bool // something was, the last time
 }
@@ -32,6 +34,7 @@ func (r *relay) divide(now int64) {
 	defer sh.forget()
 	budget, limited := w.linkBudget(now)
 	wanted := sh.gather(r.served(), w, now)
+	r.pacer.set(limited, w.pacing(now), now)
 	if !limited {
 		w.linkDivided(false, wanted, wanted)
 		if sh.limited {
@@ -45,11 +48,13 @@ func (r *relay) divide(now int64) {
 		sh.limited = true
 		r.node.log.Info("link narrow", "peer_node", r.peer, "estimated_bits", budget, "wanted_bits", wanted)
 	}
+	r.pacer.brief(&sh.solver, &sh.dip, budget, now)
 	plan := sh.solver.Solve(budget, now, sh.places)
 	w.linkDivided(true, plan.Used, wanted)
 	for i, o := range sh.of {
 		o.take(sh.places[i].Grant, true, now)
 	}
+	r.pacer.useless.Store(true)
 }
 
 // forget lets go of tracks that may end.
@@ -68,7 +73,12 @@ func (r *relay) grant(g allocation.Grant, limited bool, now int64) {
 
 // gather lists what the other node wants of pictures, which is all that is estimated and divided, and returns how many bit/s that is.
 func (sh *linkShare) gather(served []*outlet, w *way, now int64) (wanted int64) {
-	slices.SortFunc(served, func(a, b *outlet) int { return strings.Compare(a.key.track+a.key.origin, b.key.track+b.key.origin) })
+	for _, o := range served {
+		o.standing = o.track.standing()
+	}
+	slices.SortFunc(served, func(a, b *outlet) int {
+		return cmp.Or(a.standing.compare(b.standing), strings.Compare(a.key.track+a.key.origin, b.key.track+b.key.origin))
+	})
 	sh.of, sh.places = sh.of[:0], sh.places[:0]
 	for _, o := range served {
 		asked := uint8(o.asked.Load())
@@ -141,12 +151,20 @@ func (s *outletStream) numberLocked(number bool) {
 	}
 }
 
-// leaves notes a packet of n bytes that leaves at now, under its number if it has one. mu is held.
-func (s *outletStream) leaves(buf []byte, n int, kind bandwidth.Kind, now int64) {
-	switch w := s.outlet.way; {
-	case s.outlet.track.Kind != Video:
-	case s.numbered:
-		w.left(buf[s.ext.First():][:2], n+int(w.unnumbered.Swap(0)), kind, now)
+// placeLocked is where a packet written with the extensions of this moment has its number; 0 if it has none.
+func (s *outletStream) placeLocked() int {
+	if !s.numbered {
+		return 0
+	}
+	return s.ext.First()
+}
+
+// leaves notes a packet of n bytes that leaves at now, and writes its number where it is to have one: at a place in it, 0 is none.
+func (o *outlet) leaves(buf []byte, place, n int, kind bandwidth.Kind, now int64) {
+	switch w := o.way; {
+	case o.track.Kind != Video:
+	case place != 0:
+		w.left(buf[place:][:2], n+int(w.unnumbered.Swap(0)), kind, now)
 	default:
 		w.unnumbered.Add(int64(n + overhead))
 	}
@@ -158,13 +176,14 @@ func (r *relay) fillProbe(now int64) bool {
 	if w == nil {
 		return false
 	}
+	waits := r.node.release(&r.pacer, w, now)
 	lacks, running := w.lacks(now)
 	if lacks > 0 {
 		out := r.node.takeBatch()
 		r.node.count.probed.Add(r.fill(w, lacks, now, out))
 		r.node.giveBatch(out)
 	}
-	return running
+	return running || waits
 }
 
 // fill sends about as many bytes of padding as are lacking, in the streams of retransmissions, and returns how many.
@@ -197,7 +216,7 @@ func (s *outletStream) pad(t *rtc.Transport, lacks int, now int64, out *udp.Batc
 		s.numberLocked(true)
 		head, n := putPadding(buf, f.rtx, s.repairAt, 0, s.repair.SSRC, &s.ext)
 		s.repairAt++
-		s.leaves(buf, n, bandwidth.Padding, now)
+		s.outlet.leaves(buf, s.placeLocked(), n, bandwidth.Padding, now)
 		bytes := t.Send(out, &s.repair, buf, head, n)
 		if bytes == 0 {
 			break

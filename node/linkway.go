@@ -20,10 +20,6 @@ const (
 	// calmFor is how long after that it must not have been overused to be trusted again.
 	calmFor = 10 * time.Second
 
-	// A queue longer than drainFrom is emptied by sending drainTo of the estimate: what waits in it are also voices.
-	drainFrom = 50 * time.Millisecond
-	drainTo   = 0.7
-
 	// linkSilence is how long feedback may stay out: it is sent once a second at the most seldom, and heartbeats tell of an outage sooner.
 	linkSilence = 3 * time.Second
 
@@ -32,7 +28,7 @@ const (
 )
 
 // Numbers and the reports on them must be cheap: only pictures have them, at the end of one when so many bytes have left without, for all of which the one
-// stands. Voices have none: they go whatever the estimate says.
+// stands. While they are paced each of their packets has one. Voices have none: they go whatever the estimate says.
 const (
 	numberEvery = 2500
 	numberOften = 1000 // where the link is limited
@@ -130,10 +126,7 @@ func (w *way) heard(now int64) (narrow bool) {
 func (w *way) linkBudget(now int64) (bitrate int64, limited bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	rate := int64(w.estimator.Rate())
-	if w.estimator.Stats().Queue > drainFrom {
-		rate = int64(drainTo * float64(rate))
-	}
+	rate := int64(w.estimator.Budget())
 	defer func() { w.narrowed.Store(limited) }()
 	if w.strain.last != 0 && now-w.strain.last > int64(calmFor) && rate >= w.wanted {
 		w.strain.last = 0

@@ -66,6 +66,8 @@ type outlet struct {
 
 	way *way // over the link
 
+	standing standing // of the track; only the node's ticker uses it
+
 	// Guarded by the room's mutex.
 	limited bool             // granted counts
 	granted allocation.Grant // of what the link carries
@@ -168,9 +170,7 @@ func (s *outletStream) send(t *rtc.Transport, p *packet.Packet, out *udp.Batch) 
 	}
 	head := len(packet.AppendHeader(buf[:0], p.Marker, f.pt, p.Sequence, p.Timestamp, s.media.SSRC, s.extensions(p)))
 	n := head + copy(buf[head:], p.Payload())
-	s.leaves(buf, n, bandwidth.Media, s.leaving)
-	bytes := t.Send(out, &s.media, buf, head, n)
-	if bytes == 0 {
+	if !s.dispatch(out, &s.media, buf, head, n, bandwidth.Media, s.leaving) {
 		return false
 	}
 	if !s.started || packet.SeqLess(s.newest, p.Sequence) {
@@ -179,13 +179,12 @@ func (s *outletStream) send(t *rtc.Transport, p *packet.Packet, out *udp.Batch) 
 	s.credit = min(s.credit+1, maxCredit)
 	s.packets++
 	s.octets += uint32(n - head)
-	s.outlet.relay.sent.Add(uint64(bytes))
 	return true
 }
 
 func (s *outletStream) extensions(p *packet.Packet) *packet.Extensions {
 	s.ext.Reset()
-	s.numberLocked(s.outlet.track.Kind == Video && p.Marker && s.outlet.way.due())
+	s.numberLocked(s.outlet.track.Kind == Video && (s.outlet.relay.pacer.narrow.Load() || p.Marker && s.outlet.way.due()))
 	from := s.outlet.track.ids
 	for _, e := range [...]struct{ to, from uint8 }{{linkLevel, from.level}, {linkOrientation, from.orientation}, {linkDescriptor, from.descriptor}} {
 		if e.from != 0 {
@@ -223,11 +222,8 @@ func (s *outletStream) resend(seq uint16, now int64, out *udp.Batch) bool {
 	body := len(packet.AppendRTX(buf[:head], p.Sequence))
 	n := body + copy(buf[body:], p.Payload())
 	s.repairAt++
-	s.leaves(buf, n, bandwidth.Retransmission, now)
-	bytes := t.Send(out, &s.repair, buf, head, n)
-	s.outlet.relay.sent.Add(uint64(bytes))
 	s.outlet.relay.resent.Add(1)
-	return bytes != 0
+	return s.dispatch(out, &s.repair, buf, head, n, bandwidth.Retransmission, now)
 }
 
 // repairs reports whether n bytes of a layer may be sent again. A link that is too narrow does not carry what a layer lost that was

@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/parley-sfu/parley/internal/allocation"
 	"github.com/parley-sfu/parley/internal/bandwidth"
 	"github.com/parley-sfu/parley/internal/packet"
 	"github.com/parley-sfu/parley/internal/rtc"
@@ -37,14 +38,15 @@ const (
 	pleadEvery = 100 * time.Millisecond
 )
 
-// pacer has pictures wait here for a viewer whose way is narrow, instead of on the way, where voices would wait behind them. Voices leave with the next
-// round, and then as fast as the way carries it: retransmissions, pictures, and what probes lack. It costs nothing while the way is not narrow.
+// pacer has pictures wait here for a viewer or another node to whom the way is narrow, instead of on the way, where voices would wait behind them. Voices
+// leave with the next round, and then as fast as the way carries it: retransmissions, pictures, and what probes lack. It costs nothing while the way is not
+// narrow.
 //
-// Packets wait as they were written and are numbered and sealed when they leave. It is safe for concurrent use; slots call it with their
+// Packets wait as they were written and are numbered and sealed when they leave. It is safe for concurrent use; who sends through it calls it with its
 // mutex held.
 type pacer struct {
 	narrow  atomic.Bool // packets go through it
-	useless atomic.Bool // pictures may wait that their slots show no more
+	useless atomic.Bool // pictures may wait that are of no use any more
 
 	mu       sync.Mutex // guards what follows
 	voices   line
@@ -60,12 +62,22 @@ type pacer struct {
 	widened  bool      // it is to end once nothing waits
 }
 
+// holder is what has packets held by a pacer: a slot, or a layer over a link.
+type holder interface {
+	// depart sends a packet that has waited.
+	depart(h *held, out *udp.Batch, now int64)
+
+	// empty takes out of a packet that waits what is of no use any more, and reports whether anything was.
+	empty(h *held) bool
+}
+
 // held is a packet that waits, with what is needed to send it.
 type held struct {
 	next   *held
-	slot   *slot
+	from   holder
+	voice  bool
 	stream *rtc.Stream
-	layer  *layer // that the slot showed
+	layer  *layer // that it is of
 	kind   bandwidth.Kind
 	head   int    // bytes of its header
 	number int    // where its transport-wide sequence number is; 0 if it has none
@@ -161,6 +173,14 @@ func (c *pacer) crowded() bool {
 	return c.pace.Emptying || c.fullLocked(littleWaits)
 }
 
+// brief tells who divides a budget what waits here.
+func (c *pacer) brief(s *allocation.Solver, d *dip, budget, now int64) {
+	s.Grace, s.Full = 0, false
+	if s.Paced = c.narrow.Load(); s.Paced {
+		s.Grace, s.Full = d.grace(budget, c.full(littleWaits), now), c.crowded()
+	}
+}
+
 // mayPlead reports whether a keyframe may be asked for at now for a slot that has left pictures out: there is room for it, and for none of another
 // slot's at the same time.
 func (c *pacer) mayPlead(now int64) bool {
@@ -193,7 +213,7 @@ func (c *pacer) hold(h *held) (first, ok bool) {
 	}
 	first = !c.waitsLocked()
 	switch {
-	case h.slot.kind == Audio:
+	case h.voice:
 		c.voices.push(h)
 		return first, true
 	case h.kind == bandwidth.Retransmission:
@@ -225,7 +245,7 @@ func (c *pacer) next(now int64) *held {
 		return nil
 	}
 	c.bytes -= len(h.packet) + overhead
-	if h.late = now-h.since > int64(waitsMost); !h.late {
+	if h.late = h.late || now-h.since > int64(waitsMost); !h.late {
 		c.credit -= float64(len(h.packet) + overhead)
 	}
 	return h
@@ -264,50 +284,62 @@ func (s *slot) dispatch(out *udp.Batch, stream *rtc.Stream, buf []byte, head, n 
 
 // hold has a packet wait, and reports false if there is no need. mu is held.
 func (s *slot) hold(stream *rtc.Stream, packet []byte, head int, kind bandwidth.Kind) bool {
-	pool := &s.peer.node.held
-	h, ok := pool.Get().(*held)
-	if !ok {
-		h = &held{}
-	}
-	h.slot, h.stream, h.layer, h.kind, h.head, h.number = s, stream, s.current, kind, head, 0
-	h.packet, h.since, h.late = append(h.packet[:0], packet...), s.peer.node.endpoint.Now(), false
+	h := s.peer.node.takeHeld(packet)
+	h.from, h.voice, h.stream, h.layer, h.kind, h.head = s, s.kind == Audio, stream, s.current, kind, head
 	if s.number != 0 {
 		h.number = s.ext.First()
 	}
-	first, ok := s.peer.pacer.hold(h)
+	return s.peer.node.wait(&s.peer.pacer, s.peer, h)
+}
+
+// takeHeld returns a copy of a packet that can be held.
+func (n *Node) takeHeld(packet []byte) *held {
+	h, ok := n.held.Get().(*held)
 	if !ok {
-		h.slot, h.stream, h.layer = nil, nil, nil
-		pool.Put(h)
-		return false
+		h = &held{}
 	}
-	if first {
-		s.peer.node.probes.add(s.peer)
-	}
-	return true
+	*h = held{packet: append(h.packet[:0], packet...), since: n.endpoint.Now()}
+	return h
 }
 
-// release sends what may leave at now, and reports whether anything still waits.
-func (p *Peer) release(now int64) (waits bool) {
-	if !p.pacer.narrow.Load() {
+func (n *Node) giveHeld(h *held) {
+	*h = held{packet: h.packet}
+	n.held.Put(h)
+}
+
+// wait has a packet wait in the pacer of whoever it is for, and reports false, and takes it back, when there is no need any more.
+func (n *Node) wait(c *pacer, to prober, h *held) bool {
+	first, ok := c.hold(h)
+	switch {
+	case !ok:
+		n.giveHeld(h)
+	case first:
+		n.probes.add(to)
+	}
+	return ok
+}
+
+// release sends what may leave of a pacer at now, and reports whether anything still waits.
+func (n *Node) release(c *pacer, w *way, now int64) (waits bool) {
+	if !c.narrow.Load() {
 		return false
 	}
-	out := p.node.takeBatch()
-	p.pacer.adjust(p.way.pacing(now))
-	p.pacer.empty()
-	for h := p.pacer.next(now); h != nil; h = p.pacer.next(now) {
+	out := n.takeBatch()
+	c.adjust(w.pacing(now))
+	c.empty()
+	for h := c.next(now); h != nil; h = c.next(now) {
 		if !h.late {
-			h.send(out, now)
+			h.from.depart(h, out, now)
 		}
-		h.slot, h.stream, h.layer = nil, nil, nil
-		p.node.held.Put(h)
+		n.giveHeld(h)
 	}
-	p.node.giveBatch(out)
-	return p.pacer.rest()
+	n.giveBatch(out)
+	return c.rest()
 }
 
-// send sends a packet that has waited.
-func (h *held) send(out *udp.Batch, now int64) {
-	s, n := h.slot, len(h.packet)
+// depart implements holder.
+func (s *slot) depart(h *held, out *udp.Batch, now int64) {
+	n := len(h.packet)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	buf := s.peer.transport.Reserve(out, n)
@@ -326,8 +358,7 @@ func (h *held) send(out *udp.Batch, now int64) {
 	s.peer.transport.Send(out, h.stream, buf, h.head, n)
 }
 
-// empty takes the payloads out of pictures that wait and are of no use any more, and has what is left of them leave first: their numbers, which would
-// be holes. Only who releases calls it.
+// empty takes out of pictures that wait what is of no use any more, and has what is left of them leave first. Only who releases calls it.
 func (c *pacer) empty() {
 	if !c.useless.Swap(false) {
 		return
@@ -339,9 +370,9 @@ func (c *pacer) empty() {
 	var hollow, rest line
 	freed := 0
 	for h := waiting.pop(); h != nil; h = waiting.pop() {
-		if h.slot.shuns(h.layer) {
-			freed += len(h.packet) - h.head
-			h.packet = h.packet[:h.head]
+		before := len(h.packet)
+		if h.from.empty(h) {
+			freed += before - len(h.packet)
 			hollow.push(h)
 		} else {
 			rest.push(h)
@@ -355,8 +386,17 @@ func (c *pacer) empty() {
 	c.pictures, c.sifting = hollow, false
 }
 
+// empty implements holder: what is left of a packet is its number, which would be a hole.
+func (s *slot) empty(h *held) bool {
+	if !s.shuns(h.layer) {
+		return false
+	}
+	h.packet = h.packet[:h.head]
+	return true
+}
+
 // shuns reports whether pictures of a layer that still wait are of no use: the slot shows nothing of the track any more, or has begun with a smaller
-// layer, or waits for one and has left out what follows. Of their packets nothing is sent but the number, which closes the hole.
+// layer, or waits for one and has left out what follows.
 func (s *slot) shuns(l *layer) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

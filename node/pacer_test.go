@@ -17,7 +17,7 @@ func narrow() *pacer {
 
 // waiting is a packet of so many bytes, overhead included.
 func waiting(kind Kind, of bandwidth.Kind, n int) *held {
-	return &held{slot: &slot{kind: kind}, kind: of, packet: make([]byte, n-overhead)}
+	return &held{from: &slot{kind: kind}, voice: kind == Audio, kind: of, packet: make([]byte, n-overhead)}
 }
 
 // leaves takes out all that may leave at a moment.
@@ -133,8 +133,8 @@ func TestPacerEmpties(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			c := narrow()
 			other, h := waiting(Video, bandwidth.Media, 1000), waiting(Video, bandwidth.Media, 1000)
-			other.slot.current, other.layer = small, small
-			h.slot.showing, h.slot.starved, h.layer, h.head = tc.shows, tc.starved, tc.of, 20
+			other.from, other.layer = &slot{kind: Video, showing: showing{current: small}}, small
+			h.from, h.layer, h.head = &slot{kind: Video, showing: tc.shows, starved: tc.starved}, tc.of, 20
 			c.hold(other)
 			c.hold(h)
 			c.useless.Store(true)

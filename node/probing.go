@@ -92,7 +92,7 @@ func (b *probing) round() bool {
 
 // fillProbe implements prober.
 func (p *Peer) fillProbe(now int64) bool {
-	waits := p.release(now)
+	waits := p.node.release(&p.pacer, &p.way, now)
 	lacks, running := p.way.lacks(now)
 	if lacks > 0 && p.transport.Ready() {
 		out := p.node.takeBatch()

@@ -25,6 +25,7 @@ type relay struct {
 	received atomic.Uint64       // likewise
 	way      atomic.Pointer[way] // over the link of this moment, or the last; nil before the first
 	share    linkShare
+	pacer    pacer
 	narrow   atomic.Bool   // the link must be divided at once
 	resent   atomic.Uint64 // packets that the other node had lost
 

@@ -163,9 +163,9 @@ func (s *outletStream) replay(have uint32, now int64) bool {
 
 // from is where a replay begins. mu is held.
 func (s *outletStream) from(have uint32, now int64) (seq uint16, ok bool) {
-	if have == 0 {
+	if w := s.outlet.way; have == 0 {
 		seq, ok = s.layer.recent(now)
-		return seq, ok && (!s.started || packet.SeqLess(s.newest, seq))
+		return seq, ok && (!s.started || packet.SeqLess(s.newest, seq)) && (!w.narrowed.Load() || w.takes(s.layer, seq))
 	}
 	oldest, newest, some := s.layer.cache.Window()
 	if !some {

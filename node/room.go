@@ -210,6 +210,22 @@ func (r *room) candidatesLocked(p *Peer, kind Kind) []*published {
 	return tracks
 }
 
+// standing is a track's place among those of its room.
+type standing struct {
+	importance int
+	order      uint64 // among equals
+}
+
+func (t *published) standing() standing {
+	t.room.mu.Lock()
+	defer t.room.mu.Unlock()
+	return standing{t.room.importanceLocked(t), t.order}
+}
+
+func (s standing) compare(o standing) int {
+	return cmp.Or(cmp.Compare(s.importance, o.importance), cmp.Compare(s.order, o.order))
+}
+
 // importanceLocked ranks tracks: what is shared comes first, then who speaks or spoke, then the others, and muted ones last.
 func (r *room) importanceLocked(t *published) int {
 	const last = 1 << 20

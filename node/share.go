@@ -56,10 +56,7 @@ func (r *room) divideLocked(p *Peer, slots []*slot, of func(*slot) *published, n
 		p.way.divided(sh.wanted, sh.wanted)
 		return changed
 	}
-	sh.solver.Grace, sh.solver.Full = 0, false
-	if sh.solver.Paced = p.pacer.narrow.Load(); sh.solver.Paced {
-		sh.solver.Grace, sh.solver.Full = sh.dip.grace(budget, p.pacer.full(littleWaits), now), p.pacer.crowded()
-	}
+	p.pacer.brief(&sh.solver, &sh.dip, budget, now)
 	plan := sh.solver.Solve(budget, now, sh.places)
 	for _, s := range slots {
 		s.limited = false

@@ -22,6 +22,7 @@ func (e *Estimator) Overused() bool {
 func (e *Estimator) Yield(now int64) {
 	if arriving, ok := e.arriving.rate(); ok {
 		e.aimd.lower(decreaseTo * arriving)
+		e.opening.end()
 		e.settle(now)
 	}
 }
