@@ -186,13 +186,14 @@ func (r *relay) fillProbe(now int64) bool {
 	return running || waits
 }
 
-// fill sends about as many bytes of padding as are lacking, in the streams of retransmissions, and returns how many.
+// fill sends about as many bytes of padding as are lacking, in the streams of retransmissions of what is asked for, whether it is sent or not: where nothing
+// is, probes alone find out that there is room again. It returns how many.
 func (r *relay) fill(w *way, lacks int, now int64, out *udp.Batch) (sent int) {
 	for _, o := range r.served() {
 		if o.way != w || o.track.Kind != Video {
 			continue
 		}
-		for left := uint8(o.sends.Load()); left != 0 && sent < lacks; left &= left - 1 {
+		for left := o.wanted(); left != 0 && sent < lacks; left &= left - 1 {
 			sent += o.streams[bits.TrailingZeros8(left)].pad(o.link.Transport(), lacks-sent, now, out)
 		}
 	}
@@ -204,7 +205,7 @@ func (s *outletStream) pad(t *rtc.Transport, lacks int, now int64, out *udp.Batc
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	f := s.outlet.formats[s.layer.format.Load()]
-	if f.rtx == 0 || !s.started || !t.Ready() {
+	if f.rtx == 0 || !t.Ready() {
 		return 0
 	}
 	for sent < lacks {
