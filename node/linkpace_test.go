@@ -66,3 +66,16 @@ func TestPacedLinkForgets(t *testing.T) {
 		t.Error("what has been emptied is to leave")
 	}
 }
+
+// TestEmptyLinkIsProbed: padding finds out that there is room again also where nothing is sent of what is asked for.
+func TestEmptyLinkIsProbed(t *testing.T) {
+	w, _, _, camera := across(t)
+	a := w.nodes["node-a"]
+	r := a.relay("node-b")
+	r.outlet(feedKey{camera.ID, "node-a"}).sends.Store(0)
+	out := a.takeBatch()
+	defer a.giveBatch(out)
+	if sent := r.fill(r.way.Load(), 1000, a.endpoint.Now(), out); sent < 1000 {
+		t.Errorf("%d bytes of padding are sent, want 1000", sent)
+	}
+}

@@ -17,8 +17,8 @@ const (
 	// strainPlainly is a queue that no reader makes which is merely late: all of the last eight numbered packets have waited for so long.
 	strainPlainly = 100 * time.Millisecond
 
-	// calmFor is how long after that it must not have been overused to be trusted again.
-	calmFor = 10 * time.Second
+	// calmFor is how long after that it must not have been overused to be trusted again. Until then keyframes that come together wait here.
+	calmFor = 30 * time.Second
 
 	// linkSilence is how long feedback may stay out: it is sent once a second at the most seldom, and heartbeats tell of an outage sooner.
 	linkSilence = 3 * time.Second
@@ -82,7 +82,7 @@ func (w *way) repairs(n int, now int64) bool {
 // newLinkWay is the way over a link that has just come up. If the one before it was too narrow, which may be why it died, it begins
 // with as much as that carried.
 func newLinkWay(n *Node, before *way, now int64) *way {
-	w := &way{cfg: n.bandwidth}
+	w := &way{cfg: n.bandwidth, link: true}
 	w.cfg.Max, w.cfg.Silence = linkMost, linkSilence
 	if before != nil {
 		if rate, limited := before.linkBudget(now); limited {

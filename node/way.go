@@ -30,6 +30,7 @@ type way struct {
 	numbered atomic.Bool // packets carry transport-wide sequence numbers
 
 	// Of links, where not each packet does; see linkway.go.
+	link       bool
 	unnumbered atomic.Int64 // bytes that left since the last that did
 	narrowed   atomic.Bool  // the link is limited
 
@@ -182,11 +183,16 @@ func (w *way) budget() (bitrate int64, limited bool) {
 	}
 }
 
-// pacing is how packets should leave at now.
+// pacing is how packets should leave at now. What is estimated and paced of a link is pictures alone: there is no more room for them, since voices leave
+// beside them.
 func (w *way) pacing(now int64) bandwidth.Pacing {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.estimator.Pacing(now)
+	p := w.estimator.Pacing(now)
+	if w.link && !w.estimator.Probing(now) {
+		p.Rate = min(p.Rate, p.Estimate)
+	}
+	return p
 }
 
 // queue is how long packets wait on the way, as last told; 0 where nothing is measured.

@@ -18,7 +18,7 @@ func (e *Estimator) Overused() bool {
 	return e.delay.usage(e.rate) == over && e.delay.queue > drained || e.delay.queue > standing || e.by == ByLoss || e.outage.on
 }
 
-// Yield has the estimate go below what arrives: what Trust took for carried has turned out to be too much.
+// Yield has the estimate go below what arrives: what Trust took for carried has turned out to be too much. It ends the opening.
 func (e *Estimator) Yield(now int64) {
 	if arriving, ok := e.arriving.rate(); ok {
 		e.aimd.lower(decreaseTo * arriving)
