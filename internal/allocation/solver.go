@@ -52,7 +52,7 @@ type Upgrade struct {
 type Solver struct {
 	Grace int64 // bit/s that what is shown may take for now, whatever the budget; the budget counts where it is more
 	Paced bool  // packets wait for their turn: what is shown grows little by little, since each step begins with a keyframe, and more of the budget is used
-	Full  bool  // many do: nothing grows, and when the link is cut nothing begins with a smaller picture
+	Full  bool  // many do: nothing grows, and when the link is cut no camera is shown for now
 
 	slots   []Slot
 	ladders []ladder
@@ -178,12 +178,11 @@ func (s *Solver) room(budget, kept int64) int64 {
 	return budget - budget/headroom
 }
 
-// close has cameras that would fall to a smaller picture show nothing for now, and reports whether there are any: it begins with a keyframe, and many
-// packets wait already. They come back one by one, like any growth. Pinned ones and those of who speaks are spared.
+// close has cameras show nothing for now, and reports whether any did: nothing of them leaves until fewer packets wait, and a smaller picture begins
+// with a keyframe. They come back one by one, like any growth.
 func (s *Solver) close() (some bool) {
 	for i := range s.slots {
-		slot, l := &s.slots[i], &s.ladders[i]
-		if slot.Kind == Other && l.level > 0 && slot.Layers[l.at[l.level-1]].Spatial < slot.Spatial {
+		if l := &s.ladders[i]; s.slots[i].Kind > Screen && l.held > 0 {
 			l.held, some = 0, true
 		}
 	}

@@ -300,6 +300,9 @@ func TestPaced(t *testing.T) {
 			{2.5, 400, 0, false, "q0 -"},
 			{2.7, 400, 0, false, "q0 q0"},
 		}},
+		"a cut takes what would fit, too": {[]Slot{camera(), camera()}, []step{
+			{1, 300, 0, false, "q1 q0"}, {2, 150, 0, true, "- -"}, {2.4, 150, 0, false, "q0 -"},
+		}},
 		"a cut, while few do": {[]Slot{camera(), camera()}, []step{
 			{1, 1200, 0, false, "h1 h1"}, {2, 400, 0, false, "q1 q1"},
 		}},
