@@ -36,6 +36,19 @@ func (p *Peer) RTCP(b []byte, out *udp.Batch) {
 	if p.way.feedback(b, find, now) {
 		p.in.feedback(b, out, find)
 	}
+	if p.way.fallen() {
+		p.fall(now)
+	}
+}
+
+// tellAfter is how long after a way has become narrow what is shown is divided anew. Pictures stop at once. The queue on the way may be full at that
+// moment, and what is told to the viewer in it would be lost, and come a timeout of TCP later.
+const tellAfter = 20 * time.Millisecond
+
+// fall has a viewer's slots divide what is left to them.
+func (p *Peer) fall(now int64) {
+	p.pacer.adjust(p.way.pacing(now))
+	time.AfterFunc(tellAfter, func() { p.room.wake(p) })
 }
 
 // feedback works off a compound RTCP packet: reports on what is received, and wishes about what is sent.

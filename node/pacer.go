@@ -25,10 +25,12 @@ const (
 	repairShare = 0.25
 	repairBurst = 200e6
 
-	// When more than littleWaits of what may wait in all does, no more comes to wait of a layer that is to be left for a lower one, and nothing grows. From
-	// muchWaits on the slots begin to leave pictures out, the least important first: whoever does needs a keyframe.
+	// When more than littleWaits of what should wait at most does, no more comes to wait of a layer that is to be left for a lower one, and nothing grows.
+	// From muchWaits on the slots begin to leave pictures out, the least important first, and from mostWaits on all do: whoever does is frozen until the
+	// next keyframe, which is longer than to wait, even for a keyframe of the largest layer before it.
 	littleWaits = 0.25
-	muchWaits   = 0.5
+	muchWaits   = 1.0
+	mostWaits   = 1.5
 
 	// waitsMost is how long a packet of a picture may wait. Only where voices take all that the way carries it does so long, and what is shown then
 	// has changed: it is asked for again by whoever needs it.
@@ -427,7 +429,7 @@ func (s *slot) starves(l *layer, p *packet.Packet) bool {
 		return false
 	}
 	s.picture = p.Timestamp
-	part := 1 - (1-muchWaits)*float64(s.behind.Load())/100
+	part := mostWaits - (mostWaits-muchWaits)*float64(s.behind.Load())/100
 	if s.bound != l.track || s.best != nil && s.best.rank < l.rank {
 		part = littleWaits
 	}

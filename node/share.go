@@ -53,7 +53,7 @@ func (r *room) divideLocked(p *Peer, slots []*slot, of func(*slot) *published, n
 			changed = changed || s.limited
 			s.limited = false
 		}
-		p.way.divided(sh.wanted, sh.wanted)
+		p.way.divided(0, sh.wanted, sh.wanted)
 		return changed
 	}
 	p.pacer.brief(&sh.solver, &sh.dip, budget, now)
@@ -72,7 +72,7 @@ func (r *room) divideLocked(p *Peer, slots []*slot, of func(*slot) *published, n
 			s.behind.Store(int32(100 * i / len(sh.of)))
 		}
 	}
-	p.way.divided(plan.Used, sh.wanted)
+	p.way.divided(budget, plan.Used, sh.wanted)
 	p.pacer.set(p.way.narrow(), p.way.pacing(now), now)
 	return changed
 }

@@ -41,6 +41,7 @@ type way struct {
 	reported  map[uint32]uint32 // highest sequence number told of, by SSRC; of receivers that number nothing
 	allocated int64             // bit/s, as last allocated
 	wanted    int64             // likewise: what there would be to send
+	planned   int64             // bit/s: the budget that was divided, or is about to be
 }
 
 // number has packets numbered from now on, for a receiver that has offered to tell which came.
@@ -173,6 +174,10 @@ func (w *way) budget() (bitrate int64, limited bool) {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	return w.budgetLocked()
+}
+
+func (w *way) budgetLocked() (bitrate int64, limited bool) {
 	switch e := w.estimator; {
 	case !e.Heard():
 		return 0, false
@@ -239,12 +244,27 @@ func (d *dip) grace(budget int64, waits bool, now int64) int64 {
 	return d.from
 }
 
-// divided notes what the budget was spent on, and what there would be to spend it on. Probes look for a fifth
-// more, since nothing new is granted into the last tenth of a budget; at first they look for what is usual, so that who comes next does not have to wait.
-func (w *way) divided(allocated, wanted int64) {
+// fallen reports, once, that the budget has come to be so much less than the one that was divided that this should not wait for its turn.
+func (w *way) fallen() bool {
+	if !w.measured.Load() {
+		return false
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.allocated, w.wanted = allocated, wanted
+	budget, limited := w.budgetLocked()
+	if !limited || float64(budget) >= (1-dipMost)*float64(w.planned) {
+		return false
+	}
+	w.planned = budget
+	return true
+}
+
+// divided notes a budget, what it was spent on, and what there would be to spend it on. Probes look for a fifth
+// more, since nothing new is granted into the last tenth of a budget; at first they look for what is usual, so that who comes next does not have to wait.
+func (w *way) divided(budget, allocated, wanted int64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.planned, w.allocated, w.wanted = budget, allocated, wanted
 	search := wanted + wanted/5
 	if wanted > 0 && w.estimator.Opening() {
 		search = max(search, openingBudget)
