@@ -95,3 +95,30 @@ func TestFeedbackBesideOthers(t *testing.T) {
 		})
 	}
 }
+
+// TestFallen: what is left of a budget is divided at once when it is less than three quarters of the one that was, and once for each fall.
+func TestFallen(t *testing.T) {
+	w, now := &way{cfg: bandwidth.Defaults()}, int64(time.Second)
+	for _, step := range []struct {
+		carries float32 // bit/s, as the viewer says
+		divided bool    // since the step before
+		want    bool
+	}{
+		{1_000_000, false, false}, {1_000_000, true, false}, {760_000, false, false}, {740_000, false, true},
+		{740_000, false, false}, {600_000, false, false}, {500_000, false, true}, {700_000, true, false},
+	} {
+		if budget, limited := w.budget(); step.divided && limited {
+			w.divided(budget, budget, 2*budget)
+		}
+		b, err := rtcp.Marshal([]rtcp.Packet{&rtcp.ReceiverEstimatedMaximumBitrate{Bitrate: step.carries, SSRCs: []uint32{7}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		now += int64(10 * time.Millisecond)
+		w.feedback(b, func(uint32) sending { return &slot{} }, now)
+		if got := w.fallen(); got != step.want {
+			budget, _ := w.budget()
+			t.Errorf("%.0f bit/s: fallen = %v, of a budget of %d", step.carries, got, budget)
+		}
+	}
+}
