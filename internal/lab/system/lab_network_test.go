@@ -123,9 +123,8 @@ func TestLabNetworkIsWhatItSays(t *testing.T) {
 	w.WAN.Set(eu, us, lab.Path{Delay: time.Millisecond})
 	trips, _ = p.send(t, 1000, 1000, 200)
 	hold("of 1,000 afterwards", len(trips), 1000, len(trips) == 1000)
-	got := percentile(trips, 10) // a second of them: whoever else runs on the machine adds, but not to all
-	hold("round trip when the delay is 1 ms, p10", got, "2–5 ms", got >= 2*time.Millisecond && got < 5*time.Millisecond)
-	figures.add("the same, p50", percentile(trips, 50), "", "")
+	got := percentile(trips, 50) // of a second: a tenth of one is little beside what a busy machine adds at times
+	hold("round trip when the delay is 1 ms, p50", got, "2–5 ms", got >= 2*time.Millisecond && got < 5*time.Millisecond)
 	w.WAN.Set(eu, us, lab.Path{Cut: true})
 	trips, _ = p.send(t, 100, 1000, 200)
 	hold("of 100 while eu – us is cut", len(trips), 0, len(trips) == 0)
