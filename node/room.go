@@ -204,9 +204,7 @@ func (r *room) candidatesLocked(p *Peer, kind Kind) []*published {
 			tracks = append(tracks, t)
 		}
 	}
-	slices.SortStableFunc(tracks, func(a, b *published) int {
-		return cmp.Or(cmp.Compare(r.importanceLocked(a), r.importanceLocked(b)), cmp.Compare(a.order, b.order))
-	})
+	slices.SortStableFunc(tracks, func(a, b *published) int { return r.rankLocked(a).compare(r.rankLocked(b)) })
 	return tracks
 }
 
@@ -219,8 +217,10 @@ type standing struct {
 func (t *published) standing() standing {
 	t.room.mu.Lock()
 	defer t.room.mu.Unlock()
-	return standing{t.room.importanceLocked(t), t.order}
+	return t.room.rankLocked(t)
 }
+
+func (r *room) rankLocked(t *published) standing { return standing{r.importanceLocked(t), t.order} }
 
 func (s standing) compare(o standing) int {
 	return cmp.Or(cmp.Compare(s.importance, o.importance), cmp.Compare(s.order, o.order))

@@ -104,8 +104,14 @@ func TestFallen(t *testing.T) {
 		divided bool    // since the step before
 		want    bool
 	}{
-		{1_000_000, false, false}, {1_000_000, true, false}, {760_000, false, false}, {740_000, false, true},
-		{740_000, false, false}, {600_000, false, false}, {500_000, false, true}, {700_000, true, false},
+		{1_000_000, false, false},
+		{1_000_000, true, false},
+		{760_000, false, false},
+		{740_000, false, true},
+		{740_000, false, false},
+		{600_000, false, false},
+		{500_000, false, true},
+		{700_000, true, false},
 	} {
 		if budget, limited := w.budget(); step.divided && limited {
 			w.divided(budget, budget, 2*budget)
