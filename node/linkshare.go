@@ -34,7 +34,9 @@ func (r *relay) divide(now int64) {
 	defer sh.forget()
 	budget, limited := w.linkBudget(now)
 	wanted := sh.gather(r.served(), w, now)
-	r.pacer.set(limited, w.pacing(now), now)
+	if r.pacer.set(limited, w.pacing(now), now) {
+		r.node.probes.add(r)
+	}
 	if !limited {
 		w.linkDivided(false, wanted, wanted)
 		if sh.limited {
@@ -171,17 +173,15 @@ func (o *outlet) leaves(buf []byte, place, n int, kind bandwidth.Kind, now int64
 }
 
 // fillProbe implements prober.
-func (r *relay) fillProbe(now int64) bool {
+func (r *relay) fillProbe(now int64, out *udp.Batch) bool {
 	w := r.way.Load()
 	if w == nil {
 		return false
 	}
-	waits := r.node.release(&r.pacer, w, now)
+	waits := r.node.release(&r.pacer, w, out, now)
 	lacks, running := w.lacks(now)
 	if lacks > 0 {
-		out := r.node.takeBatch()
 		r.node.count.probed.Add(r.fill(w, lacks, now, out))
-		r.node.giveBatch(out)
 	}
 	return running || waits
 }

@@ -123,18 +123,17 @@ func (l *line) append(other line) {
 	}
 }
 
-// set has the pacer work from now on, or end as soon as nothing waits.
-func (c *pacer) set(narrow bool, pace bandwidth.Pacing, now int64) {
+// set has the pacer work from now on, or end as soon as nothing waits: in a round, which is to come when it reports true.
+func (c *pacer) set(narrow bool, pace bandwidth.Pacing, now int64) (ends bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.pace, c.widened = pace, !narrow
-	switch {
-	case narrow && !c.narrow.Load():
+	works := c.narrow.Load()
+	if narrow && !works {
 		c.looked, c.credit, c.again = now, 0, allowance{}
 		c.narrow.Store(true)
-	case !narrow && !c.waitsLocked():
-		c.narrow.Store(false)
 	}
+	return !narrow && works
 }
 
 // adjust has packets leave at another pace.
@@ -260,12 +259,13 @@ func (c *pacer) spend(n int) {
 	c.credit -= float64(n)
 }
 
-// rest ends the pacer if it is to end and nothing waits, and reports whether anything does.
-func (c *pacer) rest() (waits bool) {
+// rest reports whether anything waits. If nothing does and the pacer is to end, it ends, behind what is queued: what comes next must not overtake.
+func (c *pacer) rest(out *udp.Batch) (waits bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	waits = c.waitsLocked()
 	if !waits && c.widened {
+		_ = out.Flush() // the only error is that the socket is closed
 		c.narrow.Store(false)
 	}
 	return waits
@@ -321,12 +321,11 @@ func (n *Node) wait(c *pacer, to prober, h *held) bool {
 	return ok
 }
 
-// release sends what may leave of a pacer at now, and reports whether anything still waits.
-func (n *Node) release(c *pacer, w *way, now int64) (waits bool) {
+// release queues what may leave of a pacer at now, and reports whether anything still waits.
+func (n *Node) release(c *pacer, w *way, out *udp.Batch, now int64) (waits bool) {
 	if !c.narrow.Load() {
 		return false
 	}
-	out := n.takeBatch()
 	c.adjust(w.pacing(now))
 	c.empty()
 	for h := c.next(now); h != nil; h = c.next(now) {
@@ -335,8 +334,7 @@ func (n *Node) release(c *pacer, w *way, now int64) (waits bool) {
 		}
 		n.giveHeld(h)
 	}
-	n.giveBatch(out)
-	return c.rest()
+	return c.rest(out)
 }
 
 // depart implements holder.

@@ -44,7 +44,7 @@ func TestPacerOrder(t *testing.T) {
 	if got := leaves(c, 5*time.Millisecond); !slices.Equal(got, []*held{repair, one, two}) {
 		t.Errorf("%d packets leave, or not in order", len(got))
 	}
-	if c.rest() {
+	if c.rest(startNode(t).takeBatch()) {
 		t.Error("something waits")
 	}
 }
@@ -157,14 +157,19 @@ func TestPacerEmpties(t *testing.T) {
 
 // TestPacerEnds: a way that is wide again lets go of what waits first; then nothing comes to wait any more.
 func TestPacerEnds(t *testing.T) {
-	c := narrow()
+	c, out := narrow(), startNode(t).takeBatch()
 	c.hold(waiting(Video, bandwidth.Media, 1000))
-	c.set(false, c.pace, int64(time.Millisecond))
-	if !c.narrow.Load() || !c.rest() {
+	if !c.set(false, c.pace, int64(time.Millisecond)) {
+		t.Error("nobody is told to end it")
+	}
+	if !c.narrow.Load() || !c.rest(out) {
 		t.Fatal("it ended with a packet in it")
 	}
 	leaves(c, 2*time.Millisecond)
-	if c.rest() || c.narrow.Load() {
+	if c.set(false, c.pace, int64(time.Millisecond)); !c.narrow.Load() {
+		t.Fatal("it ended while the last packet may be on its way out")
+	}
+	if c.rest(out) || c.narrow.Load() {
 		t.Fatal("it goes on with nothing in it")
 	}
 	if _, ok := c.hold(waiting(Video, bandwidth.Media, 1000)); ok {

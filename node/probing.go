@@ -20,8 +20,8 @@ const (
 
 // prober is whoever a probe can be under way to: a viewer, or another node.
 type prober interface {
-	// fillProbe sends what waits for its turn, and then what the running probe lacks. It reports false when there is neither any more.
-	fillProbe(now int64) bool
+	// fillProbe queues what waits for its turn, and then what the running probe lacks. It reports false when there is neither any more.
+	fillProbe(now int64, out *udp.Batch) bool
 }
 
 // probing is those to whom a probe is under way, or for whom packets wait. Nothing wakes up for it while there are none.
@@ -76,8 +76,10 @@ func (b *probing) round() bool {
 	}
 	clear(b.peers)
 	b.mu.Unlock()
+	out := b.node.takeBatch() // for all: small packets to many cost most one by one
+	defer b.node.giveBatch(out)
 	for _, p := range b.turns {
-		if p.fillProbe(b.node.endpoint.Now()) {
+		if p.fillProbe(b.node.endpoint.Now(), out) {
 			b.mu.Lock()
 			b.peers[p] = struct{}{}
 			b.mu.Unlock()
@@ -91,13 +93,11 @@ func (b *probing) round() bool {
 }
 
 // fillProbe implements prober.
-func (p *Peer) fillProbe(now int64) bool {
-	waits := p.node.release(&p.pacer, &p.way, now)
+func (p *Peer) fillProbe(now int64, out *udp.Batch) bool {
+	waits := p.node.release(&p.pacer, &p.way, out, now)
 	lacks, running := p.way.lacks(now)
 	if lacks > 0 && p.transport.Ready() {
-		out := p.node.takeBatch()
 		p.node.count.probed.Add(p.fill(lacks, now, out))
-		p.node.giveBatch(out)
 	}
 	return running || waits
 }

@@ -73,7 +73,9 @@ func (r *room) divideLocked(p *Peer, slots []*slot, of func(*slot) *published, n
 		}
 	}
 	p.way.divided(budget, plan.Used, sh.wanted)
-	p.pacer.set(p.way.narrow(), p.way.pacing(now), now)
+	if p.pacer.set(p.way.narrow(), p.way.pacing(now), now) {
+		p.node.probes.add(p)
+	}
 	return changed
 }
 

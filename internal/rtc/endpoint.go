@@ -92,7 +92,9 @@ func open(cfg Config) (shards udp.Shards, tcp *net.TCPListener, err error) {
 	listen := netip.MustParseAddrPort(cfg.Listen)
 	const tries = 16
 	for range tries {
-		shards, err = udp.ListenShards(udp.Config{Listen: listen, ReceiveBuffer: cfg.ReceiveBuffer, SendBuffer: cfg.SendBuffer, Gather: gatherFor}, cfg.sockets())
+		shards, err = udp.ListenShards(udp.Config{
+			Listen: listen, ReceiveBuffer: cfg.ReceiveBuffer, SendBuffer: cfg.SendBuffer, Gather: gatherFor, Stamp: true,
+		}, cfg.sockets())
 		if err != nil {
 			return nil, nil, fmt.Errorf("listen for media on %s: %w", listen, err)
 		}

@@ -26,6 +26,10 @@ type reader struct {
 	out *udp.Batch
 	t   *Transport // whose packets are in run
 	run []*packet.Packet
+
+	// came is when the datagram at hand came to the socket; 0: just now. A node that is behind with reading must not look like a
+	// queue on the way to whoever estimates that.
+	came int64
 }
 
 // takeReader returns a reader for whoever has packets now and then; it goes back to e.idle. A reader's send batch holds
@@ -52,7 +56,9 @@ func (e *Endpoint) read(c *udp.Conn) error {
 			}
 			return err
 		}
+		now := e.Now()
 		for i := range ms[:n] {
+			r.came = now - ms[i].Waited.Nanoseconds()
 			r.datagram(ms[i].Buf[:ms[i].N], ms[i].From)
 		}
 		r.flush()
@@ -125,7 +131,9 @@ func (r *reader) open(t *Transport, keys *crypto, b []byte) *packet.Packet {
 		return nil
 	}
 	p.Buf = p.Buf[:n]
-	p.Arrival = r.e.Now()
+	if p.Arrival = r.came; p.Arrival == 0 {
+		p.Arrival = r.e.Now()
+	}
 	return p
 }
 

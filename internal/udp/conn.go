@@ -19,6 +19,7 @@ type Config struct {
 	SendBuffer    int            // kernel send buffer likewise
 	Gather        time.Duration  // how long Read waits for more where datagrams come thick, less than a second; 0: never
 	ReusePort     bool           // let several sockets of this user share the port
+	Stamp         bool           // have the kernel say when datagrams came, where it can: see Message.Waited
 }
 
 // Message is one datagram received.
@@ -26,6 +27,9 @@ type Message struct {
 	Buf  []byte // the caller's memory; a datagram that does not fit is cut and counted in Stats.Truncated
 	N    int    // bytes of Buf that the datagram fills
 	From Addr   // who sent it
+
+	// Waited is how long the datagram was in the socket until Read took it, at most a second; 0 where nobody knows.
+	Waited time.Duration
 }
 
 // Conn is one UDP socket. All its methods are safe for concurrent use.

@@ -3,6 +3,7 @@ package udp
 import (
 	"net"
 	"os"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -13,6 +14,24 @@ type reader struct {
 	headers [maxRead]unix.Mmsghdr
 	vectors [maxRead]unix.Iovec
 	names   [maxRead]unix.RawSockaddrInet6
+	stamps  [maxRead]stamp
+}
+
+// stamp is the control message that says when a datagram came, by the system's clock (socket(7), SO_TIMESTAMPNS).
+type stamp struct {
+	header unix.Cmsghdr
+	at     unix.Timespec
+}
+
+// longestWait bounds what a stamp is believed: the system's clock can be set.
+const longestWait = time.Second
+
+// waited is how long before now the datagram came; 0 where the kernel has not said.
+func (s *stamp) waited(now int64) time.Duration {
+	if s.header.Level != unix.SOL_SOCKET || s.header.Type != unix.SCM_TIMESTAMPNS {
+		return 0
+	}
+	return min(max(0, time.Duration(now-s.at.Nano())), longestWait)
 }
 
 func newReader() *reader {
@@ -22,6 +41,7 @@ func newReader() *reader {
 		h.Name = (*byte)(unsafe.Pointer(&r.names[i]))
 		h.Iov = &r.vectors[i]
 		h.SetIovlen(1)
+		h.Control = (*byte)(unsafe.Pointer(&r.stamps[i]))
 	}
 	return r
 }
@@ -59,8 +79,11 @@ func (s *socket) wait() (*waiter, error) {
 
 // receive takes what is there, which may be nothing.
 func (s *socket) receive(r *reader, ms []Message) (n, truncated int, err error) {
-	r.point(ms)
+	r.point(ms, s.stamps)
 	n, err = s.recvmmsg(r.headers[:len(ms)])
+	if s.stamps && n > 0 {
+		r.date(ms[:n], time.Now().UnixNano())
+	}
 	return n, r.collect(ms[:n]), err
 }
 
@@ -94,12 +117,23 @@ func passing(errno unix.Errno) bool {
 	}
 }
 
-// point aims the headers at the caller's buffers. The kernel overwrites name lengths, so they are set anew as well.
-func (r *reader) point(ms []Message) {
+// point aims the headers at the caller's buffers. The kernel overwrites lengths, so they are set anew as well.
+func (r *reader) point(ms []Message, stamps bool) {
 	for i := range ms {
+		if r.headers[i].Hdr.SetControllen(0); stamps {
+			r.headers[i].Hdr.SetControllen(int(unsafe.Sizeof(r.stamps[i])))
+		}
 		r.vectors[i].Base = unsafe.SliceData(ms[i].Buf)
 		r.vectors[i].SetLen(len(ms[i].Buf))
 		r.headers[i].Hdr.Namelen = unix.SizeofSockaddrInet6
+	}
+}
+
+// date says how long datagrams have waited, at now by the system's clock.
+func (r *reader) date(ms []Message, now int64) {
+	for i := range ms {
+		ms[i].Waited = r.stamps[i].waited(now)
+		r.stamps[i].header = unix.Cmsghdr{}
 	}
 }
 

@@ -18,6 +18,7 @@ type socket struct {
 	fd      int
 	v4      bool        // AF_INET: names are sockaddr_in, not sockaddr_in6
 	segment atomic.Bool // the kernel takes UDP_SEGMENT
+	stamps  bool        // the kernel says when datagrams came
 	gather  time.Duration
 	gate    gate
 	dropped atomic.Uint64 // what receiveDrops said last before closing
@@ -88,6 +89,7 @@ func (s *socket) configure(cfg Config) error {
 	s.growBuffer(unix.SO_SNDBUFFORCE, unix.SO_SNDBUF, cfg.SendBuffer)
 	// Setting the segment size that is the default anyway tells whether the kernel (4.18 and later) knows of it.
 	s.segment.Store(unix.SetsockoptInt(s.fd, unix.IPPROTO_UDP, unix.UDP_SEGMENT, 0) == nil)
+	s.stamps = cfg.Stamp && unix.SetsockoptInt(s.fd, unix.SOL_SOCKET, unix.SO_TIMESTAMPNS, 1) == nil
 	return nil
 }
 
