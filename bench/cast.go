@@ -156,7 +156,10 @@ func (c *cast) join(ctx context.Context, s seat, due time.Time) (*person, error)
 		enter = c.lean
 	}
 	p.began = time.Now()
-	entry := Entry{Ticket: ticket, Options: opts, Verify: p.watches() && p.group.verifies(s.index), Reel: c.reel, Hears: p}
+	entry := Entry{
+		Ticket: ticket, Options: opts, Layout: sizes(p.group.Layout, max(0, opts.VideoSlots)),
+		Verify: p.watches() && p.group.verifies(s.index), Reel: c.reel, Hears: p,
+	}
 	viewer, err := enter(ctx, entry)
 	if err != nil {
 		return nil, err
@@ -164,7 +167,7 @@ func (c *cast) join(ctx context.Context, s seat, due time.Time) (*person, error)
 	c.know(ticket.ParticipantID, s.number)
 	p.Viewer = viewer
 	p.received.open(time.Now(), func() []client.SlotStats { return nil })
-	if opts.VideoSlots > 0 {
+	if opts.VideoSlots > 0 && p.group.Receiver != ReceiverLean { // who has asked for it already
 		if err := p.watch(ctx, p.group.Layout); err != nil {
 			return nil, errors.Join(err, p.Close())
 		}

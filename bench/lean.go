@@ -39,7 +39,7 @@ func Lean(fleet *lean.Fleet) Connector {
 		}
 		v := &leanViewer{inspector: newInspector(e)}
 		opts := lean.Options{
-			AudioSlots: max(0, e.Options.AudioSlots), VideoSlots: max(0, e.Options.VideoSlots), Codecs: e.Options.Codecs,
+			AudioSlots: max(0, e.Options.AudioSlots), VideoSlots: max(0, e.Options.VideoSlots), Codecs: e.Options.Codecs, Layout: e.Layout,
 			HTTPClient: e.Options.HTTPClient, OnPresence: e.Hears.Presence, OnChat: func(c wire.Chat) { e.Hears.Chat(c.Text) }, OnLost: v.cutOff,
 		}
 		if e.Verify {

@@ -88,18 +88,29 @@ func (p *person) level(time.Duration) client.Level {
 
 // watch asks for the sizes of a layout. The client knows its slots before the server has said what they carry.
 func (p *person) watch(ctx context.Context, layout string) error {
-	var slots []wire.SlotRequest
+	var mids []string
 	for _, s := range p.SlotStats() {
-		if s.Slot.Kind != "video" {
-			continue
+		if s.Slot.Kind == "video" {
+			mids = append(mids, s.Slot.MID)
 		}
-		want := wire.SlotRequest{MID: s.Slot.MID, MaxWidth: thumbWidth, MaxHeight: thumbHeight}
-		if layout == LayoutSpeaker && len(slots) == 0 {
-			want.MaxWidth, want.MaxHeight, want.Priority = largeWidth, largeHeight, 1
-		}
-		slots = append(slots, want)
+	}
+	slots := sizes(layout, len(mids))
+	for i, mid := range mids {
+		slots[i].MID = mid
 	}
 	return p.Subscribe(ctx, slots...)
+}
+
+// sizes is what so many slots show of a layout.
+func sizes(layout string, count int) []wire.SlotRequest {
+	slots := make([]wire.SlotRequest, count)
+	for i := range slots {
+		slots[i] = wire.SlotRequest{MaxWidth: thumbWidth, MaxHeight: thumbHeight}
+	}
+	if layout == LayoutSpeaker && count > 0 {
+		slots[0] = wire.SlotRequest{MaxWidth: largeWidth, MaxHeight: largeHeight, Priority: 1}
+	}
+	return slots
 }
 
 // Presence implements Hearer.

@@ -27,9 +27,10 @@ type Viewer interface {
 // An Entry is how somebody is to join.
 type Entry struct {
 	Ticket  client.Ticket
-	Options client.Options // slots, codecs, what is published, and where sockets are opened; no OnPacket
-	Verify  bool           // look at every frame
-	Reel    *reel.Reel     // what is published in the run
+	Options client.Options     // slots, codecs, what is published, and where sockets are opened; no OnPacket
+	Layout  []wire.SlotRequest // sizes that the picture slots show at first; a lean receiver asks for them while it joins
+	Verify  bool               // look at every frame
+	Reel    *reel.Reel         // what is published in the run
 	Hears   Hearer
 }
 

@@ -240,9 +240,9 @@ func (l *Link) Connected() { l.heard.life() }
 // Disconnected implements rtc.Handler.
 func (l *Link) Disconnected(err error) { l.die(err) }
 
-// watch sends heartbeats, and ends the link when several in a row have not come. It counts ticks rather than time: a node
-// that was itself held up for a while has all of them in its socket still, and must not take the others for dead. Only
-// what the other end's keys vouch for is a sign of life.
+// watch sends heartbeats, and ends the link when several in a row have not come. It counts ticks rather than time, and none while
+// what this node reads is older than a tick: a node that is itself held up has all of them in its socket still, and must not take
+// the others for dead. Only what the other end's keys vouch for is a sign of life.
 //
 // Heartbeats are RTCP packets, which are lost rather than repeated: a control channel that repeats would be late just when
 // it matters.
@@ -259,7 +259,8 @@ func (l *Link) watch() {
 		}
 		up := l.isUp() // before the other end's silence: a link comes up with a sign of life
 		late := birth.late(l.transport.Over() != "", time.Now())
-		if silent := l.heard.tick(l.patience); up && silent || !up && late {
+		behind := l.transport.Behind() > l.beat/beatTicks
+		if silent := l.heard.tick(l.patience, behind); up && silent || !up && late {
 			l.die(rtc.ErrSilent)
 			return
 		}

@@ -27,6 +27,14 @@ const (
 	// rests, however the network mixes them up.
 	lingerTicks = 20 * beatTicks
 
+	// How much longer than its patience an end waits where lately silences have ended that were almost as long: by half of them, and up to
+	// three times as long. Machines that are too busy, and ways that shake, are not dead. One tick of that is forgotten each forgetTicks.
+	mostPatient = 3
+	forgetTicks = 200
+
+	// heldTicks is how long ticks do not count at the most because this node is behind with reading: a flood must not keep the dead alive.
+	heldTicks = 40 * beatTicks
+
 	// farewellTicks is how long it says that it rests as often as if it did not: should all of this be lost, the link was dead.
 	farewellTicks = 10 * beatTicks
 )
@@ -89,7 +97,12 @@ type hearing struct {
 	lively  atomic.Bool   // there was one since the last tick
 	promise atomic.Uint32 // the last
 	aware   atomic.Bool   // the other end knows of promises
-	missed  int           // ticks in a row without one; of the goroutine that calls tick
+
+	// Of the goroutine that calls tick, in ticks.
+	missed  int // in a row without one
+	longest int // how many were missed of late until there was one after all
+	rested  int // since longest was looked at
+	held    int // in a row that did not count
 }
 
 // life notes a sign of life.
@@ -110,13 +123,27 @@ func (h *hearing) beat(p promise) {
 	h.life()
 }
 
-// tick reports whether the other end has missed so many heartbeats in a row that it must be dead.
-func (h *hearing) tick(patience int) (dead bool) {
+// tick reports whether the other end has missed so many heartbeats in a row that it must be dead. What this end has not read yet, because it is behind,
+// may be one.
+func (h *hearing) tick(patience int, behind bool) (dead bool) {
+	if h.held++; behind && h.held < heldTicks {
+		return false
+	}
+	if !behind {
+		h.held = 0
+	}
+	rests := promise(h.promise.Load()) == resting
+	if h.rested++; h.rested >= forgetTicks {
+		h.longest, h.rested = max(0, h.longest-1), 0
+	}
 	if h.missed++; h.lively.Swap(false) {
+		if !rests {
+			h.longest = max(h.longest, h.missed)
+		}
 		h.missed = 0
 	}
-	if promise(h.promise.Load()) == resting {
-		patience *= restSlower
+	if rests {
+		return h.missed >= patience*restSlower*beatTicks
 	}
-	return h.missed >= patience*beatTicks
+	return h.missed >= min(max(patience*beatTicks, h.longest+h.longest/2), mostPatient*patience*beatTicks)
 }

@@ -98,15 +98,59 @@ func TestHearing(t *testing.T) {
 			tc.hears(&h)
 			ticks := 0
 			if h.lively.Load() {
-				h.tick(patience) // that of the sign of life itself
+				h.tick(patience, false) // that of the sign of life itself
 			}
 			for dead := false; !dead; ticks++ {
-				dead = h.tick(patience)
+				dead = h.tick(patience, false)
 			}
 			if ticks != tc.ticks {
 				t.Errorf("dead after %d ticks, want %d", ticks, tc.ticks)
 			}
 		})
+	}
+}
+
+// TestHearingPatience: who was heard late is waited for longer for a while, up to three times as long; this end's own delay counts for two seconds.
+func TestHearingPatience(t *testing.T) {
+	dies := func(h *hearing, behind bool) (ticks int) {
+		for dead := false; !dead; ticks++ {
+			dead = h.tick(patience, behind)
+		}
+		return ticks
+	}
+	late := func(ticks int) *hearing {
+		h := &hearing{}
+		for range ticks - 1 {
+			h.tick(patience, false)
+		}
+		h.beat(serving)
+		h.tick(patience, false)
+		return h
+	}
+	if got := dies(late(4), false); got != patience*beatTicks {
+		t.Errorf("one lost heartbeat: dead after %d ticks, want %d", got, patience*beatTicks)
+	}
+	shaken := late(5)
+	shaken.longest = 10
+	if got := dies(shaken, false); got != 15 {
+		t.Errorf("after a silence of 10 ticks: dead after %d, want 15", got)
+	}
+	shaken = late(5)
+	shaken.longest = 1000
+	if got := dies(shaken, false); got != mostPatient*patience*beatTicks {
+		t.Errorf("after endless silences: dead after %d ticks, want %d", got, mostPatient*patience*beatTicks)
+	}
+	shaken = late(5)
+	shaken.longest = 10
+	for range 10 * forgetTicks {
+		shaken.beat(serving)
+		shaken.tick(patience, false)
+	}
+	if got := dies(shaken, false); got != patience*beatTicks {
+		t.Errorf("calm for long: dead after %d ticks, want %d", got, patience*beatTicks)
+	}
+	if got, want := dies(late(4), true), heldTicks+patience*beatTicks-1; got != want {
+		t.Errorf("behind for ever: dead after %d ticks, want %d", got, want)
 	}
 }
 
@@ -144,7 +188,7 @@ func (l *lossy) tick() (dead bool) {
 		l.came = true
 		return true
 	})
-	return l.came && l.to.tick(patience)
+	return l.came && l.to.tick(patience, false)
 }
 
 // TestPulseOnALossyLink: whatever an end does, the other never takes it for dead; and when it is dead, that is found as soon

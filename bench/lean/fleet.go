@@ -71,7 +71,7 @@ func (f *Fleet) Run(ctx context.Context) error {
 const (
 	hurried = time.Millisecond       // between turns for viewers that are joining: each is waited for
 	calm    = 5 * time.Millisecond   // for the others, at least
-	missing = 10 * time.Millisecond  // at most, while one of them misses something
+	missing = 20 * time.Millisecond  // at most, while one of them misses something
 	calmest = 40 * time.Millisecond  // at most
 	silent  = 100 * time.Millisecond // at most, where nobody watches pictures: what is lost of sound is not asked for again
 

@@ -89,6 +89,7 @@ func (v *Viewer) join(ctx context.Context) (err error) {
 		return err
 	}
 	v.took(&v.timings.OfferAnswer, started)
+	laidOut := v.layOut(ctx)
 	started = time.Now()
 	if err := v.connect(ctx, a); err != nil {
 		return err
@@ -101,7 +102,23 @@ func (v *Viewer) join(ctx context.Context) (err error) {
 	}
 	v.took(&v.timings.DTLS, started)
 	v.unlock(k)
-	return errors.Join(v.enter(ctx), v.reader.settle(v))
+	return errors.Join(v.enter(ctx), <-laidOut, v.reader.settle(v))
+}
+
+// layOut asks for the first layout while the path is being found, and tells what came of it.
+func (v *Viewer) layOut(ctx context.Context) <-chan error {
+	done := make(chan error, 1)
+	if v.opts.Layout == nil {
+		done <- nil
+		return done
+	}
+	var slots []wire.SlotRequest
+	for i, want := range v.opts.Layout[:min(len(v.opts.Layout), v.opts.VideoSlots)] {
+		want.MID = v.slots[v.opts.AudioSlots+i].mid
+		slots = append(slots, want)
+	}
+	v.wg.Go(func() { done <- v.Subscribe(ctx, slots...) })
+	return done
 }
 
 func (v *Viewer) took(step *time.Duration, since time.Time) {

@@ -26,6 +26,10 @@ type Options struct {
 	DisplayName string
 	HTTPClient  *http.Client // for the WebSocket's handshake; nil is http.DefaultClient
 
+	// Layout is what is asked for in the m-lines of pictures, in their order and without their MIDs, as soon as they are known to the
+	// server, like pages do: nothing larger is sent before. Nil asks for nothing.
+	Layout []wire.SlotRequest
+
 	// OnPacket makes a verified viewer: it decrypts every packet, and hands it on as a whole client does, though with the time
 	// at which the kernel received it, and never with that of its capture. The fleet's reader calls it, one viewer after the other; it must not
 	// keep the packet.

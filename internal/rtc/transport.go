@@ -372,6 +372,9 @@ func (t *Transport) Ready() bool { return t.keys.Load() != nil && t.remote.Load(
 // RoundTrip is the time to the remote and back as connectivity checks last measured it; 0 when they have not.
 func (t *Transport) RoundTrip() time.Duration { return time.Duration(t.rtt.Load()) }
 
+// Behind is how old what this node reads at this moment is: whatever came since has not been seen. It is 0 while everything has been read.
+func (t *Transport) Behind() time.Duration { return t.e.shards.Behind() }
+
 // Over names the way media takes now: "udp", "tcp", or "" before there is one.
 func (t *Transport) Over() string {
 	switch r := t.remote.Load(); {

@@ -81,6 +81,10 @@ func (c *Conn) count(ms []Message, truncated int) {
 	c.stats.addReceived(len(ms), bytes, truncated)
 }
 
+// Behind is how long ago the datagrams came that whoever calls Read works off at this moment, as far as the kernel has said (Config.Stamp);
+// 0 while nothing is left to be read, and where nobody knows. What came since is still in the socket.
+func (c *Conn) Behind() time.Duration { return c.sock.reading.behind() }
+
 // WriteTo sends one datagram at once. It never blocks: what the kernel has no room for is dropped and reported.
 func (c *Conn) WriteTo(b []byte, to Addr) (int, error) {
 	err := c.sock.writeTo(b, to)

@@ -6,21 +6,39 @@ import "time"
 // going to sleep and being woken costs many times what a datagram does. It is pure arithmetic, on monotonic nanoseconds.
 //
 // A datagram that comes alone is never held up: only what comes within apart of the read before waits, for the rest of it.
+//
+// Reads are further apart where working off what one brought takes long: much of what a datagram to very many costs is shared by those
+// that are sent with it. A reader that took each at once would be busy all the time, and its datagrams would wait all the same.
 type pace struct {
-	apart int64 // nanoseconds from one read to the next; 0: no pace
+	least int64 // nanoseconds from one read to the next where datagrams come thick; 0: no pace
+	apart int64 // the same, at present
 
 	began int64 // of the present window
 	count int   // datagrams read in it
 	thick bool  // the window before brought enough
 	last  int64 // when the last read was due
+	given int64 // when it returned
 	full  bool  // it may have left something behind
 }
 
-// paceWindow is how long datagrams are counted before it is decided on what came.
-const paceWindow = int64(10 * time.Millisecond)
+const (
+	// paceWindow is how long datagrams are counted before it is decided on what came.
+	paceWindow = int64(10 * time.Millisecond)
+
+	// workShare is how many times what working a read off takes reads are apart. Who is busy for half of the time gathers two datagrams.
+	workShare = 4
+
+	// mostApart bounds what is added to the age of media.
+	mostApart = int64(8 * time.Millisecond)
+)
+
+func newPace(least time.Duration) pace { return pace{least: int64(least), apart: int64(least)} }
 
 // pause says how long to wait before the next read.
 func (p *pace) pause(now int64) int64 {
+	if work := now - p.given; p.given != 0 {
+		p.apart += (max(p.least, min(workShare*work, mostApart)) - p.apart) / 4
+	}
 	if now-p.began >= paceWindow {
 		// Where a pause brought less than two datagrams, it would only be one more sleep.
 		p.thick = now-p.began < 2*paceWindow && int64(p.count)*p.apart >= 2*(now-p.began)
@@ -35,8 +53,8 @@ func (p *pace) pause(now int64) int64 {
 	return due - now
 }
 
-// read notes that a read brought n datagrams of at most most.
-func (p *pace) read(n, most int) {
+// read notes that a read brought n datagrams of at most most at now.
+func (p *pace) read(n, most int, now int64) {
 	p.count += n
-	p.full = n == most
+	p.full, p.given = n == most, now
 }

@@ -8,8 +8,8 @@ import (
 )
 
 // stream plays a socket on which a datagram comes every so often, and returns how many reads it took and the longest that a
-// datagram waited.
-func stream(p *pace, every, during time.Duration) (reads int, longest time.Duration) {
+// datagram waited. Working a read off takes so long, and so long more for each datagram.
+func stream(p *pace, every, during, work, more time.Duration) (reads int, longest time.Duration) {
 	next, now := int64(0), int64(0)
 	for now < int64(during) {
 		now += p.pause(now)
@@ -19,15 +19,15 @@ func stream(p *pace, every, during time.Duration) (reads int, longest time.Durat
 		for ; next <= now && n < maxRead; next += int64(every) {
 			n++
 		}
-		p.read(n, maxRead)
+		p.read(n, maxRead, now)
 		reads++
-		now += 10_000 // of work
+		now += int64(work) + int64(n)*int64(more)
 	}
 	return reads, longest
 }
 
 func TestPace(t *testing.T) {
-	const apart = 400 * time.Microsecond
+	const apart, work = 400 * time.Microsecond, 10 * time.Microsecond
 	for _, tc := range []struct {
 		name        string
 		every       time.Duration
@@ -42,10 +42,10 @@ func TestPace(t *testing.T) {
 		{"more than a read takes", 2 * time.Microsecond, 40, maxRead, 3 * apart},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			p := pace{apart: int64(apart)}
-			stream(&p, tc.every, 50*time.Millisecond)
-			p = pace{apart: int64(apart), thick: p.thick}
-			reads, longest := stream(&p, tc.every, time.Second)
+			p := newPace(apart)
+			stream(&p, tc.every, 50*time.Millisecond, work, 0)
+			p = pace{least: int64(apart), apart: int64(apart), thick: p.thick}
+			reads, longest := stream(&p, tc.every, time.Second, work, 0)
 			got := float64(time.Second/tc.every) / float64(reads)
 			if got < tc.least*0.97 || got > tc.most*1.01 || longest > tc.longest {
 				t.Errorf("%.2f datagrams a read, want %.2f to %.2f; longest wait %s, want at most %s", got, tc.least, tc.most, longest, tc.longest)
@@ -54,15 +54,40 @@ func TestPace(t *testing.T) {
 	}
 }
 
+// TestPaceFollowsTheWork: reads of what takes long to be worked off are further apart, so that the reader has time, up to a bound.
+func TestPaceFollowsTheWork(t *testing.T) {
+	const apart = 300 * time.Microsecond
+	for _, tc := range []struct {
+		name        string
+		every       time.Duration
+		work, more  time.Duration // for a read, and for each datagram
+		least, most float64       // datagrams a read
+		longest     time.Duration
+	}{
+		{"little work", 100 * time.Microsecond, 20 * time.Microsecond, 10 * time.Microsecond, 2.9, 4, apart},
+		{"one goes to many", time.Millisecond, 400 * time.Microsecond, 300 * time.Microsecond, 3.5, 4.5, 4 * time.Millisecond},
+		{"all that there is time for", time.Millisecond, time.Millisecond, 700 * time.Microsecond, 3.8, 4.5, 5 * time.Millisecond},
+		{"more than there is time for, alone", 500 * time.Microsecond, 2 * time.Millisecond, 50 * time.Microsecond, 7.5, 8.5, 5 * time.Millisecond},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			p := newPace(apart)
+			reads, longest := stream(&p, tc.every, 5*time.Second, tc.work, tc.more)
+			if got := float64(5*time.Second/tc.every) / float64(reads); got < tc.least || got > tc.most || longest > tc.longest {
+				t.Errorf("%.2f datagrams a read, want %.1f to %.1f; longest wait %s, want at most %s", got, tc.least, tc.most, longest, tc.longest)
+			}
+		})
+	}
+}
+
 func TestPaceForgetsAfterSilence(t *testing.T) {
-	p := pace{apart: int64(400 * time.Microsecond)}
-	stream(&p, 50*time.Microsecond, time.Second)
+	p := newPace(400 * time.Microsecond)
+	stream(&p, 50*time.Microsecond, time.Second, 10*time.Microsecond, 0)
 	now := int64(2 * time.Second)
 	for range 10 {
 		if d := p.pause(now); d != 0 {
 			t.Fatalf("waits %s after a second of silence", time.Duration(d))
 		}
-		p.read(1, maxRead)
+		p.read(1, maxRead, now)
 		now += int64(100 * time.Microsecond)
 	}
 }
@@ -70,17 +95,17 @@ func TestPaceForgetsAfterSilence(t *testing.T) {
 // TestPaceIsBounded: whatever comes when, no pause is longer than what is between two reads, and none follows a full read.
 func TestPaceIsBounded(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		p := pace{apart: rapid.Int64Range(0, int64(time.Millisecond)).Draw(t, "apart")}
+		p := newPace(time.Duration(rapid.Int64Range(0, int64(time.Millisecond)).Draw(t, "apart")))
 		now, full := int64(0), false
 		for range rapid.IntRange(1, 300).Draw(t, "reads") {
 			now += rapid.OneOf(rapid.Int64Range(0, 1000), rapid.Int64Range(0, 2*paceWindow)).Draw(t, "later")
 			d := p.pause(now)
-			if d < 0 || d > p.apart || full && d != 0 {
+			if d < 0 || d > p.apart || p.apart > max(p.least, mostApart) || full && d != 0 {
 				t.Fatalf("a pause of %d, reads %d apart, full %v", d, p.apart, full)
 			}
 			now += d
 			n := rapid.IntRange(1, maxRead).Draw(t, "n")
-			p.read(n, maxRead)
+			p.read(n, maxRead, now)
 			full = n == maxRead
 		}
 	})

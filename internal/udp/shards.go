@@ -3,6 +3,7 @@ package udp
 import (
 	"errors"
 	"net/netip"
+	"time"
 )
 
 // Shards are sockets of one port, at least one.
@@ -43,6 +44,14 @@ func (s Shards) Stats() (sum Stats) {
 		sum.add(c.Stats())
 	}
 	return sum
+}
+
+// Behind is how far behind the slowest reader is: see Conn.Behind.
+func (s Shards) Behind() (longest time.Duration) {
+	for _, c := range s {
+		longest = max(longest, c.Behind())
+	}
+	return longest
 }
 
 // Close closes all.

@@ -22,6 +22,7 @@ type socket struct {
 	gather  time.Duration
 	gate    gate
 	dropped atomic.Uint64 // what receiveDrops said last before closing
+	reading reading
 
 	mu     sync.Mutex // held while the waiter is made, and while it is closed
 	waiter atomic.Pointer[waiter]
@@ -49,7 +50,7 @@ func bindSocket(cfg Config, at Addr) (*socket, netip.AddrPort, error) {
 	if err != nil {
 		return nil, netip.AddrPort{}, os.NewSyscallError("socket", err)
 	}
-	s := &socket{fd: fd, v4: at.kind == ipv4, gather: cfg.Gather, gate: gate{empty: make(chan struct{})}}
+	s := &socket{fd: fd, v4: at.kind == ipv4, gather: cfg.Gather, gate: gate{empty: make(chan struct{})}, reading: reading{base: time.Now()}}
 	local, err := s.bind(cfg, at)
 	if err != nil {
 		return nil, netip.AddrPort{}, errors.Join(err, unix.Close(fd))

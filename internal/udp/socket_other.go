@@ -13,8 +13,9 @@ import (
 
 // socket is package net's UDP socket where no better is known: one datagram a system call, through the netpoller.
 type socket struct {
-	udp *net.UDPConn
-	v4  bool
+	udp     *net.UDPConn
+	v4      bool
+	reading reading // of which nothing is known
 }
 
 func openSocket(cfg Config) (*socket, netip.AddrPort, error) {

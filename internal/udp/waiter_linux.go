@@ -42,9 +42,9 @@ func newWaiter(s *socket) (*waiter, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &waiter{sock: s, file: file, raw: raw, in: newReader(), began: time.Now(), pace: pace{apart: int64(s.gather)}}
+	w := &waiter{sock: s, file: file, raw: raw, in: newReader(), began: time.Now(), pace: newPace(s.gather)}
 	w.try = w.attempt
-	if w.pace.apart > 0 {
+	if w.pace.least > 0 {
 		if w.timer, err = newTimer(); err != nil {
 			return nil, errors.Join(err, file.Close())
 		}
@@ -66,6 +66,7 @@ func (w *waiter) attempt(epoll uintptr) bool {
 		return true
 	}
 	w.watch(epoll, unix.EPOLLIN)
+	w.sock.reading.done()
 	// What came before the instance watched need not have woken anybody: nobody has told the instance that what it knew is over.
 	return w.failed != nil || w.take()
 }
@@ -126,7 +127,8 @@ func (w *waiter) read(ms []Message) (n, truncated int, err error) {
 	case err != nil:
 		return 0, 0, fmt.Errorf("wait: %w", err)
 	}
-	w.pace.read(w.n, len(ms))
+	w.pace.read(w.n, len(ms), time.Since(w.began).Nanoseconds())
+	w.sock.reading.begin(ms[:w.n])
 	return w.n, w.truncated, w.failed
 }
 

@@ -187,7 +187,9 @@ func (h *hall) enter(number int) error {
 	if err != nil {
 		return err
 	}
-	opts := lean.Options{AudioSlots: headlineVoices, VideoSlots: h.is.cameras, HTTPClient: from, OnPresence: h.presence, OnLost: h.cutOff}
+	opts := lean.Options{
+		AudioSlots: headlineVoices, VideoSlots: h.is.cameras, Layout: h.layout(), HTTPClient: from, OnPresence: h.presence, OnLost: h.cutOff,
+	}
 	if number%headlineProof == 0 {
 		opts.OnPacket = h.packet
 	}
@@ -203,17 +205,14 @@ func (h *hall) enter(number int) error {
 	h.mu.Lock()
 	h.viewers = append(h.viewers, v)
 	h.mu.Unlock()
-	return v.Subscribe(ctx, h.layout(v)...)
+	return nil
 }
 
-// layout asks for the sizes that a viewer shows.
-func (h *hall) layout(v *lean.Viewer) (slots []wire.SlotRequest) {
-	for _, s := range v.SlotStats() {
-		if s.Slot.Kind != "video" {
-			continue
-		}
-		want := wire.SlotRequest{MID: s.Slot.MID, MaxWidth: 160, MaxHeight: 90}
-		if h.is.speaker && len(slots) == 0 {
+// layout is the sizes that a viewer shows.
+func (h *hall) layout() (slots []wire.SlotRequest) {
+	for i := range h.is.cameras {
+		want := wire.SlotRequest{MaxWidth: 160, MaxHeight: 90}
+		if h.is.speaker && i == 0 {
 			want.MaxWidth, want.MaxHeight, want.Priority = 1280, 720, 1
 		}
 		slots = append(slots, want)
