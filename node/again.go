@@ -3,7 +3,6 @@ package node
 import (
 	"time"
 
-	"github.com/parley-sfu/parley/internal/packet"
 	"github.com/parley-sfu/parley/internal/udp"
 )
 
@@ -86,7 +85,7 @@ func (s *slot) resendVoice(seq uint16, now int64, out *udp.Batch) bool {
 	}
 	v.resent = now
 	s.credit -= 2
-	head := len(packet.AppendHeader(buf[:0], p.Marker, pt, o.Sequence, o.Timestamp, s.media.SSRC, s.extensions(l, p, o, v.captured)))
+	head := s.header(buf, l, p, o, pt, o.Sequence, s.media.SSRC, v.captured)
 	copy(s.numberIn(buf), v.number[:])
 	n := head + s.payload(buf[head:], p, o)
 	s.peer.pacer.spend(n + overhead)

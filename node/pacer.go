@@ -289,7 +289,7 @@ func (s *slot) hold(stream *rtc.Stream, packet []byte, head int, kind bandwidth.
 	h := s.peer.node.takeHeld(packet)
 	h.from, h.voice, h.stream, h.layer, h.kind, h.head = s, s.kind == Audio, stream, s.current, kind, head
 	if s.number != 0 {
-		h.number = s.ext.First()
+		h.number = int(s.numberAt)
 	}
 	return s.peer.node.wait(&s.peer.pacer, s.peer, h)
 }

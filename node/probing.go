@@ -129,9 +129,10 @@ func (s *slot) pad(lacks int, now int64, out *udp.Batch) (sent int) {
 		if buf == nil {
 			break
 		}
-		s.ext.Reset()
-		s.numberedLocked()
-		head, n := putPadding(buf, pt, s.repairAt, s.lastTime, s.repair.SSRC, &s.ext)
+		var ext packet.Extensions
+		s.numberedLocked(&ext)
+		s.numberAt = uint8(ext.First())
+		head, n := putPadding(buf, pt, s.repairAt, s.lastTime, s.repair.SSRC, &ext)
 		s.repairAt++
 		bytes := s.dispatch(out, &s.repair, buf, head, n, bandwidth.Padding, now)
 		if bytes == 0 {

@@ -20,43 +20,44 @@ import (
 // The room's worker decides what a slot shows (bound, target); the packets' way only follows: it moves current to target
 // at a keyframe.
 type slot struct {
+	// What each packet needs comes first, in as few cache lines as may be: of very many slots nothing is in the CPU's caches.
+	mu   sync.Mutex // guards what follows, but for what is fixed
 	peer *Peer
-	mid  string
-	kind Kind
-
-	// Fixed once negotiated.
-	formats [codecCount]format
-	ids     extensionIDs
-	number  uint8 // header extension id of the transport-wide sequence number; 0 if the client does not tell which came
-	capture uint8 // likewise of the time of capture; 0 if the client does not ask for it
-
-	behind atomic.Int32 // of a hundred slots of the viewer's, how many are more important; 0 for those that nothing is taken from
-
-	mu       sync.Mutex
-	media    rtc.Stream
-	repair   rtc.Stream
-	repairAt uint16 // sequence number of the next retransmission
-	rewriter packet.Rewriter
-	ext      packet.Extensions
-	date     [8]byte // scratch
 	showing
-	thinned  bool      // not all is sent: thin says what
-	thin     *choice   // nil until the slot is first limited, or shows a stream with layers in itself
-	climbing int64     // when more pictures were last asked for
-	shown    [4]*layer // by generation of the rewriter, for retransmissions; none of a track that is gone
-	resent   []resent  // by sequence number modulo 256; made for the first retransmission
-	again    again     // likewise of voices, which have no stream for that
-	credit   int       // retransmissions that may be made, in halves of a packet
+	media    rtc.Stream
 	packets  uint32
 	octets   uint32
 	lastTime uint32 // RTP timestamp last sent
-	seconds  uint32 // with a clock to report, since the slot last began with something else
-	leaving  int64  // when what is being sent leaves, where the way is measured
-	heardTo  int64  // arrival of the packet last sent
-	caughtUp int64  // when the slot last began from the cache; 0 before
-	dated    int64  // arrival of the packet that the time of capture was last sent with; 0 before, and since something else began
 	picture  uint32 // RTP timestamp of the newest picture that came, while the way is narrow
+	heardTo  int64  // arrival of the packet last sent
+	dated    int64  // arrival of the packet that the time of capture was last sent with; 0 before, and since something else began
+	leaving  int64  // when what is being sent leaves, where the way is measured
+	credit   int    // retransmissions that may be made, in halves of a packet
+	numberAt uint8  // where the packet written last has its transport-wide sequence number
+	thinned  bool   // not all is sent: thin says what
 	starved  bool   // packets are left out up to the next keyframe
+
+	// Fixed once negotiated.
+	number  uint8 // header extension id of the transport-wide sequence number; 0 if the client does not tell which came
+	capture uint8 // likewise of the time of capture; 0 if the client does not ask for it
+	ids     extensionIDs
+	formats [codecCount]format
+	kind    Kind
+	again   again // what is remembered of voices, which have no stream of retransmissions
+	mid     string
+
+	rewriter packet.Rewriter
+
+	thin     *choice   // nil until the slot is first limited, or shows a stream with layers in itself
+	climbing int64     // when more pictures were last asked for
+	shown    [4]*layer // by generation of the rewriter, for retransmissions; none of a track that is gone
+	repair   rtc.Stream
+	repairAt uint16   // sequence number of the next retransmission
+	resent   []resent // by sequence number modulo 256; made for the first retransmission
+	seconds  uint32   // with a clock to report, since the slot last began with something else
+	caughtUp int64    // when the slot last began from the cache; 0 before
+
+	behind atomic.Int32 // of a hundred slots of the viewer's, how many are more important; 0 for those that nothing is taken from
 
 	// The room's mutex guards the wish, what was last told, and the layers that list the slot.
 	wish   SlotRequest
@@ -211,7 +212,7 @@ func (s *slot) send(l *layer, p *packet.Packet, o packet.Out, out *udp.Batch) bo
 		return false
 	}
 	captured := s.captured(l, p)
-	head := len(packet.AppendHeader(buf[:0], o.Marker, f.pt, o.Sequence, o.Timestamp, s.media.SSRC, s.extensions(l, p, o, captured)))
+	head := s.header(buf, l, p, o, f.pt, o.Sequence, s.media.SSRC, captured)
 	n := head + s.payload(buf[head:], p, o)
 	if s.again != nil {
 		s.again.wrote(o.Sequence, captured)
@@ -237,28 +238,30 @@ func (s *slot) payload(dst []byte, p *packet.Packet, o packet.Out) int {
 	return copy(dst, p.Payload())
 }
 
-// extensions gathers the header extensions that go along, under the subscriber's ids. The time of capture is 0 where it does not.
-func (s *slot) extensions(l *layer, p *packet.Packet, o packet.Out, captured uint64) *packet.Extensions {
-	s.ext.Reset()
-	s.numberedLocked()
+// header writes the RTP header of a packet, with the header extensions that go along under the subscriber's ids, and returns how long it is. The
+// time of capture is 0 where it does not go along. mu is held.
+func (s *slot) header(buf []byte, l *layer, p *packet.Packet, o packet.Out, pt uint8, seq uint16, ssrc uint32, captured uint64) int {
+	var ext packet.Extensions
+	s.numberedLocked(&ext)
 	if captured != 0 {
-		s.ext.Add(s.capture, binary.BigEndian.AppendUint64(s.date[:0], captured))
+		ext.Add(s.capture, binary.BigEndian.AppendUint64(nil, captured))
 	}
 	from := l.track.ids
 	if s.ids.level != 0 && from.level != 0 {
 		if v := p.Extension(p.Buf, from.level); v != nil {
-			s.ext.Add(s.ids.level, v)
+			ext.Add(s.ids.level, v)
 		}
 	}
 	if s.ids.orientation != 0 && from.orientation != 0 {
 		if v := p.Extension(p.Buf, from.orientation); v != nil {
-			s.ext.Add(s.ids.orientation, v)
+			ext.Add(s.ids.orientation, v)
 		}
 	}
 	if s.ids.descriptor != 0 && p.Descriptor.Structure != nil {
-		s.ext.AddDescriptor(s.ids.descriptor, p.Extension(p.Buf, from.descriptor), o.Frame)
+		ext.AddDescriptor(s.ids.descriptor, p.Extension(p.Buf, from.descriptor), o.Frame)
 	}
-	return &s.ext
+	s.numberAt = uint8(ext.First())
+	return len(packet.AppendHeader(buf[:0], o.Marker, pt, seq, o.Timestamp, ssrc, &ext))
 }
 
 // resend answers one requested sequence number from the layer's cache (RFC 4588), and reports whether it did.
@@ -293,7 +296,7 @@ func (s *slot) resend(seq uint16, now int64, out *udp.Batch) bool {
 	if buf == nil {
 		return false
 	}
-	head := len(packet.AppendHeader(buf[:0], o.Marker, f.rtx, s.repairAt, o.Timestamp, s.repair.SSRC, s.extensions(l, p, o, 0)))
+	head := s.header(buf, l, p, o, f.rtx, s.repairAt, s.repair.SSRC, 0)
 	body := len(packet.AppendRTX(buf[:head], o.Sequence))
 	n := body
 	if !o.Empty && !s.leavesOut(l, p) {
@@ -329,18 +332,18 @@ func (s *slot) departLocked() {
 }
 
 // numberedLocked makes room for a packet's transport-wide sequence number, in front of all other extensions.
-func (s *slot) numberedLocked() {
+func (s *slot) numberedLocked(ext *packet.Extensions) {
 	if s.number != 0 {
-		s.ext.Add(s.number, []byte{0, 0})
+		ext.Add(s.number, []byte{0, 0})
 	}
 }
 
-// numberIn is where a packet written with the slot's extensions has its transport-wide sequence number; nil when it has none.
+// numberIn is where the packet that was written last has its transport-wide sequence number; nil when it has none.
 func (s *slot) numberIn(buf []byte) []byte {
 	if s.number == 0 {
 		return nil
 	}
-	return buf[s.ext.First():][:2]
+	return buf[s.numberAt:][:2]
 }
 
 // leaves notes a packet of n bytes, with the header extensions of the slot, that leaves at now. mu is held.

@@ -38,16 +38,15 @@ type Out struct {
 //
 // The zero value is ready. It takes 2 kB of memory with the first Switch, and none later.
 type Rewriter struct {
-	gen     uint32 // number of the present source; 0 before the first
-	next    int64  // extended number of the next packet sent
-	sources [sourceMemory]source
-
-	inputs []uint16                // input number by output number, for the last sentMemory
-	sent   [sentMemory / 64]uint64 // which of them Rewrite gave out; the others are holes
-	marked [sentMemory / 64]uint64 // which of those Mark was called for
-
-	timestamp uint32 // newest sent
-	arrival   int64  // when the packet with it came
+	gen       uint32   // number of the present source; 0 before the first
+	timestamp uint32   // newest sent
+	arrival   int64    // when the packet with it came
+	next      int64    // extended number of the next packet sent
+	inputs    []uint16 // input number by output number, for the last sentMemory
+	marks     bool     // some are marked, or were
+	sources   [sourceMemory]source
+	sent      [sentMemory / 64]uint64 // which of inputs Rewrite gave out; the others are holes
+	marked    [sentMemory / 64]uint64 // which of those Mark was called for
 }
 
 // source is what is remembered of one Switch.
@@ -57,6 +56,7 @@ type source struct {
 	tail     int64  // those before tail are forgotten
 	end      int64  //
 	highest  uint16 // newest input number, sent or skipped
+	oldest   uint16 // the one at tail, or one before it
 	offset   uint32 // added to timestamps
 	exact    uint32 // the offset by sender reports alone; offset is pushed further where time would stand still
 	pictures pictures
@@ -83,7 +83,7 @@ func (r *Rewriter) Switch(p *Packet, hint TimestampHint) {
 
 // begin makes s the present source, with p about to come.
 func (r *Rewriter) begin(p *Packet, s source) {
-	s.ssrc, s.highest = p.SSRC, p.Sequence-1
+	s.ssrc, s.highest, s.oldest = p.SSRC, p.Sequence-1, p.Sequence-1
 	s.first, s.tail, s.end = r.next, r.next, r.next
 	r.gen++
 	*r.source(r.gen) = s
@@ -146,7 +146,7 @@ func (r *Rewriter) Rewrite(p *Packet) (out Out, ok bool) {
 func (r *Rewriter) Mark(out *Out) {
 	n := r.next - int64(uint16(r.next)-out.Sequence)
 	r.marked[n/64%int64(len(r.marked))] |= 1 << (n % 64)
-	out.Marker = true
+	r.marks, out.Marker = true, true
 }
 
 // Skip notes that p is deliberately not sent: a temporal layer that is dropped, or nothing but padding. It leaves no
@@ -187,7 +187,9 @@ func (r *Rewriter) push(s *source, in uint16) {
 	n := r.next
 	r.inputs[n%sentMemory] = in
 	r.sent[n/64%int64(len(r.sent))] &^= 1 << (n % 64)
-	r.marked[n/64%int64(len(r.marked))] &^= 1 << (n % 64)
+	if r.marks {
+		r.marked[n/64%int64(len(r.marked))] &^= 1 << (n % 64)
+	}
 	r.next++
 	s.end = r.next
 }
@@ -195,8 +197,14 @@ func (r *Rewriter) push(s *source, in uint16) {
 // forget moves the tail of s to where input numbers are less than half a wrap old, so that they stay unambiguous.
 func (r *Rewriter) forget(s *source) {
 	s.tail = max(s.tail, r.next-sentMemory)
+	if s.highest-s.oldest < 1<<15 {
+		return
+	}
 	for s.tail < s.end && s.highest-r.inputs[s.tail%sentMemory] >= 1<<15 {
 		s.tail++
+	}
+	if s.oldest = s.highest; s.tail < s.end {
+		s.oldest = r.inputs[s.tail%sentMemory]
 	}
 }
 
