@@ -230,7 +230,9 @@ func (r *room) tellWanted(now int64) {
 		if t.remote() || t.Kind == Video { // of microphones the levels are needed
 			// Who is not heard here cannot be found to be the loudest.
 			heard := watched && t.Kind == Audio && !t.muted.Load() && t.remote() && slices.Contains(shown, t)
-			t.heard.Store(heard)
+			if t.heard.Swap(heard) != heard {
+				t.demand.stale.Store(true)
+			}
 			t.tellWanted(now)
 		}
 	}
@@ -253,6 +255,17 @@ func (t *published) wanted() (bits, viewers uint8) {
 	return bits, viewers
 }
 
+// demanded is wanted, as it was counted when it last changed. No slot's mutex is held.
+func (t *published) demanded() (bits, viewers uint8) {
+	d := &t.demand
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.stale.Swap(false) {
+		d.layers, d.viewers = t.wanted()
+	}
+	return d.layers, d.viewers
+}
+
 // needed reports whether anybody wants anything of the track right now.
 func (t *published) needed() bool {
 	wanted, _ := t.wanted()
@@ -271,7 +284,7 @@ func (s *slot) wants(t *published) (bits uint8, viewer bool) {
 }
 
 func (t *published) tellWanted(now int64) {
-	wanted, viewers := t.wanted()
+	wanted, viewers := t.demanded()
 	t.toldMu.Lock()
 	defer t.toldMu.Unlock()
 	for rank := range t.layers {

@@ -31,12 +31,29 @@ type published struct {
 	liveFrom int64      // when the first packet was seen to have come; 0 before
 	orphaned int64      // when the owner of a stream that is being taken over from gave it up; 0 before
 
-	heard atomic.Bool // of another node's microphone: its level is listened to, whether a slot shows it or not
+	heard  atomic.Bool // of another node's microphone: its level is listened to, whether a slot shows it or not
+	demand demand
 
 	toldMu sync.Mutex       // guards what follows; taken by the room's worker and the ticker
 	told   uint8            // layers that the publisher was last told to send, as bits
 	keep   [maxLayers]int64 // when a layer may be given up, at the earliest
 	asked  [maxLayers]int64 // when the publisher was last told to send it, who had not been to
+}
+
+// demand is what all subscribers of a track want together. It is counted anew only when that may have changed: whoever changes what a
+// slot or a link shows, or could use, marks it as stale.
+type demand struct {
+	stale atomic.Bool
+
+	mu              sync.Mutex // held while it is counted; guards what follows
+	layers, viewers uint8      // as published.wanted returns them
+}
+
+// changes notes that a subscriber wants the layer, if there is one, no more, or does from now on.
+func (l *layer) changes() {
+	if l != nil {
+		l.track.demand.stale.Store(true)
+	}
 }
 
 // subscription is one entry of a layer's list of subscribers, which is in the order of destinations.
@@ -277,7 +294,10 @@ func (l *layer) find(s subscriber) (subs []subscription, at int, found bool) {
 	return subs, at, false
 }
 
-func (l *layer) set(subs []subscription) { l.subs.Store(&subs) }
+func (l *layer) set(subs []subscription) {
+	l.subs.Store(&subs)
+	l.track.demand.stale.Store(true)
+}
 
 // dimensions returns the size in pixels of a step's pictures, guessed from the others (each half of the next) while no
 // keyframe has told it.

@@ -192,6 +192,8 @@ func (s *slot) begin(l *layer, p *packet.Packet) bool {
 	if s.current != nil && s.current.rank > l.rank {
 		s.peer.pacer.useless.Store(true)
 	}
+	s.current.changes()
+	l.changes()
 	s.rewriter.Switch(p, hint)
 	s.current, s.seconds, s.dated = l, 0, 0
 	s.picture, s.starved = p.Timestamp, false
@@ -367,8 +369,14 @@ type showing struct {
 func (s *slot) show(t, before *published, best, target *layer, upTo extent) (needsKeyframe bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.best != best || s.target != target {
+		for _, l := range [...]*layer{s.best, s.target, best, target} {
+			l.changes()
+		}
+	}
 	s.bound, s.best, s.target, s.upTo = t, best, target, upTo
 	if c := s.current; c != nil && (target == nil || c.track != t && c.track != before) {
+		c.changes()
 		s.current = nil
 		s.peer.pacer.useless.Store(true)
 	}

@@ -50,6 +50,7 @@ func (o *outlet) ask(layers uint8, now int64) (begin uint8) {
 		}
 	}
 	o.asked.Store(uint32(layers))
+	o.track.demand.stale.Store(true)
 	return o.reviewLocked(now)
 }
 
@@ -68,6 +69,7 @@ func (o *outlet) reviewLocked(now int64) (begin uint8) {
 		}
 	}
 	o.sends.Store(uint32(sends))
+	o.track.demand.stale.Store(true)
 	return begin
 }
 
