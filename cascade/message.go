@@ -29,6 +29,10 @@ type Pull struct {
 	Source      string   `json:"source,omitempty"`      // what it shows; opaque here
 	RIDs        []string `json:"rids,omitempty"`        // of the layers, lowest first; none where a layer has no name
 
+	// Priority is the highest that a viewer behind this end has given the track; 0 where nobody has. Of what is too much for the link
+	// the lowest priority goes first, behind who speaks.
+	Priority uint8 `json:"priority,omitempty"`
+
 	// Path is the ids of the nodes that the packets pass from the one asked on down, the puller first. Who finds itself in
 	// it, or its end too far from the origin, refuses.
 	Path []string `json:"path,omitempty"`

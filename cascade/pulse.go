@@ -99,10 +99,11 @@ type hearing struct {
 	aware   atomic.Bool   // the other end knows of promises
 
 	// Of the goroutine that calls tick, in ticks.
-	missed  int // in a row without one
-	longest int // how many were missed of late until there was one after all
-	rested  int // since longest was looked at
-	held    int // in a row that did not count
+	missed  int  // in a row without one
+	longest int  // how many were missed of late until there was one after all
+	aged    int  // since longest was looked at
+	held    int  // in a row that did not count
+	rested  bool // the other end rested at the last one
 }
 
 // life notes a sign of life.
@@ -133,15 +134,16 @@ func (h *hearing) tick(patience int, behind bool) (dead bool) {
 		h.held = 0
 	}
 	rests := promise(h.promise.Load()) == resting
-	if h.rested++; h.rested >= forgetTicks {
-		h.longest, h.rested = max(0, h.longest-1), 0
+	if h.aged++; h.aged >= forgetTicks {
+		h.longest, h.aged = max(0, h.longest-1), 0
 	}
 	if h.missed++; h.lively.Swap(false) {
-		if !rests {
+		if !rests && !h.rested {
 			h.longest = max(h.longest, h.missed)
 		}
 		h.missed = 0
 	}
+	h.rested = rests
 	if rests {
 		return h.missed >= patience*restSlower*beatTicks
 	}

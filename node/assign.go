@@ -183,7 +183,7 @@ func (r *room) showLocked(s *slot, t *published, best, target *layer) (needsKeyf
 	if t != nil {
 		before = t.before
 	}
-	needsKeyframe = s.show(t, before, best, target, s.extent(target))
+	needsKeyframe = s.show(t, before, best, target, s.extent(target), urgency(s.wish.Priority))
 	s.drawLocked([len(s.drawn)]*layer{target, s.state().current})
 	return needsKeyframe
 }
@@ -238,72 +238,73 @@ func (r *room) tellWanted(now int64) {
 	}
 }
 
-// wanted returns, as bits, the layers that anybody needs or could use, and those of them that viewers here do.
-func (t *published) wanted() (bits, viewers uint8) {
+// wanted returns what all want together.
+func (t *published) wanted() (all wanted) {
 	for _, l := range t.layers {
 		for _, s := range *l.subs.Load() {
-			of, viewer := s.wants(t)
-			bits |= of
-			if viewer {
-				viewers |= of
-			}
+			all.add(s.wants(t))
 		}
 	}
 	if t.heard.Load() {
-		return 1, 1
+		return wanted{layers: 1, viewers: 1}
 	}
-	return bits, viewers
+	return all
 }
 
 // demanded is wanted, as it was counted when it last changed. No slot's mutex is held.
-func (t *published) demanded() (bits, viewers uint8) {
+func (t *published) demanded() wanted {
 	d := &t.demand
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.stale.Swap(false) {
-		d.layers, d.viewers = t.wanted()
+		d.wanted = t.wanted()
 	}
-	return d.layers, d.viewers
+	return d.wanted
 }
 
 // needed reports whether anybody wants anything of the track right now.
 func (t *published) needed() bool {
-	wanted, _ := t.wanted()
-	return wanted != 0
+	return t.wanted().layers != 0
 }
 
 // wants implements subscriber: what the slot could use, is to show or still shows.
-func (s *slot) wants(t *published) (bits uint8, viewer bool) {
-	now := s.state()
-	for _, of := range []*layer{now.best, now.target, now.current} {
+func (s *slot) wants(t *published) (w wanted) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, of := range [...]*layer{s.best, s.target, s.current} {
 		if of != nil && of.track == t {
-			bits |= 1 << of.rank
+			w.layers |= 1 << of.rank
+			w.priority = s.priority
 		}
 	}
-	return bits, true
+	w.viewers = w.layers
+	return w
 }
 
 func (t *published) tellWanted(now int64) {
-	wanted, viewers := t.demanded()
+	all := t.demanded()
+	if !t.remote() {
+		all.priority = 0 // there is one publisher to be told, and nothing to be divided
+	}
 	t.toldMu.Lock()
 	defer t.toldMu.Unlock()
 	for rank := range t.layers {
-		if bit := uint8(1) << rank; viewers&bit != 0 {
+		if bit := uint8(1) << rank; all.viewers&bit != 0 {
 			t.keep[rank] = max(t.keep[rank], now+int64(unwantedFor))
 		} else if t.told&bit != 0 && now < t.keep[rank] {
-			wanted |= bit
+			all.layers |= bit
 		}
 	}
-	if wanted == t.told {
+	if all.layers == t.told && all.priority == t.urged {
 		return
 	}
 	for rank := range t.layers {
-		if wanted&^t.told&(1<<rank) != 0 {
+		if all.layers&^t.told&(1<<rank) != 0 {
 			t.asked[rank] = now
 		}
 	}
-	t.told = wanted
-	t.sender.layersWanted(t, wanted)
+	t.told, t.urged = all.layers, all.priority
+	t.sender.layersWanted(t, all.layers, all.priority)
 }
 
 // hold keeps layers, as bits, from being given up before a time.
@@ -318,7 +319,7 @@ func (t *published) hold(layers uint8, until int64) {
 }
 
 // layersWanted implements publisher: a participant is told the layers by name.
-func (p *Peer) layersWanted(t *published, bits uint8) {
+func (p *Peer) layersWanted(t *published, bits, _ uint8) {
 	names := []string{}
 	for rank, l := range t.layers {
 		if bits&(1<<rank) != 0 {

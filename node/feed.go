@@ -18,6 +18,7 @@ type feed struct {
 	origin string
 
 	wanted atomic.Uint32        // layers, as bits
+	urgent atomic.Uint32        // the highest priority that a viewer has given the track
 	active atomic.Pointer[pull] // that missing packets and keyframes are asked of
 
 	mu     sync.Mutex // held while pulls are sent, so that the last to be sent is the last wish; guards what follows
@@ -77,8 +78,9 @@ func newFeed(n *Node, r *room, t Track, origin string) *feed {
 func (f *feed) key() feedKey { return feedKey{f.track.ID, f.origin} }
 
 // layersWanted implements publisher: whoever the track is pulled from is asked for just these layers.
-func (f *feed) layersWanted(_ *published, layers uint8) {
+func (f *feed) layersWanted(_ *published, layers, priority uint8) {
 	f.wanted.Store(uint32(layers))
+	f.urgent.Store(uint32(priority))
 	f.review(f.node.endpoint.Now())
 }
 
@@ -207,7 +209,7 @@ func (f *feed) beginLocked(r *relay, layers uint8, now int64) *pull {
 	p.Pull = cascade.Pull{
 		Group: f.track.room.id, Track: f.track.ID, Layers: layers,
 		Origin: f.origin, Participant: f.track.ParticipantID, Source: string(f.track.Source), RIDs: f.track.Layers,
-		Path: f.course.path(),
+		Path: f.course.path(), Priority: uint8(f.urgent.Load()),
 	}
 	r.in.expect(p, f.track.layers)
 	for rank, l := range f.track.layers {
@@ -237,13 +239,13 @@ func (p *pull) latest() (at int64) {
 	return at
 }
 
-// wishLocked tells a parent when other layers are wanted than before, or are to come under other SSRCs.
+// wishLocked tells a parent when other layers are wanted than before, or more or less urgently, or are to come under other SSRCs.
 func (f *feed) wishLocked(p *pull, layers uint8, now int64) {
 	if p == nil {
 		return
 	}
-	renew := p.stale(f.track.layers, layers, now)
-	if p.Layers == layers && len(renew) == 0 {
+	renew, priority := p.stale(f.track.layers, layers, now), uint8(f.urgent.Load())
+	if p.Layers == layers && p.Priority == priority && len(renew) == 0 {
 		return
 	}
 	if len(renew) > 0 {
@@ -255,7 +257,7 @@ func (f *feed) wishLocked(p *pull, layers uint8, now int64) {
 	for rank, l := range f.track.layers {
 		p.Streams[rank].Have = l.newest(0)
 	}
-	p.Layers = layers
+	p.Layers, p.Priority = layers, priority
 	p.relay.send(p)
 }
 

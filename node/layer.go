@@ -36,6 +36,7 @@ type published struct {
 
 	toldMu sync.Mutex       // guards what follows; taken by the room's worker and the ticker
 	told   uint8            // layers that the publisher was last told to send, as bits
+	urged  uint8            // the priority that it was last told, if it is another node
 	keep   [maxLayers]int64 // when a layer may be given up, at the earliest
 	asked  [maxLayers]int64 // when the publisher was last told to send it, who had not been to
 }
@@ -45,8 +46,21 @@ type published struct {
 type demand struct {
 	stale atomic.Bool
 
-	mu              sync.Mutex // held while it is counted; guards what follows
-	layers, viewers uint8      // as published.wanted returns them
+	mu sync.Mutex // held while it is counted; guards what follows
+	wanted
+}
+
+// wanted is what somebody wants of a track.
+type wanted struct {
+	layers   uint8 // as bits: those that are needed or could be used
+	viewers  uint8 // those of them that viewers here need or could use. They are kept for a while after they are wanted no more; another node has done so itself
+	priority uint8 // the highest that a viewer has given it
+}
+
+func (w *wanted) add(o wanted) {
+	w.layers |= o.layers
+	w.viewers |= o.viewers
+	w.priority = max(w.priority, o.priority)
 }
 
 // changes notes that a subscriber wants the layer, if there is one, no more, or does from now on.
@@ -69,17 +83,16 @@ type subscriber interface {
 	destination() uint64
 	// forward takes a run of the layer's packets, on the goroutine that received them, and returns how many it sent on.
 	forward(l *layer, run []*packet.Packet, out *udp.Batch) (sent int)
-	// wants returns, as bits, the layers of a track that the subscriber needs or could use. Those of viewers are kept for
-	// a while after they are wanted no more; another node has done so itself.
-	wants(t *published) (bits uint8, viewer bool)
+	// wants returns what the subscriber wants of a track.
+	wants(t *published) wanted
 	// waitsFor reports whether the subscriber needs a keyframe of l.
 	waitsFor(l *layer) bool
 }
 
 // publisher is who a track comes from: a participant of this node (*Peer), or other nodes (*feed).
 type publisher interface {
-	// layersWanted says which layers, as bits, somebody wants. It does not block.
-	layersWanted(t *published, bits uint8)
+	// layersWanted says which layers, as bits, somebody wants, and how urgently. It does not block.
+	layersWanted(t *published, bits, priority uint8)
 	// refreshLayer asks for a keyframe.
 	refreshLayer(l *layer)
 }

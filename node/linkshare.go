@@ -101,7 +101,7 @@ func (o *outlet) place(asked uint8, now int64) allocation.Slot {
 	r := o.track.room
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	place := allocation.Slot{Kind: allocation.Other, Grant: o.granted}
+	place := allocation.Slot{Kind: allocation.Other, Priority: int(o.priority.Load()), Grant: o.granted}
 	switch {
 	case o.track.Source == Screen:
 		place.Kind = allocation.Screen

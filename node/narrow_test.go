@@ -10,10 +10,10 @@ import (
 	"time"
 )
 
-// TestNarrowLink: when a link is cut to half of what goes over it no voice suffers, layers fall, those of who speaks last, and all come back
-// when it is wide again.
+// TestNarrowLink: when a link is cut to half of what goes over it no voice suffers, layers fall, those of who speaks last, and of the others those with the
+// higher priority later; and all come back when it is wide again.
 func TestNarrowLink(t *testing.T) {
-	const cameras, half = 3, 1_650_000
+	const cameras, half = 3, 2_100_000
 	w := regions(t, 20*time.Millisecond, "eu-1", "us-1")
 	voice := w.talkers("eu-1", 9, 1, 30)[0]
 	var tracks []Track
@@ -28,6 +28,13 @@ func TestNarrowLink(t *testing.T) {
 	bob.offerWith(unmeasured)
 	for _, track := range append(tracks, voice.peer.Tracks()[0]) {
 		w.nodes["us-1"].AddRemote("mtg_1", track, "eu-1")
+	}
+	wish := Subscription{}
+	for i, mid := range slotMIDs(bob, Video) {
+		wish.Slots = append(wish.Slots, SlotRequest{MID: mid, TrackID: tracks[i].ID, Priority: 1 + i})
+	}
+	if err := bob.peer.Subscribe(wish); err != nil {
+		t.Fatal(err)
 	}
 	layers := func() (of [cameras]string) {
 		bob.events.mu.Lock()
@@ -67,14 +74,18 @@ func TestNarrowLink(t *testing.T) {
 	rank := func(layer string) int { return strings.Index("qhf", layer) }
 	var queues []time.Duration
 	var counts []int
-	first := 0
+	first, second := 0, 0
 	for i := range 8 {
 		pictures := listen(time.Second)
 		queue := w.narrow("eu-1", "us-1", half)
 		if i > 2 {
 			queues, counts = append(queues, queue), append(counts, pictures)
-			if of := layers(); max(rank(of[0]), rank(of[2])) <= rank(of[1]) {
+			of := layers()
+			if max(rank(of[0]), rank(of[2])) <= rank(of[1]) {
 				first++
+			}
+			if rank(of[0]) <= rank(of[2]) {
+				second++
 			}
 		}
 		t.Logf("narrow for %d s: %v, %d pictures, queue %v, %s", i+1, layers(), pictures, queue, known())
@@ -88,10 +99,20 @@ func TestNarrowLink(t *testing.T) {
 	}
 	slices.Sort(queues)
 	slices.Sort(counts)
-	if queues[2] > 100*time.Millisecond || counts[2] < 100 || first < 3 {
-		t.Errorf("from the fourth second on queues are %v, pictures a second %v, and who speaks is first in %d of 5", queues, counts, first)
+	if queues[2] > 100*time.Millisecond || counts[2] < 100 || first < 3 || second < 3 {
+		t.Errorf("from the fourth second on queues are %v, pictures a second %v, and who speaks is first in %d of 5, who is preferred second in %d", queues, counts, first, second)
 	}
 	began := time.Now()
 	eventually(t, "everything is shown again", full)
 	t.Logf("all back %v after the link is wide again: %s", time.Since(began), known())
+}
+
+// slotMIDs are the slots of a kind.
+func slotMIDs(c *client, kind Kind) (mids []string) {
+	for _, s := range c.peer.Slots() {
+		if s.Kind == kind {
+			mids = append(mids, s.MID)
+		}
+	}
+	return mids
 }

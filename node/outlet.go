@@ -64,6 +64,8 @@ type outlet struct {
 	sends   atomic.Uint32 // those, and others in place of those that do not come; see substitute.go
 	streams [maxLayers]*outletStream
 
+	priority atomic.Uint32 // of the track, behind the link
+
 	way *way // over the link
 
 	standing standing // of the track; only the node's ticker uses it
@@ -239,7 +241,9 @@ func (o *outlet) repairs(l *layer, n int, now int64) bool {
 func (s *outletStream) refresh(now int64) { s.layer.requestKeyframe(now) }
 
 // wants implements subscriber.
-func (o *outlet) wants(*published) (bits uint8, viewer bool) { return o.wanted(), false }
+func (o *outlet) wants(*published) wanted {
+	return wanted{layers: o.wanted(), priority: uint8(o.priority.Load())}
+}
 
 // wanted returns, as bits, the layers that are asked for or sent.
 func (o *outlet) wanted() uint8 { return uint8(o.asked.Load() | o.sends.Load()) }

@@ -2,6 +2,7 @@ package node
 
 import (
 	"encoding/binary"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -50,6 +51,7 @@ type slot struct {
 
 	thin     *choice   // nil until the slot is first limited, or shows a stream with layers in itself
 	climbing int64     // when more pictures were last asked for
+	priority uint8     // of the wish, for links
 	shown    [4]*layer // by generation of the rewriter, for retransmissions; none of a track that is gone
 	repair   rtc.Stream
 	repairAt uint16   // sequence number of the next retransmission
@@ -366,15 +368,15 @@ type showing struct {
 
 // show says what the slot is to show from now on: some extent of a layer of a track, nothing of a track (paused), or nothing at all. It
 // reports whether a keyframe is needed for that. Before is the stream that t takes over from, if any: it may be shown until then.
-func (s *slot) show(t, before *published, best, target *layer, upTo extent) (needsKeyframe bool) {
+func (s *slot) show(t, before *published, best, target *layer, upTo extent, priority uint8) (needsKeyframe bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.best != best || s.target != target {
+	if s.best != best || s.target != target || s.priority != priority {
 		for _, l := range [...]*layer{s.best, s.target, best, target} {
 			l.changes()
 		}
 	}
-	s.bound, s.best, s.target, s.upTo = t, best, target, upTo
+	s.bound, s.best, s.target, s.upTo, s.priority = t, best, target, upTo, priority
 	if c := s.current; c != nil && (target == nil || c.track != t && c.track != before) {
 		c.changes()
 		s.current = nil
@@ -384,6 +386,9 @@ func (s *slot) show(t, before *published, best, target *layer, upTo extent) (nee
 	s.forgetLocked()
 	return target != nil && s.kind == Video && (s.current != target || s.misfitsLocked())
 }
+
+// urgency is a priority as links tell it.
+func urgency(priority int) uint8 { return uint8(min(max(priority, 0), math.MaxUint8)) }
 
 // forgetLocked lets go of tracks that are gone: nothing of them can be sent again. A layer leads to its publisher, and so to what that
 // one was shown: whoever kept it would keep everybody who was ever here.

@@ -24,8 +24,8 @@ func (w *witness) forward(l *layer, run []*packet.Packet, _ *udp.Batch) int {
 	return len(run)
 }
 
-func (*witness) wants(*published) (uint8, bool) { return 0, false }
-func (*witness) waitsFor(*layer) bool           { return false }
+func (*witness) wants(*published) wanted { return wanted{} }
+func (*witness) waitsFor(*layer) bool    { return false }
 
 // given is one call of forward.
 type given struct {

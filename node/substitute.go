@@ -18,6 +18,9 @@ func (o *outlet) show(p *cascade.Pull, now int64) {
 		o.link.Guard()
 	}
 	o.rename(p)
+	if o.priority.Swap(uint32(p.Priority)) != uint32(p.Priority) {
+		o.track.demand.stale.Store(true)
+	}
 	o.begin(o.ask(p.Layers, now), p, now)
 	o.track.room.wakeAll() // the publisher may have to send other layers
 }

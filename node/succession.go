@@ -134,8 +134,7 @@ func (r *room) settle(now int64) {
 		if t.liveFrom == 0 && t.live(now) {
 			t.liveFrom = now
 		}
-		needed, _ := old.wanted()
-		over := t.liveFrom != 0 && (needed == 0 || now-t.liveFrom > int64(succeedFor)) ||
+		over := t.liveFrom != 0 && (!old.needed() || now-t.liveFrom > int64(succeedFor)) ||
 			old.orphaned != 0 && (!old.live(now) || now-old.orphaned > int64(succeedFor))
 		if over {
 			r.dismissLocked(old)

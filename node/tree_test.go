@@ -91,6 +91,37 @@ func TestThroughAGateway(t *testing.T) {
 	}
 }
 
+// TestPriorityCrossesLinks: the origin knows how much a camera matters to whoever it matters to most, over two links; when that one has left,
+// to whom it does then.
+func TestPriorityCrossesLinks(t *testing.T) {
+	w := regions(t, 0, "eu-1", "us-1", "us-2", "us-3")
+	_, people, camera := w.shown("eu-1", "us-2", "us-3")
+	prefer := func(c *client, priority int) {
+		t.Helper()
+		if err := c.peer.Subscribe(Subscription{Slots: []SlotRequest{{MID: c.peer.Slots()[0].MID, TrackID: camera.ID, Priority: priority}}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	told := func(what string, want uint32) {
+		t.Helper()
+		eventually(t, what, func() bool {
+			o := w.nodes["eu-1"].relay("us-1").outlet(feedKey{camera.ID, "eu-1"})
+			return o != nil && o.priority.Load() == want
+		})
+	}
+	told("nobody has said anything", 0)
+	prefer(people[0], 3)
+	told("it matters to one", 3)
+	prefer(people[1], 1000)
+	told("it matters to another more than can be told", 255)
+	prefer(people[1], -1)
+	told("it does not any more", 3)
+	prefer(people[1], 7)
+	told("it does again", 7)
+	people[1].peer.Close()
+	told("who preferred it has left", 3)
+}
+
 // watch reads a viewer's film for a time, and fails where a packet is missing at the end of it. It returns the newest packet,
 // the longest time without any, and how many keyframes there were.
 func (c *client) watch(last *rtp.Packet, within time.Duration) (newest *rtp.Packet, gap time.Duration, keyframes int) {
