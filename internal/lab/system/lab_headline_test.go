@@ -272,6 +272,8 @@ func (h *hall) raiseHands(long time.Duration) {
 		times++
 		if got := int(h.seen.Load()); got < h.is.viewers {
 			missed += h.is.viewers - got
+			h.t.Logf("at %s: the hand of camera %d, at %s, was seen by %d", time.Now().UTC().Format("15:04:05.000"), number%len(h.senders)+1,
+				h.world.Nodes()[number%len(h.senders)%len(h.world.Nodes())].ID, got)
 		}
 		h.hand.Store(0)
 		if err := from.Presence(h.t.Context(), wire.PresenceUpdate{HandRaised: &down}); err != nil {
