@@ -7,8 +7,8 @@ import "time"
 //
 // A datagram that comes alone is never held up: only what comes within apart of the read before waits, for the rest of it.
 //
-// Reads are further apart where working off what one brought takes long: much of what a datagram to very many costs is shared by those
-// that are sent with it. A reader that took each at once would be busy all the time, and its datagrams would wait all the same.
+// Reads of a reader that is busy for much of the time are further apart, by what working one off takes: much of what a datagram to very many
+// costs is shared by those that are sent with it. If it took each at once it would be busy all the time, and its datagrams would wait all the same.
 type pace struct {
 	least int64 // nanoseconds from one read to the next where datagrams come thick; 0: no pace
 	apart int64 // the same, at present
@@ -19,14 +19,22 @@ type pace struct {
 	last  int64 // when the last read was due
 	given int64 // when it returned
 	full  bool  // it may have left something behind
+
+	worked int64   // nanoseconds of the present window
+	share  float64 // of the time that goes into work, over some windows
+	busy   bool    // it was much, and has not become little since
 }
 
 const (
 	// paceWindow is how long datagrams are counted before it is decided on what came.
 	paceWindow = int64(10 * time.Millisecond)
 
-	// workShare is how many times what working a read off takes reads are apart. Who is busy for half of the time gathers two datagrams.
+	// workShare is how many times what working a read off takes the reads of a busy reader are apart. Who is busy for half of the time gathers
+	// two datagrams.
 	workShare = 4
+
+	// A reader is busy from muchWork of the time on until it works for less than littleWork of it: datagrams that are gathered take less.
+	muchWork, littleWork = 0.3, 0.1
 
 	// mostApart bounds what is added to the age of media.
 	mostApart = int64(8 * time.Millisecond)
@@ -36,14 +44,23 @@ func newPace(least time.Duration) pace { return pace{least: int64(least), apart:
 
 // pause says how long to wait before the next read.
 func (p *pace) pause(now int64) int64 {
-	if work := now - p.given; p.given != 0 {
-		p.apart += (max(p.least, min(workShare*work, mostApart)) - p.apart) / 4
+	work := int64(0)
+	if p.given != 0 {
+		work = now - p.given
 	}
-	if now-p.began >= paceWindow {
+	p.worked += work
+	if passed := now - p.began; passed >= paceWindow {
 		// Where a pause brought less than two datagrams, it would only be one more sleep.
-		p.thick = now-p.began < 2*paceWindow && int64(p.count)*p.apart >= 2*(now-p.began)
-		p.began, p.count = now, 0
+		p.thick = passed < 2*paceWindow && int64(p.count)*p.apart >= 2*passed
+		p.share += (float64(p.worked)/float64(passed) - p.share) / 8
+		p.busy = p.share > muchWork || p.busy && p.share > littleWork
+		p.began, p.count, p.worked = now, 0, 0
 	}
+	target := p.least
+	if p.busy {
+		target = max(p.least, min(workShare*work, mostApart))
+	}
+	p.apart += (target - p.apart) / 4
 	due := p.last + p.apart
 	if !p.thick || p.full || due <= now {
 		p.last = now

@@ -65,6 +65,7 @@ func TestPaceFollowsTheWork(t *testing.T) {
 		longest     time.Duration
 	}{
 		{"little work", 100 * time.Microsecond, 20 * time.Microsecond, 10 * time.Microsecond, 2.9, 4, apart},
+		{"bursts, and time enough", 2 * time.Millisecond, 200 * time.Microsecond, 50 * time.Microsecond, 0.9, 1.1, apart},
 		{"one goes to many", time.Millisecond, 400 * time.Microsecond, 300 * time.Microsecond, 7, 8.5, 8 * time.Millisecond},
 		{"all that there is time for", time.Millisecond, time.Millisecond, 700 * time.Microsecond, 7.5, 8.5, 8 * time.Millisecond},
 		{"more than there is time for, alone", 500 * time.Microsecond, 2 * time.Millisecond, 50 * time.Microsecond, 15, 17, 8 * time.Millisecond},
