@@ -13,7 +13,7 @@ import (
 // TestNarrowLink: when a link is cut to half of what goes over it no voice suffers, layers fall, those of who speaks last, and of the others those with the
 // higher priority later; and all come back when it is wide again.
 func TestNarrowLink(t *testing.T) {
-	const cameras, half = 3, 2_100_000
+	const cameras, half = 3, 1_650_000
 	w := regions(t, 20*time.Millisecond, "eu-1", "us-1")
 	voice := w.talkers("eu-1", 9, 1, 30)[0]
 	var tracks []Track

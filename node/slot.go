@@ -248,7 +248,9 @@ func (s *slot) header(buf []byte, l *layer, p *packet.Packet, o packet.Out, pt u
 	var ext packet.Extensions
 	s.numberedLocked(&ext)
 	if captured != 0 {
-		ext.Add(s.capture, binary.BigEndian.AppendUint64(nil, captured))
+		var date [8]byte
+		binary.BigEndian.PutUint64(date[:], captured)
+		ext.Add(s.capture, date[:])
 	}
 	from := l.track.ids
 	if s.ids.level != 0 && from.level != 0 {
