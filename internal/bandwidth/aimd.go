@@ -33,7 +33,7 @@ type aimd struct {
 	rivals    rivals
 	stood     int64   // ns of queue at the last decrease
 	empties   int64   // until when hardly anything leaves, for the queue of a cut to go
-	regain    float64 // the rate to go back to once drained, 0 for none
+	carried   float64 // what the path carried before the decrease, 0 for none: the rate to go back to
 }
 
 // passage is what went through a path lately.
@@ -105,34 +105,34 @@ func (a *aimd) decrease(p passage, rtt, now int64) {
 	case !p.known || p.idle(a.rate) && !p.choked():
 		before := a.rate
 		a.rate *= decreaseTo
-		a.regain = min(before, regainTo*p.peak)
+		a.carried = min(before, p.peak)
 	default:
-		carried := p.carried(a.rate)
-		a.ceiling.hit(carried)
-		a.rate, a.regain = min(a.rate, decreaseTo*carried), regainTo*carried
+		a.carried = p.carried(a.rate)
+		a.ceiling.hit(a.carried)
+		a.rate = min(a.rate, decreaseTo*a.carried)
 	}
 }
 
 // budget is the rate, or what it will be once the queue has gone that it is low for.
 func (a *aimd) budget() float64 {
 	if a.draining {
-		return max(a.rate, a.regain)
+		return max(a.rate, regainTo*a.carried)
 	}
 	return a.rate
 }
 
 // drains reports whether a decrease still waits for its queue to go. One that does not go in time is not this flow's, and going down
-// was for nothing.
+// was for nothing: all of it is taken back.
 func (a *aimd) drains(queue, now int64) bool {
 	switch {
 	case !a.draining:
 	case queue <= drained:
 		a.draining = false
-		a.rate = max(a.rate, a.regain)
+		a.rate = max(a.rate, regainTo*a.carried)
 	case now >= a.until:
 		a.draining = false
 		a.rivals.stayed(queue)
-		a.rate = max(a.rate, a.regain)
+		a.rate = max(a.rate, a.carried)
 	}
 	return a.draining
 }
@@ -153,7 +153,7 @@ func (a *aimd) increase(p passage, rtt, elapsed int64) {
 
 // lower takes a rate that loss has shown to be enough.
 func (a *aimd) lower(rate float64) {
-	a.rate, a.regain = min(a.rate, rate), min(a.regain, rate)
+	a.rate, a.carried = min(a.rate, rate), min(a.carried, rate)
 }
 
 // raise takes a rate that a probe has shown.

@@ -37,7 +37,7 @@ func (e *Estimator) Pacing(now int64) Pacing {
 // emptying reports whether the queue is waited for that a cut has left on the path.
 func (e *Estimator) emptying(now int64) bool {
 	return e.aimd.draining && now < e.aimd.empties &&
-		float64(8*e.history.flight) > e.aimd.regain*float64(e.rtt+messageEvery+drained)/second
+		float64(8*e.history.flight) > regainTo*e.aimd.carried*float64(e.rtt+messageEvery+drained)/second
 }
 
 // Wait is how long a number of bytes takes at the estimate.

@@ -22,8 +22,9 @@ func (r *rivals) judge(u usage, queue int64, drains bool, now int64) usage {
 	elapsed := float64(min(now-r.faded, second))
 	r.bearable -= int64(float64(r.bearable) * elapsed / (1.44 * float64(rivalHalf)))
 	r.faded = now
+	borne := r.bearable + r.bearable/4 // others' queues come and go
 	switch {
-	case drains || queue <= max(standsOver, r.bearable+r.bearable/4):
+	case drains || queue <= max(standsOver, borne):
 		r.since = 0
 	case r.since == 0:
 		r.since = now
@@ -31,7 +32,7 @@ func (r *rivals) judge(u usage, queue int64, drains bool, now int64) usage {
 	switch {
 	case r.since != 0 && now-r.since >= standsFor:
 		return over
-	case u == over && queue <= r.bearable:
+	case u == over && queue <= borne:
 		return normal
 	default:
 		return u

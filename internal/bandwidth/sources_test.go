@@ -173,3 +173,108 @@ func (r *rival) lost() {
 	}
 	r.fill()
 }
+
+// bbr is a TCP flow with always more to send, after BBR (draft-cardwell-iccrg-bbr-congestion-control-00). It takes no loss and no
+// delay for a reason to go down, keeps up to twice what it has measured in flight, and lets the queue go for 200 ms every 10 s.
+type bbr struct {
+	w        *world
+	link     *bottleneck
+	received int
+
+	flight    int
+	delivered float64 // bytes
+	rounds    []round // the last ten
+	trip      int64   // least round trip of the last 10 s
+	seen      int64   // when that was
+	resting   int64   // until when hardly anything is in flight
+	phase     int     // of the eight between which the pace changes
+	turned    int64   // when it changed last
+	settled   bool    // the rate has stopped growing by a quarter each round trip
+	full      float64 // the rate when it grew last
+	flat      int     // round trips since
+	sending   bool
+}
+
+// round is the most that was delivered in one round trip, in bytes a second.
+type round struct {
+	at   int64
+	rate float64
+}
+
+func newBBR(w *world, link *bottleneck) *bbr {
+	b := &bbr{w: w, link: link, trip: 2 * link.oneWay, seen: w.now}
+	w.after(0, b.send)
+	return b
+}
+
+func (b *bbr) rate() float64 {
+	if len(b.rounds) == 0 {
+		return 10 * segment / (float64(b.trip) / second)
+	}
+	most := 0.0
+	for _, r := range b.rounds {
+		most = max(most, r.rate)
+	}
+	return most
+}
+
+// gains are the factors of pace and window.
+func (b *bbr) gains() (pace, window float64) {
+	if !b.settled {
+		return 2.885, 2.885
+	}
+	if b.w.now-b.turned > b.trip {
+		b.turned, b.phase = b.w.now, (b.phase+1)%8
+	}
+	return [8]float64{1.25, 0.75, 1, 1, 1, 1, 1, 1}[b.phase], 2
+}
+
+func (b *bbr) send() {
+	pace, times := b.gains()
+	window := 4
+	if b.resting <= b.w.now {
+		window = max(4, int(times*b.rate()*float64(b.trip)/second/segment))
+	}
+	if b.sending = b.flight < window; !b.sending {
+		return
+	}
+	b.flight++
+	left, before := b.w.now, b.delivered
+	b.link.send(segment, func(int64) {
+		b.received += segment
+		b.w.after(b.link.oneWay, func() { b.acknowledged(left, before) })
+	}, func() { b.w.after(2*b.link.oneWay+b.link.queue, b.answered) })
+	b.w.after(int64(segment/(pace*b.rate())*second), b.send)
+}
+
+// answered has one packet less in flight.
+func (b *bbr) answered() {
+	b.flight--
+	if !b.sending {
+		b.send()
+	}
+}
+
+func (b *bbr) acknowledged(left int64, before float64) {
+	now := b.w.now
+	b.delivered += segment
+	trip := now - left
+	if trip <= b.trip {
+		b.trip, b.seen = trip, now
+	}
+	if now-b.seen > 10*second {
+		b.resting, b.seen, b.trip = now+200*milli+trip, now, trip
+	}
+	rate := (b.delivered - before) / (float64(trip) / second)
+	if n := len(b.rounds); n > 0 && now-b.rounds[n-1].at <= trip {
+		b.rounds[n-1].rate = max(b.rounds[n-1].rate, rate)
+	} else {
+		b.rounds = append(b.rounds[max(0, n-9):], round{now, rate})
+		if b.rate() > 1.25*b.full {
+			b.full, b.flat = b.rate(), 0
+		}
+		b.flat++
+		b.settled = b.settled || b.flat > 3
+	}
+	b.answered()
+}

@@ -49,8 +49,8 @@ func TestChokedApplication(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			a := aimd{rate: 5e6}
 			a.decrease(tc.p, 50*milli, second)
-			if a.rate/mega < tc.rate-0.01 || a.rate/mega > tc.rate+0.01 || a.regain/mega < tc.restore-0.01 || a.regain/mega > tc.restore+0.01 {
-				t.Errorf("%.2f, then %.2f Mbit/s, want %.2f and %.2f", a.rate/mega, a.regain/mega, tc.rate, tc.restore)
+			if a.rate/mega < tc.rate-0.01 || a.rate/mega > tc.rate+0.01 || regainTo*a.carried/mega < tc.restore-0.01 || regainTo*a.carried/mega > tc.restore+0.01 {
+				t.Errorf("%.2f, then %.2f Mbit/s, want %.2f and %.2f", a.rate/mega, regainTo*a.carried/mega, tc.rate, tc.restore)
 			}
 		})
 	}

@@ -1,11 +1,15 @@
 package system_test
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net"
+	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/parley-sfu/parley/bench/plot"
 	"github.com/parley-sfu/parley/internal/lab"
@@ -47,16 +51,25 @@ func TestLabBandwidthShare(t *testing.T) {
 	}})
 }
 
-// A TCP flow that takes what it can beside a viewer leaves it its share.
+// A TCP flow that takes what it can beside a viewer leaves it its share, whichever way it has of finding out what it can take.
 func TestLabBandwidthBesideTCP(t *testing.T) {
-	const rate = 3_000_000
+	figures := newTable(t, "one bottleneck of "+megabits(besideTCP), "viewer", "TCP", "viewer's share", "bound", "frozen", "sound lost", "wait p95", "")
+	for _, control := range either([]string{"cubic", "bbr"}, []string{"cubic"}) {
+		t.Run(control, func(t *testing.T) { beside(t, control, figures) })
+	}
+}
+
+const besideTCP = 3_000_000 // bits a second, of the bottleneck
+
+// beside is a viewer beside a flow with that congestion control.
+func beside(t *testing.T, control string, figures *table) {
 	long, share := either(30*time.Second, 10*time.Second), either(0.3, 0.05)
-	s := newStage(t, stepWay(rate), stageCameras, false)
+	s := newStage(t, stepWay(besideTCP), stageCameras, false)
 	viewer := s.watch("Viewer")
 	time.Sleep(either(8*time.Second, 5*time.Second))
 	s.home.Passages(s.node.Region)
 	begun := time.Now()
-	download(t, s)
+	download(t, s, control)
 	time.Sleep(long)
 	end := time.Now()
 	log := bottleneckLog(s.home.Passages(s.node.Region))
@@ -67,21 +80,26 @@ func TestLabBandwidthBesideTCP(t *testing.T) {
 	ours, theirs := log.rate(then, end, media), log.rate(then, end, other)
 	_, wait := log.curves(begun, end)
 	tellLate(t, s.world)
-	figures := newTable(t, "one bottleneck of "+megabits(rate), "viewer", "TCP", "viewer's share", "bound", "frozen", "sound lost", "wait p95", "")
-	judge(t, figures, ours/(ours+theirs) >= share, "a viewer and a download", megabits(ours), megabits(theirs), percent(ours/(ours+theirs)), ">= "+percent(share),
+	judge(t, figures, ours/(ours+theirs) >= share, control, megabits(ours), megabits(theirs), percent(ours/(ours+theirs)), ">= "+percent(share),
 		percent(got.freezeRatio()), percent(got.audioLoss()), percentile(log.waits(), 95))
-	picture(t, "tcp", plot.Timeline{Title: "A viewer and a download behind one bottleneck", Panels: []plot.Panel{
-		{Unit: "Mbit/s", Limit: share * rate / 1e6, Traces: []plot.Trace{{Name: "viewer", Points: log.curve(begun, end, media)}, {Name: "TCP", Points: log.curve(begun, end, other)}}},
+	picture(t, "tcp-"+control, plot.Timeline{Title: "A viewer and a download (" + control + ") behind one bottleneck", Panels: []plot.Panel{
+		{Unit: "Mbit/s", Limit: share * besideTCP / 1e6, Traces: []plot.Trace{{Name: "viewer", Points: log.curve(begun, end, media)}, {Name: "TCP", Points: log.curve(begun, end, other)}}},
 		{Unit: "longest wait, ms", Limit: 100, Traces: []plot.Trace{{Name: "in the queue", Points: wait}}},
 	}})
 }
 
-// download has the home read without end from a server in the region, until the test is over.
-func download(t *testing.T, s *stage) {
+// download has the home read without end from a server in the region, which sends with that congestion control, until the test is over.
+func download(t *testing.T, s *stage, control string) {
 	t.Helper()
 	var server net.Listener
+	with := net.ListenConfig{Control: func(_, _ string, socket syscall.RawConn) (err error) {
+		failed := socket.Control(func(fd uintptr) {
+			err = unix.SetsockoptString(int(fd), unix.IPPROTO_TCP, unix.TCP_CONGESTION, control)
+		})
+		return errors.Join(err, failed)
+	}}
 	err := s.node.Region.Do(func() (err error) {
-		server, err = net.Listen("tcp4", net.JoinHostPort(s.node.Region.Address().String(), "0"))
+		server, err = with.Listen(t.Context(), "tcp4", net.JoinHostPort(s.node.Region.Address().String(), "0"))
 		return err
 	})
 	if err != nil {
