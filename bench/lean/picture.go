@@ -94,7 +94,7 @@ func (p *picture) show(now time.Time) {
 		p.keyframes++
 	}
 	p.open, p.isKey = false, false
-	p.freezes.Shown(now)
+	p.freezes.Whole(p.time, now)
 }
 
 // keep remembers a packet that is not due yet.

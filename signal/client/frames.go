@@ -104,8 +104,8 @@ func (t *frameTracker) show(now time.Time) {
 		t.keyframes++
 		t.hasKey = t.hasKey && t.key-t.scan < 1<<15
 	}
+	t.freezes.Whole(t.frame.timestamp, now)
 	t.frame = frameNote{}
-	t.freezes.Shown(now)
 }
 
 func (t *frameTracker) noteProgress(progress bool, now time.Time) {

@@ -113,10 +113,10 @@ func TestFreezeMeter(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			var m FreezeMeter
 			now := time.Unix(100, 0)
-			m.Shown(now)
+			m.shown(now)
 			for _, gap := range tc.gaps {
 				now = now.Add(gap)
-				m.Shown(now)
+				m.shown(now)
 			}
 			if m.freezes != tc.count || m.total != tc.total {
 				t.Errorf("freezes = %d of %s, want %d of %s", m.freezes, m.total, tc.count, tc.total)
@@ -125,7 +125,7 @@ func TestFreezeMeter(t *testing.T) {
 				t.Errorf("freezes with one going on = %d, want %d", count, tc.count+1)
 			}
 			m.Interrupt()
-			m.Shown(now.Add(time.Minute))
+			m.shown(now.Add(time.Minute))
 			if m.freezes != tc.count {
 				t.Error("an interruption counted as a freeze")
 			}

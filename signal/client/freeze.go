@@ -8,9 +8,10 @@ const (
 )
 
 // FreezeMeter counts freezes as the W3C defines them (webrtc-stats, freezeCount): a gap between two shown frames of at
-// least three times the average, and of at least 150 ms more than the average, over the last 30 frames. The zero value is ready.
-// It belongs to one goroutine.
+// least three times the average, and of at least 150 ms more than the average, over the last 30 frames. Frames are shown as a player
+// with a jitter buffer of at most 400 ms would. The zero value is ready. It belongs to one goroutine.
 type FreezeMeter struct {
+	playout   playout
 	last      time.Time
 	intervals [averageOver]time.Duration
 	count     int // of intervals, all told
@@ -21,8 +22,12 @@ type FreezeMeter struct {
 	longest time.Duration
 }
 
-// Shown notes that a frame could be shown.
-func (m *FreezeMeter) Shown(now time.Time) {
+// Whole notes that a frame with that RTP timestamp is whole at now, so that it can be shown.
+func (m *FreezeMeter) Whole(timestamp uint32, now time.Time) {
+	m.shown(m.playout.shows(timestamp, now))
+}
+
+func (m *FreezeMeter) shown(now time.Time) {
 	if !m.last.IsZero() {
 		gap := now.Sub(m.last)
 		if m.frozen(gap) {
@@ -50,8 +55,8 @@ func (m *FreezeMeter) frozen(gap time.Duration) bool {
 	return gap >= max(3*average, average+freezeAtOnce)
 }
 
-// Interrupt says that the gap before the next frame is none.
-func (m *FreezeMeter) Interrupt() { m.last = time.Time{} }
+// Interrupt says that the gap before the next frame is none, and that it may be of another source.
+func (m *FreezeMeter) Interrupt() { m.last, m.playout = time.Time{}, playout{} }
 
 // Until returns the freezes so far, with one that is still going on.
 func (m *FreezeMeter) Until(now time.Time) (count uint64, total, longest time.Duration) {

@@ -50,7 +50,7 @@ type SlotStats struct {
 	Width     int       // of the newest VP8 keyframe
 	Height    int
 
-	Freezes       uint64        // by the W3C's definition, from the arrival of whole frames
+	Freezes       uint64        // by the W3C's definition, behind a jitter buffer of at most 400 ms
 	FreezeTime    time.Duration // all of them together
 	LongestFreeze time.Duration
 	LastArrival   time.Time
