@@ -6,18 +6,23 @@ import (
 )
 
 const (
-	nackAgain  = 100 * time.Millisecond // before a packet is asked for once more; doubled with each try
-	nackTries  = 5                      // after which a packet counts as lost
-	maxMissing = 256                    // packets remembered as missing
-	maxJump    = 1024                   // a larger step in sequence numbers is a new stream, not loss
+	nackUnknown = 80 * time.Millisecond  // how long repair takes, while it is not known
+	nackSlack   = 20 * time.Millisecond  // ways are not even
+	nackMost    = 500 * time.Millisecond // that an answer may be thought to take
+	nackSoon    = 3                      // tries that follow each other as fast as answers can come; then each takes twice as long
+	nackTries   = 7                      // after which a packet counts as lost
+	maxMissing  = 256                    // packets remembered as missing
+	maxJump     = 1024                   // a larger step in sequence numbers is a new stream, not loss
 )
 
-// LossLog notices packets of one stream that have not come and says when to ask for them (RFC 4585, generic NACK). It
+// LossLog notices packets of one stream that have not come and says when to ask for them (RFC 4585, generic NACK): at once, again when an
+// answer should have come, by how long others took, and then less and less often. It
 // knows no time of its own and touches no network. The zero value is ready. It belongs to one goroutine.
 type LossLog struct {
 	started bool
 	highest uint16
 	missing []missingPacket // oldest first
+	takes   time.Duration   // from a request to its answer, smoothed; 0 while that is not known
 
 	Missed   uint64 // did not come in their turn
 	Repaired uint64 // of those, came later
@@ -27,6 +32,7 @@ type LossLog struct {
 type missingPacket struct {
 	seq   uint16
 	tries int
+	asked time.Time // first
 	next  time.Time
 }
 
@@ -41,7 +47,7 @@ func (l *LossLog) Arrived(seq uint16, now time.Time) bool {
 		return false
 	}
 	if step >= 1<<15 { // older than the newest
-		return l.repair(seq)
+		return l.repair(seq, now)
 	}
 	if step <= maxJump {
 		l.miss(l.highest+1, seq, now)
@@ -55,14 +61,39 @@ func (l *LossLog) Arrived(seq uint16, now time.Time) bool {
 // Missing is how many packets may still come.
 func (l *LossLog) Missing() int { return len(l.missing) }
 
-func (l *LossLog) repair(seq uint16) bool {
+func (l *LossLog) repair(seq uint16, now time.Time) bool {
 	i := slices.IndexFunc(l.missing, func(m missingPacket) bool { return m.seq == seq })
 	if i < 0 {
 		return false
 	}
+	// Of several requests nobody knows which was answered. Taking it for the first errs towards asking later, until most are answered before the second.
+	if m := l.missing[i]; m.tries > 0 {
+		l.took(min(now.Sub(m.asked), nackMost))
+	}
 	l.missing = slices.Delete(l.missing, i, i+1)
 	l.Repaired++
 	return true
+}
+
+// took learns how long an answer took. An answer that comes sooner is believed sooner: what is slow may have been in a queue.
+func (l *LossLog) took(d time.Duration) {
+	switch {
+	case l.takes == 0:
+		l.takes = d
+	case d < l.takes:
+		l.takes += (d - l.takes) / 4
+	default:
+		l.takes += (d - l.takes) / 8
+	}
+}
+
+// again is the time from a request to the next one, the first of which is try 1.
+func (l *LossLog) again(try int) time.Duration {
+	takes := nackUnknown
+	if l.takes != 0 {
+		takes = l.takes
+	}
+	return (takes + nackSlack) << max(0, try-nackSoon)
 }
 
 func (l *LossLog) miss(from, to uint16, now time.Time) {
@@ -99,8 +130,10 @@ func (l *LossLog) Due(now time.Time) []uint16 {
 			continue
 		}
 		ask = append(ask, m.seq)
-		m.next = now.Add(nackAgain << m.tries)
-		m.tries++
+		if m.tries++; m.tries == 1 {
+			m.asked = now
+		}
+		m.next = now.Add(l.again(m.tries))
 		kept = append(kept, m)
 	}
 	l.missing = kept

@@ -27,7 +27,7 @@ func TestLossLog(t *testing.T) {
 				asked = append(asked, at)
 			}
 		}
-		want := []time.Duration{0, 100, 300, 700, 1500}
+		want := []time.Duration{0, 100, 200, 300, 500, 900, 1700}
 		for i := range want {
 			want[i] *= time.Millisecond
 		}
@@ -48,6 +48,26 @@ func TestLossLog(t *testing.T) {
 			t.Errorf("missed, repaired = %d, %d; still due %v", l.Missed, l.Repaired, l.Due(start))
 		}
 	})
+	for _, takes := range []time.Duration{30 * time.Millisecond, 300 * time.Millisecond} {
+		t.Run("asks again when an answer should have come, after "+takes.String(), func(t *testing.T) {
+			var l LossLog
+			now := start
+			for seq := uint16(0); seq < 200; seq += 2 { // every second packet is lost
+				l.Arrived(seq, now)
+				for end := now.Add(takes); now.Before(end); now = now.Add(10 * time.Millisecond) {
+					l.Due(now)
+				}
+				if seq > 0 {
+					l.Arrived(seq-1, now)
+				}
+			}
+			l.Arrived(201, now)
+			l.Due(now)
+			if again := l.missing[0].next.Sub(now); again < takes+nackSlack-time.Millisecond || again > takes+2*nackSlack {
+				t.Errorf("asks again after %s", again)
+			}
+		})
+	}
 	t.Run("a jump is no loss", func(t *testing.T) {
 		var l LossLog
 		feed(&l, 1, 30000)
