@@ -73,6 +73,15 @@ func (s *slot) resendVoice(seq uint16, now int64, out *udp.Batch) bool {
 	if v == nil || s.credit < 2 || v.underway(now, s.peer.roundTrip()) {
 		return false
 	}
+	if !s.sendVoice(v, seq, now, out) {
+		return false
+	}
+	s.repeat(seq, now)
+	return true
+}
+
+// sendVoice sends a packet of a voice as it was sent first. mu is held.
+func (s *slot) sendVoice(v *sentVoice, seq uint16, now int64, out *udp.Batch) bool {
 	l, p, o := s.sentAsLocked(seq)
 	if p == nil {
 		return false

@@ -32,6 +32,7 @@ type Peer struct {
 	group      uint64                  // below reportGroups: when it gets its sender reports
 	way        way
 	pacer      pacer
+	repeats    repeats
 
 	// Guarded by the room's mutex.
 	auto  bool

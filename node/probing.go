@@ -20,11 +20,11 @@ const (
 
 // prober is whoever a probe can be under way to: a viewer, or another node.
 type prober interface {
-	// fillProbe queues what waits for its turn, and then what the running probe lacks. It reports false when there is neither any more.
+	// fillProbe queues what waits for its turn, and then what the running probe lacks. It reports false when there is nothing of either any more.
 	fillProbe(now int64, out *udp.Batch) bool
 }
 
-// probing is those to whom a probe is under way, or for whom packets wait. Nothing wakes up for it while there are none.
+// probing is those to whom a probe is under way, or for whom packets wait for their time. Nothing wakes up for it while there are none.
 type probing struct {
 	node  *Node
 	mu    sync.Mutex
@@ -94,7 +94,8 @@ func (b *probing) round() bool {
 
 // fillProbe implements prober.
 func (p *Peer) fillProbe(now int64, out *udp.Batch) bool {
-	waits := p.node.release(&p.pacer, &p.way, out, now)
+	waits := p.sendTwice(now, out)
+	waits = p.node.release(&p.pacer, &p.way, out, now) || waits
 	lacks, running := p.way.lacks(now)
 	if lacks > 0 && p.transport.Ready() {
 		p.node.count.probed.Add(p.fill(lacks, now, out))

@@ -284,19 +284,25 @@ func (s *slot) resend(seq uint16, now int64, out *udp.Batch) bool {
 	if s.credit < 2 || last.seq == seq && last.at != 0 && now-last.at < s.patience() {
 		return false
 	}
+	if !s.resendPicture(seq, now, out) {
+		return false
+	}
+	*last = resent{seq, now}
+	s.repeat(seq, now)
+	return true
+}
+
+// resendPicture sends a packet of a picture again, in the stream of retransmissions. mu is held.
+func (s *slot) resendPicture(seq uint16, now int64, out *udp.Batch) bool {
 	l, p, o := s.sentAsLocked(seq)
 	if p == nil {
 		return false
 	}
 	defer p.Release()
 	f := s.formats[l.format.Load()]
-	if f.rtx == 0 {
+	if f.rtx == 0 || !s.peer.pacer.mayRepair(len(p.Buf)+overhead, now) {
 		return false
 	}
-	if !s.peer.pacer.mayRepair(len(p.Buf)+overhead, now) {
-		return false
-	}
-	*last = resent{seq, now}
 	s.credit -= 2
 	buf := s.peer.transport.Reserve(out, len(p.Buf)+headerRoom)
 	if buf == nil {
