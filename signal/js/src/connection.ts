@@ -13,7 +13,7 @@ import { askWhenCaptured } from './lips.ts'
 import { Outlet, type Source } from './outlet.ts'
 import type { Arrivals } from './pulse.ts'
 import { rankCandidates } from './rank.ts'
-import type { Losses } from './repair.ts'
+import { type Losses, none } from './repair.ts'
 import { wildcardPeer } from './wildcard.ts'
 import type { TrackHint } from './wire.ts'
 
@@ -222,14 +222,18 @@ export class Connection extends Emitter<ConnectionEvents> {
     return count
   }
 
-  /** What has become of the packets of voices. */
+  /** What has become of packets. */
   async losses(): Promise<Losses> {
-    const losses: Losses = { asked: 0, missing: 0, roundTrip: undefined }
+    const losses: Losses = { ...none }
     const reports = await this.#pc.getStats()
     for (const [, report] of reports) {
       if (report.type === 'inbound-rtp' && report.kind === 'audio') {
         losses.asked += report.nackCount ?? 0
         losses.missing += report.packetsLost ?? 0
+      }
+      if (report.type === 'inbound-rtp' && report.kind === 'video') {
+        losses.pictures += report.packetsReceived ?? 0
+        losses.repaired += report.retransmittedPacketsReceived ?? 0
       }
       if (report.type === 'transport') {
         const trip = reports.get(report.selectedCandidatePairId)?.currentRoundTripTime

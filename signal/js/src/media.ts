@@ -9,7 +9,7 @@ import type { LocalMedia } from './local.ts'
 import type { Message, Requests } from './message.ts'
 import type { Outlet, Source } from './outlet.ts'
 import { Pulse } from './pulse.ts'
-import { Repair } from './repair.ts'
+import { none, Repair } from './repair.ts'
 import type { Roster } from './roster.ts'
 import { Serial } from './serial.ts'
 import { type StatsDigest, StatsDigester } from './stats.ts'
@@ -78,7 +78,7 @@ export class Media extends Emitter<MediaEvents> {
     })
     this.#repair = new Repair(
       {
-        losses: async () => (await this.#connection?.losses()) ?? { asked: 0, missing: 0, roundTrip: undefined },
+        losses: async () => (await this.#connection?.losses()) ?? none,
         sounds: () => this.#connection?.inlets('audio').map(inlet => inlet.transceiver.receiver) ?? [],
         pairs: () => this.#pairs(),
       },

@@ -1,20 +1,28 @@
 import { type Buffers, longest, type Pair, type Played } from './buffer.ts'
 
-/** What has become of the voices' packets since the connection stands. */
+/** What has become of packets since the connection stands. */
 export interface Losses {
-  /** How often packets were asked for again. */
+  /** How often packets of voices were asked for again. */
   asked: number
-  /** How many did not come, as of now. */
+  /** How many of them did not come, as of now. */
   missing: number
+  /** How many packets of pictures came, and how many of these came again. */
+  pictures: number
+  repaired: number
   /** The round trip to the server in milliseconds; undefined where it is not known. */
   roundTrip: number | undefined
 }
+
+/** The losses of a connection that does not stand. */
+export const none: Losses = { asked: 0, missing: 0, pictures: 0, repaired: 0, roundTrip: undefined }
 
 /** How often the losses are looked at, in milliseconds, and how many looks count together. */
 const every = 500
 const memory = 10
 /** How many of these must have seen packets asked for: one alone was merely late, or is not worth it. */
 const few = 2
+/** The part of what comes that came again, each packet twice, from which on so many requests are lost that there is to be time for a second one. */
+const heavy = 0.14
 /**
  * What repair takes beyond the round trip, in milliseconds: a loss is seen by the second packet behind it, 20 ms each, and ways are
  * not even.
@@ -29,7 +37,7 @@ const calm = 20
 /** For how long voices are held back, so that what was asked for again comes in time. It has no clock: what counts is looks. */
 export class Patience {
   #before: Losses | undefined
-  #looks: { asked: boolean; missing: number; roundTrip: number }[] = []
+  #looks: { asked: boolean; missing: number; pictures: number; repaired: number; roundTrip: number }[] = []
   #idle = 0
   #held = 0
 
@@ -38,7 +46,13 @@ export class Patience {
     const before = this.#before ?? now
     this.#before = now
     if (now.roundTrip === undefined) return this.#held
-    const look = { asked: now.asked > before.asked, missing: now.missing - before.missing, roundTrip: now.roundTrip }
+    const look = {
+      asked: now.asked > before.asked,
+      missing: now.missing - before.missing,
+      pictures: now.pictures - before.pictures,
+      repaired: now.repaired - before.repaired,
+      roundTrip: now.roundTrip,
+    }
     this.#looks = [...this.#looks, look].slice(-memory)
     const goal = this.#goal()
     this.#idle = goal > 0 ? 0 : this.#idle + 1
@@ -50,11 +64,12 @@ export class Patience {
   /** What would be enough now; 0 where nothing is to be won, because little is lost, what is lost stays lost, or the way is too long. */
   #goal(): number {
     const asked = this.#looks.filter(look => look.asked).length
-    const stayed = this.#looks.reduce((sum, look) => sum + look.missing, 0)
-    if (asked < few || 2 * stayed > asked) return 0
+    const sum = (key: 'missing' | 'pictures' | 'repaired') => this.#looks.reduce((all, look) => all + look[key], 0)
+    if (asked < few || 2 * sum('missing') > asked) return 0
     const trips = this.#looks.map(look => look.roundTrip).toSorted((a, b) => a - b)
-    const goal = (trips[trips.length >> 1] ?? 0) + margin
-    return goal <= longest ? goal : 0
+    const trip = trips[trips.length >> 1] ?? 0
+    const goals = sum('repaired') > heavy * sum('pictures') ? [2 * trip + margin, trip + margin] : [trip + margin]
+    return goals.find(goal => goal <= longest) ?? 0
   }
 }
 

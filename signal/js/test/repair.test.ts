@@ -6,6 +6,10 @@ import { type Losses, Patience, Repair } from '../src/repair.ts'
 class Way {
   #asked = 0
   #missing = 0
+  #pictures = 0
+  #repaired = 0
+  /** The part of the pictures' packets that comes again. */
+  heavy = 0
   constructor(
     public roundTrip: number | undefined,
     readonly patience = new Patience(),
@@ -18,7 +22,15 @@ class Way {
   losses(asked: number, missing: number): Losses {
     this.#asked += asked
     this.#missing += missing
-    return { asked: this.#asked, missing: this.#missing, roundTrip: this.roundTrip }
+    this.#pictures += 100
+    this.#repaired += 100 * this.heavy
+    return {
+      asked: this.#asked,
+      missing: this.#missing,
+      pictures: this.#pictures,
+      repaired: this.#repaired,
+      roundTrip: this.roundTrip,
+    }
   }
 }
 
@@ -37,6 +49,20 @@ test('what comes again has a round trip and a little more, step by step', () => 
   expect(held.at(-1)).toBe(240)
   expect(Math.max(...held.map((one, i) => one - (held[i - 1] ?? 0)))).toBeLessThanOrEqual(40)
   expect(held.indexOf(240)).toBeLessThan(10)
+})
+
+test('where very much is lost there is time to ask twice, as far as one may wait', () => {
+  for (const [roundTrip, held] of [
+    [100, 280],
+    [160, 400],
+    [200, 280],
+  ] as const) {
+    const way = new Way(roundTrip)
+    way.heavy = 0.2
+    expect(way.looks(30, { asked: 8 }).at(-1)).toBe(held)
+    way.heavy = 0.1
+    expect(way.looks(60, { asked: 8 }).at(-1)).toBe(roundTrip + 80)
+  }
 })
 
 test('one loss in two seconds is enough', () => {
