@@ -5,6 +5,7 @@ import "math"
 const (
 	decreaseTo      = 0.85 // of what arrives: below the capacity, so that the queue drains
 	regainTo        = 0.95 // of it, once it has
+	rivalParts      = 2    // into which what was carried is divided once a rival is known
 	increaseASecond = 1.08
 	applicationGap  = 0.75        // when less than this part of the rate leaves, the application is the limit
 	choked          = 0.9         // when less than this part of what leaves arrives, the path is
@@ -34,6 +35,7 @@ type aimd struct {
 	stood     int64   // ns of queue at the last decrease
 	empties   int64   // until when hardly anything leaves, for the queue of a cut to go
 	carried   float64 // what the path carried before the decrease, 0 for none: the rate to go back to
+	whole     float64 // what left when the first of the decreases was made that the queue has outlasted so far
 }
 
 // passage is what went through a path lately.
@@ -96,6 +98,9 @@ func (a *aimd) decrease(p passage, rtt, now int64) {
 	if now-a.decreased < rtt+messageEvery {
 		return
 	}
+	if !a.draining {
+		a.whole = min(a.rate, p.leaving)
+	}
 	a.decreased, a.draining, a.stood = now, true, p.queue
 	if p.cut() {
 		a.empties = now + rtt + messageEvery + 2*p.queue
@@ -131,8 +136,8 @@ func (a *aimd) drains(queue, now int64) bool {
 		a.rate = max(a.rate, regainTo*a.carried)
 	case now >= a.until:
 		a.draining = false
-		a.rivals.stayed(queue)
-		a.rate = max(a.rate, a.carried)
+		a.rivals.stayed(queue, now)
+		a.rate = max(a.rate, a.carried, a.whole/rivalParts)
 	}
 	return a.draining
 }

@@ -83,6 +83,9 @@ func (e *Estimator) control(now int64) {
 		e.aimd.raise(arriving) // what came was carried
 	}
 	e.aimd.update(p, e.rtt, now)
+	if e.aimd.rivals.found == now {
+		e.loss.raise(e.aimd.rate)
+	}
 	before := e.loss.limit
 	e.loss.update(e.rate, e.delay.queue, e.history.next, now)
 	e.opening.lose(e.loss.limit > 0, now)

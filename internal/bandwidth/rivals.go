@@ -14,6 +14,7 @@ type rivals struct {
 	bearable int64 // ns of queue that is not overuse
 	faded    int64
 	since    int64 // when the queue came to stand, 0 while it does not
+	found    int64 // when one was found last that outlasted a decrease
 }
 
 // judge takes what the trend says and the queue at now, and returns usage in view of whose queue it is. While one drains after a decrease, it
@@ -40,4 +41,6 @@ func (r *rivals) judge(u usage, queue int64, drains bool, now int64) usage {
 }
 
 // stayed notes that a queue outlasted a decrease.
-func (r *rivals) stayed(queue int64) { r.bearable = min(max(r.bearable, queue), rivalMost) }
+func (r *rivals) stayed(queue, now int64) {
+	r.bearable, r.found = min(max(r.bearable, queue), rivalMost), now
+}

@@ -241,25 +241,26 @@ func TestShare(t *testing.T) {
 
 // TestBesideTCP: who fills queues whatever the delay leaves us a share all the same.
 func TestBesideTCP(t *testing.T) {
-	for _, cubic := range []bool{false, true} {
-		for _, queue := range []int64{50, 100, 200} {
-			for _, rtt := range []int64{40, 160} {
-				p := plain(5*mega, rtt, queue)
-				w := newWorld(3)
-				link := p.lay(w)
-				f := p.flow(w, link, newOwn(w, Defaults()))
-				f.elastic()
-				w.run(10 * second)
-				r := newRival(w, link, cubic)
-				w.run(10 * second)
-				before := r.received
-				w.run(60 * second)
-				_, _, ours := f.between(w.now-60*second, w.now)
-				theirs := float64(8*(r.received-before)) / 60
-				t.Logf("%-20s %-6s ours %.2f, theirs %.2f Mbit/s", p, map[bool]string{true: "CUBIC", false: "Reno"}[cubic], ours/mega, theirs/mega)
-				// Beside a queue that is twice the usual and a long way, some less.
-				if least := map[bool]float64{true: 0.25, false: 0.3}[queue == 200 && rtt == 160]; ours < least*p.rate {
-					t.Errorf("ours is %.0f %%", 100*ours/p.rate)
+	for _, s := range sources() {
+		for _, cubic := range []bool{false, true} {
+			for _, queue := range []int64{50, 100, 200, 300} {
+				for _, rtt := range []int64{40, 160} {
+					p := plain(5*mega, rtt, queue)
+					w := newWorld(3)
+					link := p.lay(w)
+					f := p.flow(w, link, newOwn(w, Defaults()))
+					s.start(f)
+					w.run(10 * second)
+					r := newRival(w, link, cubic)
+					from := w.now
+					w.run(60 * second)
+					_, _, ours := f.between(from, w.now)
+					share := ours / (ours + float64(8*r.received)/60)
+					t.Logf("%-20s %-8s %-6s ours %.0f %%", p, s.name, map[bool]string{true: "CUBIC", false: "Reno"}[cubic], 100*share)
+					// Queues of 50 ms are shorter than Reno needs.
+					if least := map[bool]float64{true: 0.2, false: 0.3}[queue == 50]; share < least {
+						t.Errorf("ours is %.0f %%", 100*share)
+					}
 				}
 			}
 		}
