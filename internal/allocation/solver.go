@@ -11,10 +11,10 @@ const (
 	// which are measured, were five percent low then and are five percent high now.
 	headroom = 10
 
-	// Where a quarter of the budget has been left lying for so long, as many times doubled as growths have failed, the headroom is smaller: steps are
+	// Where a fifth of the budget has been left lying for so long, as many times doubled as growths have failed, the headroom is smaller: steps are
 	// large then, and the next one nearly fits.
-	idle     = 4
-	patience = int64(2 * time.Second)
+	idle     = 5
+	patience = int64(time.Second)
 	daring   = 25
 
 	// A fall is followed by a hold, in which nothing may make the whole grow. Each growth that does not last its trial

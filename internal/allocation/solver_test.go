@@ -281,10 +281,10 @@ func TestPaced(t *testing.T) {
 			{1, 100, 0, false, "q0"}, {9, 1000, 0, true, "q0"}, {9.1, 1000, 0, false, "h0"},
 		}},
 		"daring": {[]Slot{camera()}, []step{
-			{1, 315, 0, false, "q1"}, {2.9, 315, 0, false, "q1"}, {3, 315, 0, false, "h0"},
+			{0.5, 315, 0, false, "q1"}, {1.4, 315, 0, false, "q1"}, {1.5, 315, 0, false, "h0"},
 		}},
 		"not where little is left": {[]Slot{camera()}, []step{
-			{1, 157, 0, false, "q0"}, {30, 157, 0, false, "q1"}, {31, 195, 0, false, "q1"}, {60, 195, 0, false, "q1"},
+			{0.5, 157, 0, false, "q0"}, {30, 157, 0, false, "q1"}, {31, 195, 0, false, "q1"}, {60, 195, 0, false, "q1"},
 		}},
 		"grace": {[]Slot{camera()}, []step{
 			{1, 600, 0, false, "h1"}, {2, 450, 600, false, "h1"}, {2.1, 450, 450, false, "h0"},

@@ -22,6 +22,8 @@ type Meter struct {
 	fresh     bool   // the stream has just begun: timestamp is of another
 	again     bool   // and what is usual of it is known from before
 	timestamp uint32 // of the newest frame
+	opening   uint32 // timestamp of the frame that the stream began with
+	entry     uint64 // bytes of that
 
 	at    atomic.Int64               // end of the last slice that was counted
 	usual [MaxTemporal]atomic.Int64  // bit/s, smoothed
@@ -40,8 +42,14 @@ func (m *Meter) Add(size int, timestamp uint32, temporal uint8, now int64) {
 	at := &m.slices[m.now%meterSlices][min(temporal, MaxTemporal-1)]
 	at.bytes += uint32(size)
 	if m.fresh || TimestampDiff(timestamp, m.timestamp) > 0 {
+		if m.fresh {
+			m.opening, m.entry = timestamp, 0
+		}
 		at.frames++
 		m.fresh, m.timestamp = false, timestamp
+	}
+	if timestamp == m.opening {
+		m.entry += uint64(size)
 	}
 }
 
@@ -78,6 +86,9 @@ func (m *Meter) tell(slice int64) {
 		frames += uint64(of.frames)
 		rate := bits * perSecond / uint64(span)
 		m.rates[t].Store(rate<<16 | min(frames*perSecond*64/uint64(span), 1<<16-1))
+		if slice-m.first <= meterSlices && frames > 1 {
+			rate = (bits - 8*m.entry) * perSecond / uint64(slice-m.first)
+		}
 		switch usual := m.usual[t].Load(); {
 		case slice-m.first > meterLeast:
 			m.usual[t].Store(usual + (int64(rate)-usual)*(slice-m.now)/meterSlow)
@@ -99,7 +110,8 @@ func (m *Meter) Rate(temporal uint8, now int64) (bitrate int64, frameRate float6
 }
 
 // Usual returns the bit rate like Rate, but so slowly that a keyframe, which can double what one second takes, moves it
-// little. It is what to reckon with when a layer is chosen.
+// little, and without the frame that the stream began with, which would double it for seconds. It is what to reckon with when a layer is
+// chosen.
 func (m *Meter) Usual(temporal uint8, now int64) int64 {
 	if now-m.at.Load() > meterSlices*meterSlice {
 		return 0

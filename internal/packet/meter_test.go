@@ -101,6 +101,21 @@ func TestMeterUsual(t *testing.T) {
 	}
 }
 
+// TestMeterBegins: a stream is reckoned with by what follows the keyframe that it begins with, soon.
+func TestMeterBegins(t *testing.T) {
+	const rate = 30 * 4 * 8000
+	for end := 200 * time.Millisecond; end < 3*time.Second; end += 100 * time.Millisecond {
+		var m Meter
+		for range 40 {
+			m.Add(1000, 0, 0, int64(time.Second))
+		}
+		film(&m, time.Second+time.Second/30, time.Second+end)
+		if usual := m.Usual(2, int64(time.Second+end)); usual < rate*3/4 || usual > rate*5/4 {
+			t.Errorf("usually %d after %s, of %d", usual, end, rate)
+		}
+	}
+}
+
 // TestMeterBeginsAgain: a stream that comes again with a keyframe is reckoned with by what was usual of it before.
 func TestMeterBeginsAgain(t *testing.T) {
 	var m Meter
