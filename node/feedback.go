@@ -147,8 +147,8 @@ func (in *ingress) sendRTCP(packets ...rtcp.Packet) {
 	}
 }
 
-// requestLost asks the publisher again for packets that are missing.
-func (in *ingress) requestLost(now int64) {
+// requestLost asks the publisher again for packets that are missing, and reports whether any still are.
+func (in *ingress) requestLost(now int64) (misses bool) {
 	var nacks []rtcp.Packet
 	in.mu.Lock()
 	for ssrc, s := range in.streams {
@@ -157,6 +157,7 @@ func (in *ingress) requestLost(now int64) {
 		}
 		s.layer.mu.Lock()
 		in.missing = s.layer.loss.Due(now, in.roundTrip(), in.missing[:0])
+		misses = misses || s.layer.loss.Missing() > 0
 		s.layer.mu.Unlock()
 		if len(in.missing) > 0 {
 			in.requested.Add(uint64(len(in.missing)))
@@ -167,6 +168,7 @@ func (in *ingress) requestLost(now int64) {
 	}
 	in.mu.Unlock()
 	in.sendRTCP(nacks...)
+	return misses
 }
 
 // Over a link, feedback goes when so many numbers have come, half of them where they come quickly, or so many nanoseconds have passed: less

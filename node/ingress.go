@@ -254,6 +254,9 @@ func (in *ingress) receive(p *packet.Packet) *layer {
 	} else {
 		l.loss.Received(p.Sequence, p.Arrival)
 	}
+	if l.track.Kind == Video && l.loss.Missing() > 0 {
+		in.node.hurry()
+	}
 	if in.payloads[p.PayloadType].red && !in.unwrap(l, p) {
 		return nil
 	}

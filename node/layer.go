@@ -268,6 +268,7 @@ func (l *layer) requestKeyframe(now int64) {
 	last := l.asked.Load()
 	if now-last < int64(keyframeInterval) || !l.asked.CompareAndSwap(last, now) {
 		l.pending.Store(true)
+		l.track.room.node.hurry()
 		return
 	}
 	l.pending.Store(false)

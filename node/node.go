@@ -31,6 +31,8 @@ type Node struct {
 	remotes   atomic.Uint64 // peers and relays there have been
 	bandwidth bandwidth.Config
 	probes    *probing
+	resting   atomic.Bool   // the ticker turns rarely
+	hurried   chan struct{} // has room for one: what it should not rest for
 
 	mu      sync.Mutex
 	rooms   map[string]*room
@@ -51,7 +53,7 @@ func New(cfg Config, events RoomEvents, cluster *Cluster, log *slog.Logger) (*No
 	if err != nil {
 		return nil, err
 	}
-	n := &Node{cfg: cfg, endpoint: endpoint, events: events, log: log, rooms: map[string]*room{}}
+	n := &Node{cfg: cfg, endpoint: endpoint, events: events, log: log, rooms: map[string]*room{}, hurried: make(chan struct{}, 1)}
 	n.bandwidth, n.probes = bandwidth.Defaults(), newProbing(n)
 	n.relays, n.remote = map[string]*relay{}, map[string]*feed{}
 	n.feeds, n.feeding = map[feedKey]*feed{}, map[*feed]struct{}{}

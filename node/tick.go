@@ -17,40 +17,99 @@ const (
 	groupTicks   = 4                     // 40 ms: sender reports of a part of the peers, each once in reportTicks
 )
 
+// While nothing is missing, no keyframe is waited for and there is no other node, the ticker rests: it turns as often as the most frequent
+// of what is left to it. A wake-up costs as much CPU as sending some ten packets.
+const restTicks = 4
+
 func (n *Node) tick(ctx context.Context) {
-	ticker := time.NewTicker(tickEvery)
-	defer ticker.Stop()
-	for count := uint64(1); ; count++ {
+	b := beat{due: time.Now().Add(tickEvery), count: 1}
+	timer := time.NewTimer(tickEvery)
+	defer timer.Stop()
+	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-ticker.C:
-		}
-		now := n.endpoint.Now()
-		sources := map[*ingress]struct{}{}
-		for _, r := range n.snapshot() {
-			tracks := r.carried()
-			for _, t := range tracks {
-				if p, here := t.sender.(*Peer); here {
-					sources[p.in] = struct{}{}
-				}
+		case <-n.hurried:
+			b.hurry(time.Now())
+		case <-timer.C:
+			n.resting.Store(true) // before it looks: what comes up meanwhile hurries it
+			urgent := n.turn(b.last, b.count)
+			if urgent {
+				n.resting.Store(false)
 			}
-			r.tick(tracks, count, now)
+			b.next(urgent, time.Now())
 		}
-		for in := range sources {
-			in.tick(count, now)
-		}
-		for _, r := range n.relayList() {
-			r.tick(count, now)
-		}
-		if count%reviewTicks == 0 {
-			n.reviewFeeds(count%reportTicks == 0, now)
-		}
+		timer.Reset(time.Until(b.due))
 	}
 }
 
-func (in *ingress) tick(count uint64, now int64) {
-	in.requestLost(now)
+// beat counts ticks, those that the ticker sleeps through included. It is pure arithmetic.
+type beat struct {
+	last, count uint64 // the ticks that it turned with last, and turns with next
+	due         time.Time
+}
+
+// next goes on to the next tick, or to the next that all have something to do with.
+func (b *beat) next(urgent bool, now time.Time) {
+	passed := uint64(1)
+	if !urgent {
+		passed = restTicks - b.count%restTicks
+	}
+	b.last, b.count = b.count, b.count+passed
+	b.due = b.due.Add(time.Duration(passed) * tickEvery)
+	if b.due.Before(now) {
+		b.due = now // what was missed is not made up for
+	}
+}
+
+// hurry goes back to the first tick that is still to come.
+func (b *beat) hurry(now time.Time) {
+	if early := b.due.Sub(now) / tickEvery; early > 0 {
+		b.count -= uint64(early)
+		b.due = b.due.Add(-early * tickEvery)
+	}
+}
+
+// hurry has a resting ticker turn within tickEvery. It does not block.
+func (n *Node) hurry() {
+	if !n.resting.Load() {
+		return
+	}
+	select {
+	case n.hurried <- struct{}{}:
+	default: // it has been told
+	}
+}
+
+// turn does what is due at a tick, after another, and reports whether something is to be looked at again at the next.
+func (n *Node) turn(last, count uint64) (urgent bool) {
+	now := n.endpoint.Now()
+	sources := map[*ingress]struct{}{}
+	for _, r := range n.snapshot() {
+		tracks := r.carried()
+		for _, t := range tracks {
+			if p, here := t.sender.(*Peer); here {
+				sources[p.in] = struct{}{}
+			}
+		}
+		urgent = r.tick(tracks, last, count, now) || urgent
+	}
+	for in := range sources {
+		urgent = in.tick(count, now) || urgent
+	}
+	for _, r := range n.relayList() {
+		r.tick(count, now)
+		urgent = true
+	}
+	if count%reviewTicks == 0 {
+		n.reviewFeeds(count%reportTicks == 0, now)
+	}
+	return urgent
+}
+
+// tick reports whether packets are missing that may have to be asked for at the next tick.
+func (in *ingress) tick(count uint64, now int64) (misses bool) {
+	misses = in.requestLost(now)
 	if in.link || count%arrivalTicks == 0 {
 		in.sendArrivals(now)
 	}
@@ -63,12 +122,15 @@ func (in *ingress) tick(count uint64, now int64) {
 			in.sendReceptionReports(now)
 		}
 	}
+	return misses
 }
 
-func (r *room) tick(tracks []*published, count uint64, now int64) {
+// tick reports whether a keyframe is to be asked for as soon as it may be.
+func (r *room) tick(tracks []*published, last, count uint64, now int64) (waits bool) {
 	for _, t := range tracks {
 		for _, l := range t.layers {
 			l.retryKeyframe(now)
+			waits = waits || l.pending.Load()
 		}
 	}
 	if count%levelTicks == 0 {
@@ -84,10 +146,13 @@ func (r *room) tick(tracks []*published, count uint64, now int64) {
 			}
 		}
 	}
-	r.divide(count%divideEvery, now)
+	for passed := last + 1; passed <= count; passed++ {
+		r.divide(passed%divideEvery, now)
+	}
 	if count%groupTicks == 0 {
 		r.reportTo(count/groupTicks%reportGroups, now)
 	}
+	return waits
 }
 
 // reportGroups is how many parts the peers of a room are in, so that a large room's reports do not leave all at once.
