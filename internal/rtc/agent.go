@@ -84,11 +84,7 @@ func (a *agent) due(s source, p *path, now time.Time) bool {
 	if p.answered.IsZero() {
 		return a.theirs != nil && now.Sub(p.asked) >= a.gap(p)
 	}
-	every := iceKeepalive
-	if a.relaxed {
-		every = relaxedKeepalive
-	}
-	if now.Sub(p.asked) < every {
+	if now.Before(p.again()) || a.relaxed && now.Sub(p.asked) < relaxedKeepalive {
 		return false
 	}
 	last := a.t.agreed.Load()

@@ -92,6 +92,30 @@ func TestGap(t *testing.T) {
 	}
 }
 
+// TestCheckedAgain: an address whose own checks come is checked more rarely, and one that does not answer more often.
+func TestCheckedAgain(t *testing.T) {
+	for name, tc := range map[string]struct {
+		heard      time.Duration // after it was asked last
+		unanswered int
+		want       time.Duration // likewise
+	}{
+		"heard of long ago":  {heard: -time.Minute, want: iceKeepalive},
+		"heard of before":    {heard: -500 * time.Millisecond, want: 2500 * time.Millisecond},
+		"heard of at once":   {want: iceQuiet},
+		"heard of since":     {heard: 2500 * time.Millisecond, want: 5500 * time.Millisecond},
+		"heard of just now":  {heard: 5 * time.Second, want: iceConsent + askAgain},
+		"it does not answer": {heard: 5 * time.Second, unanswered: 1, want: askAgain},
+	} {
+		t.Run(name, func(t *testing.T) {
+			asked := time.Now()
+			p := path{asked: asked, answered: asked, heard: asked.Add(tc.heard), unanswered: tc.unanswered}
+			if got := p.again().Sub(asked); got != tc.want {
+				t.Errorf("after %s, want %s", got, tc.want)
+			}
+		})
+	}
+}
+
 // TestRoundTripBeginsWithTheCheck: however late a tick is worked off, the time to the remote and back does not grow by it.
 func TestRoundTripBeginsWithTheCheck(t *testing.T) {
 	m := newMux(func([]byte, source) error { return nil })

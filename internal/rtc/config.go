@@ -75,8 +75,10 @@ func (c Config) advertiseFaults() (faults []error) {
 
 // What a transport allows itself to wait and to hold.
 const (
-	iceDisconnected  = 5 * time.Second // silence after which the owner is told
-	iceKeepalive     = 2 * time.Second
+	iceDisconnected  = 5 * time.Second  // silence after which the owner is told
+	iceKeepalive     = 2 * time.Second  // between checks to an address that is quiet
+	iceQuiet         = 3 * time.Second  // without a check from it, after which an address is quiet; Chromium's come every 2.5 s
+	iceConsent       = 5 * time.Second  // between checks to one that is not, which are answers to its own where that can be (RFC 7675 section 5.1)
 	relaxedKeepalive = 14 * time.Second // to other servers
 	handshakeTimeout = 15 * time.Second
 	flightInterval   = 100 * time.Millisecond // before a handshake's flight is sent again

@@ -41,7 +41,8 @@ const (
 	// Checks that are due are looked for this often.
 	checkTick = 100 * time.Millisecond
 
-	// A check that comes is answered by one in return, unless its address has answered one within this time.
+	// A check that comes is answered by one in return, unless its address has answered one within this time, or within iceConsent if it is
+	// the one in use.
 	freshProof = iceKeepalive
 )
 
@@ -152,12 +153,15 @@ func (m *mux) asked(b []byte, msg *stunMessage, from source) bool {
 		p.relayed = p.relayed || !known && m.relayed(from)
 		held = a.holds(p, now)
 	}
-	fresh := a.paths.proved(from, now.Add(-freshProof))
+	t, while := a.t, freshProof
+	if t.goesTo(from) {
+		while = iceConsent
+	}
+	fresh := a.paths.proved(from, now.Add(-while))
 	m.mu.Unlock()
 	if !ok || held {
 		return ok
 	}
-	t := a.t
 	t.e.bind(t, from, false)
 	if msg.role && msg.controls == controls {
 		_ = m.send(a.password.seal(appendConflict(nil, msg.id)), from) // lost, as on a network

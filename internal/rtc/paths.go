@@ -5,6 +5,7 @@ import "time"
 const (
 	maxPaths      = 16          // addresses that one agent speaks with at a time
 	newPathEvery  = time.Second // beyond the first maxPaths
+	askAgain      = time.Second // after a check that was not answered, where there were answers before
 	maxUnanswered = 8           // checks to an address that has not answered any: RFC 8445 section 14.3 sends as many
 )
 
@@ -42,15 +43,34 @@ func (p *paths) add(s source, c *path) { p.all[s], p.quiet = c, time.Time{} }
 // new address brings it nearer.
 func (p *paths) untilDue() (quiet time.Time) {
 	for _, c := range p.all {
-		at := c.asked.Add(iceKeepalive)
 		if c.answered.IsZero() {
 			return time.Time{}
 		}
-		if quiet.IsZero() || at.Before(quiet) {
+		if at := c.again(); quiet.IsZero() || at.Before(quiet) {
 			quiet = at
 		}
 	}
 	return quiet
+}
+
+// again is when an address that has answered is to be checked without a check from there. Its own checks show as well that it is
+// there, and with the next of them one can go that costs nobody a wake-up.
+func (c *path) again() time.Time {
+	if c.unanswered > 0 {
+		return c.asked.Add(askAgain)
+	}
+	atLast, quiet := c.asked.Add(iceConsent+askAgain), c.heard.Add(iceQuiet)
+	if atLast.Before(quiet) {
+		return atLast
+	}
+	return later(c.asked.Add(iceKeepalive), quiet)
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
 }
 
 // heard notes a signed check, and the fragment that its sender goes by. It returns false for an address too many.
