@@ -246,7 +246,7 @@ func FuzzEndpoint(f *testing.F) {
 		case len(b) == 0:
 			return
 		case b[0] < 4:
-			e.mux.deliver(b, from)
+			e.mux.deliver(b, from, 0)
 		default:
 			if bound := e.lookup(from); bound.t != nil {
 				r.packet(bound, b, from)
@@ -310,7 +310,7 @@ func BenchmarkStrays(b *testing.B) {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				r.datagram(all[name], from)
+				r.datagram(&udp.Message{Buf: all[name], N: len(all[name]), From: from})
 			}
 		})
 	}
@@ -318,7 +318,7 @@ func BenchmarkStrays(b *testing.B) {
 		b.Run(name+" under the client's address", func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				r.datagram(all[name], c.source().addr)
+				r.datagram(&udp.Message{Buf: all[name], N: len(all[name]), From: c.source().addr})
 			}
 		})
 	}

@@ -93,7 +93,7 @@ func open(cfg Config) (shards udp.Shards, tcp *net.TCPListener, err error) {
 	const tries = 16
 	for range tries {
 		shards, err = udp.ListenShards(udp.Config{
-			Listen: listen, ReceiveBuffer: cfg.ReceiveBuffer, SendBuffer: cfg.SendBuffer, Gather: gatherFor, Stamp: true,
+			Listen: listen, ReceiveBuffer: cfg.ReceiveBuffer, SendBuffer: cfg.SendBuffer, Gather: gatherFor, Stamp: true, Aside: setAside(),
 		}, cfg.sockets())
 		if err != nil {
 			return nil, nil, fmt.Errorf("listen for media on %s: %w", listen, err)

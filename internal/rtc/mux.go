@@ -125,9 +125,9 @@ func (m *mux) proved(a *agent, s source, while time.Duration) bool {
 	return a.paths.proved(s, time.Now().Add(-while))
 }
 
-// deliver works off a STUN message. It reports whether the sender has shown that it belongs to a transport: by a signed request,
+// deliver works off a STUN message that has come so long ago. It reports whether the sender has shown that it belongs to a transport: by a signed request,
 // or by answering one.
-func (m *mux) deliver(b []byte, from source) (authentic bool) {
+func (m *mux) deliver(b []byte, from source, ago time.Duration) (authentic bool) {
 	msg, ok := parseSTUN(b)
 	switch {
 	case !ok || !msg.binding:
@@ -135,7 +135,7 @@ func (m *mux) deliver(b []byte, from source) (authentic bool) {
 	case msg.request:
 		return m.asked(b, &msg, from)
 	}
-	return m.answered(b, &msg, from)
+	return m.answered(b, &msg, from, ago)
 }
 
 // asked answers a check (RFC 8445 section 7.3), and sends one in return where that is due.
@@ -184,15 +184,15 @@ func (m *mux) relayed(from source) bool {
 	return relays != nil && !from.tcp && (*relays)(from.addr.AddrPort())
 }
 
-// answered takes a response to the check of an agent.
-func (m *mux) answered(b []byte, msg *stunMessage, from source) bool {
+// answered takes a response to the check of an agent, which has come so long ago.
+func (m *mux) answered(b []byte, msg *stunMessage, from source, ago time.Duration) bool {
 	m.mu.Lock()
 	p, ok := m.transactions[msg.id]
 	m.mu.Unlock()
 	if !ok || p.to != from || !p.signs.signed(b, msg) { // RFC 8445 section 7.2.5.2.1
 		return false
 	}
-	now := time.Now()
+	now := time.Now().Add(-ago)
 	m.mu.Lock()
 	_, ok = m.transactions[msg.id] // unless it has been answered just now
 	delete(m.transactions, msg.id)

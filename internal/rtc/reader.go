@@ -19,6 +19,14 @@ const readBatch = 64
 // well within what a hop may add (p99 of 1 ms).
 const gatherFor = 300 * time.Microsecond
 
+// setAside is what can wait a little for media to be read with: STUN (RFC 7983) and RTCP (RFC 5761 section 4). Where one voice goes to many,
+// more of it comes than of the voice. Handshakes do not wait.
+func setAside() udp.Aside {
+	checks := udp.Class{First: udp.Span{To: 3}, Second: udp.Any()}
+	reports := udp.Class{First: udp.Span{From: 128, To: 191}, Second: udp.Span{From: 192, To: 223}}
+	return udp.Aside{Classes: []udp.Class{checks, reports}, Wait: 10 * time.Millisecond}
+}
+
 // reader works off what one socket brought: it sorts by first byte (RFC 7983), decrypts media and hands it over in runs
 // of one remote, so that a handler can treat a frame's packets together.
 type reader struct {
@@ -59,20 +67,21 @@ func (e *Endpoint) read(c *udp.Conn) error {
 		now := e.Now()
 		for i := range ms[:n] {
 			r.came = now - ms[i].Waited.Nanoseconds()
-			r.datagram(ms[i].Buf[:ms[i].N], ms[i].From)
+			r.datagram(&ms[i])
 		}
 		r.flush()
 	}
 }
 
-func (r *reader) datagram(b []byte, from udp.Addr) {
+func (r *reader) datagram(m *udp.Message) {
+	b, from := m.Buf[:m.N], source{addr: m.From}
 	switch {
 	case len(b) == 0:
 	case b[0] < 4:
-		r.e.mux.deliver(b, source{addr: from})
+		r.e.mux.deliver(b, from, m.Waited)
 	default:
-		if bound := r.e.lookup(source{addr: from}); bound.t != nil {
-			r.packet(bound, b, source{addr: from})
+		if bound := r.e.lookup(from); bound.t != nil {
+			r.packet(bound, b, from)
 		}
 	}
 }

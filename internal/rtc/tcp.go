@@ -52,7 +52,7 @@ func (e *Endpoint) serve(c *udp.FramedConn) {
 		case err != nil:
 			return
 		case b[0] < 4:
-			if e.mux.deliver(b, from) {
+			if e.mux.deliver(b, from, 0) {
 				c.Vouch(tcpIdle)
 				strays = 0
 				continue

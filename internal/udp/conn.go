@@ -20,6 +20,7 @@ type Config struct {
 	Gather        time.Duration  // how long Read waits for more where datagrams come thick, less than a second; 0: never
 	ReusePort     bool           // let several sockets of this user share the port
 	Stamp         bool           // have the kernel say when datagrams came, where it can: see Message.Waited
+	Aside         Aside          // of shards: what can wait
 }
 
 // Message is one datagram received.
@@ -59,7 +60,7 @@ func (c *Conn) LocalAddr() netip.AddrPort { return c.local }
 
 // Read waits for at least one datagram and returns the first n messages filled; it takes what has already arrived. It is best
 // called by one goroutine for each Conn; others wait for their turn. Only where datagrams come so thick that it is worth it, it
-// waits for more, until Gather after the Read before. It returns net.ErrClosed once the Conn is closed; any other error means that
+// waits for more, until Gather after the Read before. What is set aside comes behind the others. It returns net.ErrClosed once the Conn is closed; any other error means that
 // the socket is broken.
 func (c *Conn) Read(ms []Message) (n int, err error) {
 	if len(ms) == 0 {

@@ -5,7 +5,7 @@
 // message that the kernel cuts up (UDP_SEGMENT). Elsewhere the same API works over package net, one datagram a call.
 // [FramedListener] and [FramedConn] do for ICE-TCP (RFC 4571) what Conn does for UDP.
 //
-// [Shards] are several sockets of one port, for as many goroutines.
+// [Shards] are several sockets of one port, for as many goroutines. Datagrams that can wait ([Aside]) do not wake who reads.
 //
 // A [Group] reads any number of Conns with one goroutine that waits through the netpoller, and [Direct] does TCP with the same
 // economy: for sockets that are many, or mostly quiet.

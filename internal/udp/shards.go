@@ -13,7 +13,7 @@ type Shards []*Conn
 // address and port: all datagrams of one come on the same socket, in order. Each of them sends from the shared port. The
 // caller closes them, and reads none before all are open.
 //
-// A port that any other socket has is refused, as by Listen. Where the system cannot spread, there is one socket.
+// A port that any other socket has is refused, as by Listen. Where the system cannot spread, there is one socket, and nothing is set aside.
 func ListenShards(cfg Config, n int) (Shards, error) {
 	cfg.ReusePort = false // for the first, or it would join the sockets of another process
 	first, err := Listen(cfg)
@@ -21,7 +21,7 @@ func ListenShards(cfg Config, n int) (Shards, error) {
 		return nil, err
 	}
 	all := Shards{first}
-	if n <= 1 || !first.sock.share() {
+	if n <= 1 && cfg.Aside.Wait == 0 || !first.sock.share() {
 		return all, nil
 	}
 	cfg.ReusePort, cfg.Listen = true, first.LocalAddr()
@@ -31,6 +31,9 @@ func ListenShards(cfg Config, n int) (Shards, error) {
 			break // fewer serve as well
 		}
 		all = append(all, c)
+	}
+	if cfg.Aside.Wait > 0 {
+		all.setAside(cfg)
 	}
 	return all, nil
 }

@@ -20,6 +20,8 @@ type socket struct {
 	segment atomic.Bool // the kernel takes UDP_SEGMENT
 	stamps  bool        // the kernel says when datagrams came
 	gather  time.Duration
+	aside   *socket       // of what can wait; nil: nothing is told apart. Set before anybody reads
+	patient time.Duration // how long that may wait
 	gate    gate
 	dropped atomic.Uint64 // what receiveDrops said last before closing
 	reading reading
@@ -50,7 +52,7 @@ func bindSocket(cfg Config, at Addr) (*socket, netip.AddrPort, error) {
 	if err != nil {
 		return nil, netip.AddrPort{}, os.NewSyscallError("socket", err)
 	}
-	s := &socket{fd: fd, v4: at.kind == ipv4, gather: cfg.Gather, gate: gate{empty: make(chan struct{})}, reading: reading{base: time.Now()}}
+	s := &socket{fd: fd, v4: at.kind == ipv4, gather: cfg.Gather, patient: cfg.Aside.Wait, gate: gate{empty: make(chan struct{})}, reading: reading{base: time.Now()}}
 	local, err := s.bind(cfg, at)
 	if err != nil {
 		return nil, netip.AddrPort{}, errors.Join(err, unix.Close(fd))
@@ -164,8 +166,16 @@ func (s *socket) sendto(b []byte, name *unix.RawSockaddrInet6, size uint32) unix
 	}
 }
 
-// receiveDrops asks the kernel; there is no counter to keep.
+// receiveDrops is how many datagrams there was no room for.
 func (s *socket) receiveDrops() uint64 {
+	if s.aside != nil {
+		return s.ownDrops() + s.aside.ownDrops()
+	}
+	return s.ownDrops()
+}
+
+// ownDrops asks the kernel; there is no counter to keep.
+func (s *socket) ownDrops() uint64 {
 	if !s.gate.enter() {
 		return s.dropped.Load()
 	}
@@ -183,12 +193,15 @@ func (s *socket) receiveDrops() uint64 {
 
 // close wakes who reads.
 func (s *socket) close() error {
-	s.dropped.Store(s.receiveDrops())
+	s.dropped.Store(s.ownDrops())
 	s.gate.shut()
 	var err error
+	if s.aside != nil {
+		err = s.aside.close()
+	}
 	s.mu.Lock()
 	if w := s.waiter.Load(); w != nil {
-		err = w.close()
+		err = errors.Join(err, w.close())
 	}
 	s.mu.Unlock()
 	<-s.gate.empty

@@ -56,6 +56,9 @@ func reusePort(_, _ string, raw syscall.RawConn) error {
 // share is not to be had: where SO_REUSEPORT exists it need not spread remotes.
 func (s *socket) share() bool { return false }
 
+// setAside does nothing: all datagrams come together.
+func (s Shards) setAside(Config) {}
+
 func (s *socket) read(ms []Message) (n, truncated int, err error) {
 	got, from, err := s.udp.ReadFromUDPAddrPort(ms[0].Buf)
 	if err != nil {

@@ -32,8 +32,10 @@ type waiter struct {
 	in        *reader
 	ms        []Message // what the call under way fills
 	n         int
+	urgent    int // of them, those that cannot wait; they come first
 	truncated int
 	failed    error
+	aside     *patience                // of the socket of what can wait; nil: there is none
 	try       func(epoll uintptr) bool // made once: it would escape in each call
 }
 
@@ -50,12 +52,19 @@ func newWaiter(s *socket) (*waiter, error) {
 		}
 	}
 	var set error
-	err = raw.Control(func(epoll uintptr) { set = unix.EpollCtl(int(epoll), unix.EPOLL_CTL_ADD, s.fd, &unix.EpollEvent{}) })
+	err = raw.Control(func(epoll uintptr) {
+		set = unix.EpollCtl(int(epoll), unix.EPOLL_CTL_ADD, s.fd, &unix.EpollEvent{})
+		if set == nil && s.aside != nil {
+			w.aside, set = newPatience(s.aside, s.patient, int(epoll))
+		}
+	})
 	if err = errors.Join(err, os.NewSyscallError("epoll_ctl", set)); err != nil {
 		return nil, errors.Join(err, w.close())
 	}
 	return w, nil
 }
+
+func (w *waiter) now() int64 { return time.Since(w.began).Nanoseconds() }
 
 // attempt reports whether there is something to return: datagrams, or a failure.
 func (w *waiter) attempt(epoll uintptr) bool {
@@ -74,22 +83,44 @@ func (w *waiter) attempt(epoll uintptr) bool {
 // take reads what is there, and reports whether there is something to return.
 func (w *waiter) take() bool {
 	w.n, w.truncated, w.failed = w.sock.receive(w.in, w.ms)
+	w.urgent = w.n
+	if w.aside != nil && w.failed == nil {
+		w.takeAside()
+	}
 	return w.n != 0 || w.failed != nil
 }
 
-func (w *waiter) watch(epoll uintptr, events uint32) {
-	if !w.sock.gate.enter() {
-		w.failed = net.ErrClosed
+// takeAside reads what can wait as well, if it has waited for long enough, or the reader is awake for others anyway.
+func (w *waiter) takeAside() {
+	now, rest := w.now(), w.ms[w.n:]
+	if len(rest) == 0 || w.n == 0 && w.aside.left(now) > 0 {
 		return
 	}
-	defer w.sock.gate.leave()
-	w.event.Events = events
-	_, _, errno := unix.RawSyscall6(unix.SYS_EPOLL_CTL, epoll, unix.EPOLL_CTL_MOD, uintptr(w.sock.fd),
-		uintptr(unsafe.Pointer(&w.event)), 0, 0)
-	if errno != 0 {
-		w.failed = os.NewSyscallError("epoll_ctl", errno)
-	}
+	n, truncated, err := w.aside.sock.receive(w.in, rest)
+	w.aside.read(n, len(rest), now)
+	w.n, w.truncated, w.failed = w.n+n, w.truncated+truncated, err
+}
+
+func (w *waiter) watch(epoll uintptr, events uint32) {
+	w.failed = w.sock.watch(epoll, events, &w.event)
 	w.watching = events != 0
+	if w.aside != nil && w.failed == nil {
+		w.failed = w.aside.watch(epoll, events, w.now(), &w.event)
+	}
+}
+
+// watch has an epoll instance watch the socket for events, 0 for none; the event is scratch.
+func (s *socket) watch(epoll uintptr, events uint32, event *unix.EpollEvent) error {
+	if !s.gate.enter() {
+		return net.ErrClosed
+	}
+	defer s.gate.leave()
+	event.Events = events
+	_, _, errno := unix.RawSyscall6(unix.SYS_EPOLL_CTL, epoll, unix.EPOLL_CTL_MOD, uintptr(s.fd), uintptr(unsafe.Pointer(event)), 0, 0)
+	if errno != 0 {
+		return os.NewSyscallError("epoll_ctl", errno)
+	}
+	return nil
 }
 
 // newEpoll makes an epoll instance that Go's own waits for.
@@ -114,7 +145,7 @@ func (w *waiter) read(ms []Message) (n, truncated int, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.timer != nil {
-		if pause := w.pace.pause(time.Since(w.began).Nanoseconds()); pause > 0 {
+		if pause := w.pace.pause(w.now()); pause > 0 {
 			w.timer.sleep(pause)
 		}
 	}
@@ -127,15 +158,19 @@ func (w *waiter) read(ms []Message) (n, truncated int, err error) {
 	case err != nil:
 		return 0, 0, fmt.Errorf("wait: %w", err)
 	}
-	w.pace.read(w.n, len(ms), time.Since(w.began).Nanoseconds())
-	w.sock.reading.begin(ms[:w.n])
+	w.pace.read(w.urgent, len(ms), w.now())
+	w.sock.reading.begin(ms[:w.urgent])
 	return w.n, w.truncated, w.failed
 }
 
 // close ends reading.
 func (w *waiter) close() error {
-	if w.timer == nil {
-		return w.file.Close()
+	err := w.file.Close()
+	if w.timer != nil {
+		err = errors.Join(err, w.timer.close())
 	}
-	return errors.Join(w.file.Close(), w.timer.close())
+	if w.aside != nil {
+		err = errors.Join(err, w.aside.close())
+	}
+	return err
 }
