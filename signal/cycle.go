@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// cycle calls a function again and again, each time so long after the last call has returned. Nobody waits in between.
+// cycle calls a function again and again, each time so long after the last call has returned, or a little longer. Nobody waits in between.
 type cycle struct {
 	every   time.Duration
 	running sync.WaitGroup // of one call at most; added to under mu, and never once over
@@ -20,8 +20,22 @@ func startCycle(every time.Duration, call func()) *cycle {
 	c := &cycle{every: every, call: call}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.timer = time.AfterFunc(every, c.turn)
+	c.timer = time.AfterFunc(c.wait(time.Now()), c.turn)
 	return c
+}
+
+// together is the time between two moments at which cycles come due, all of them at the same: for each by itself, waking up would cost more
+// than the call. It is short enough for few to come due at one.
+const together = 250 * time.Millisecond
+
+// wait is how long it takes from now until the next call.
+func (c *cycle) wait(now time.Time) time.Duration {
+	apart := min(together, c.every/16)
+	due := now.Add(c.every)
+	if beyond := due.Sub(due.Truncate(apart)); beyond > 0 {
+		return c.every + apart - beyond
+	}
+	return c.every
 }
 
 func (c *cycle) turn() {
@@ -38,7 +52,7 @@ func (c *cycle) turn() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.call != nil {
-		c.timer.Reset(c.every)
+		c.timer.Reset(c.wait(time.Now()))
 	}
 }
 

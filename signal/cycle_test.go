@@ -25,3 +25,21 @@ func TestCycle(t *testing.T) {
 		}
 	})
 }
+
+// TestCyclesTogether: cycles that began apart come due together, none too early.
+func TestCyclesTogether(t *testing.T) {
+	c := &cycle{every: 15 * time.Second}
+	first := time.Now()
+	due := map[time.Time]int{}
+	for i := range 100 {
+		began := first.Add(time.Duration(i) * 10 * time.Millisecond)
+		wait := c.wait(began)
+		if wait < c.every || wait >= c.every+together {
+			t.Fatalf("%s", wait)
+		}
+		due[began.Add(wait).Round(0)]++
+	}
+	if len(due) > 5 {
+		t.Errorf("100 cycles of a second come due at %d moments", len(due))
+	}
+}
