@@ -103,7 +103,10 @@ const maxCredit = 512
 const headerRoom = 64
 
 func newSlot(p *Peer, s *sdp.Section, accepted []sdp.Codec) *slot {
-	sl := &slot{peer: p, mid: s.MID, kind: Kind(s.Kind)}
+	sl := &slot{peer: p, mid: s.MID, kind: Video}
+	if Kind(s.Kind) == Audio { // not the offer's own bytes, which are somewhere else for each viewer: it is looked at with each packet
+		sl.kind = Audio
+	}
 	sl.media.SSRC, sl.repair.SSRC = newSSRC(), newSSRC()
 	sl.repairAt, sl.credit = uint16(rand.Uint32()), maxCredit/2
 	sl.ids = extensionsOf(s)
