@@ -196,10 +196,10 @@ func (s *socket) close() error {
 	s.dropped.Store(s.ownDrops())
 	s.gate.shut()
 	var err error
+	s.mu.Lock()
 	if s.aside != nil {
 		err = s.aside.close()
 	}
-	s.mu.Lock()
 	if w := s.waiter.Load(); w != nil {
 		err = errors.Join(err, w.close())
 	}
