@@ -18,20 +18,22 @@ import (
 // Peer is one participant's connection: the tracks it publishes and the slots it receives in. It is safe for concurrent
 // use; whoever joined it closes it.
 type Peer struct {
-	node       *Node
-	number     uint64 // of all that packets leave for
+	// What each packet to it needs comes first, in as few cache lines as may be.
+	node      *Node
+	number    uint64 // of all that packets leave for
+	transport *rtc.Transport
+	way       way
+	pacer     pacer
+
 	room       *room
 	id         string
 	canPublish bool
 	events     PeerEvents
 	tell       mailbox.Mailbox // calls of events
 	log        *slog.Logger
-	transport  *rtc.Transport
 	in         *ingress
 	slots      atomic.Pointer[[]*slot] // in the order of their m-lines; only ever appended to
 	group      uint64                  // below reportGroups: when it gets its sender reports
-	way        way
-	pacer      pacer
 	repeats    repeats
 
 	// Guarded by the room's mutex.

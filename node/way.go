@@ -25,9 +25,9 @@ const (
 // way is what is known of the way to one receiver: which packets left, and how many bit/s the receiver's account of them says
 // it carries. It costs nothing until there is such an account. It is safe for concurrent use; nothing is called with its mutex held.
 type way struct {
-	cfg      bandwidth.Config
 	measured atomic.Bool // what leaves is noted
 	numbered atomic.Bool // packets carry transport-wide sequence numbers
+	cfg      bandwidth.Config
 
 	// Of links, where not each packet does; see linkway.go.
 	link       bool

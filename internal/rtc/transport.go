@@ -54,13 +54,17 @@ var errOver = errors.New("transport: closed")
 // Transport is one remote: an ICE agent, a DTLS handshake and the SRTP keys that came of it. It is safe for concurrent
 // use; its owner calls Close. A client's has no goroutine while nothing but media comes.
 type Transport struct {
-	e       *Endpoint
+	// What each packet sent needs comes first, in one cache line.
+	e         *Endpoint
+	remote    atomic.Pointer[destination] // nil until an address has answered a check
+	keys      atomic.Pointer[crypto]      // nil until the handshake is over
+	sentMedia atomic.Bool                 // since the last Sent
+	sentOther atomic.Bool                 // likewise; control packets
+
 	handler Handler
 	log     *slog.Logger
 	dtls    *handshakeConn
-	remote  atomic.Pointer[destination] // nil until an address has answered a check
-	keys    atomic.Pointer[crypto]      // nil until the handshake is over
-	chosen  chan struct{}               // closed once remote is set for the first time
+	chosen  chan struct{} // closed once remote is set for the first time
 	once    sync.Once
 
 	consent atomic.Int64           // when remote last answered a check, by Endpoint.Now
@@ -74,9 +78,6 @@ type Transport struct {
 
 	client   bool                             // goes to the remote, rather than being gone to; set before the transport starts
 	converse func(conn net.Conn, client bool) // nil of a client's transport
-
-	sentMedia atomic.Bool // since the last Sent
-	sentOther atomic.Bool // likewise; control packets
 
 	bindings []source // addresses that lead here, oldest first; guarded by the endpoint's mutex
 
