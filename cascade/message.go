@@ -33,6 +33,10 @@ type Pull struct {
 	// the lowest priority goes first, behind who speaks.
 	Priority uint8 `json:"priority,omitempty"`
 
+	// Sizes are the spatial layers that are wanted of a stream which has several in itself, as bits, the highest of which stands for the largest that there is;
+	// 0 for all of them. Who knows of it leaves out the others, and says so (packet.Notice).
+	Sizes uint8 `json:"sizes,omitempty"`
+
 	// Path is the ids of the nodes that the packets pass from the one asked on down, the puller first. Who finds itself in
 	// it, or its end too far from the origin, refuses.
 	Path []string `json:"path,omitempty"`

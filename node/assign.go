@@ -1,6 +1,7 @@
 package node
 
 import (
+	"math/bits"
 	"slices"
 
 	"github.com/parley-sfu/parley/internal/allocation"
@@ -151,13 +152,18 @@ func (t *published) fit(width, height int) int {
 	if width <= 0 && height <= 0 {
 		return top
 	}
-	for rank := range top {
-		w, h := t.dimensions(rank)
-		if (width > 0 && w*9 >= width*8) || (height > 0 && h*9 >= height*8) {
-			return rank
+	for step := range top {
+		if t.fills(step, width, height) {
+			return step
 		}
 	}
 	return top
+}
+
+// fills reports whether a step's pictures fill one of the given size, within the tolerance of fit.
+func (t *published) fills(step, width, height int) bool {
+	w, h := t.dimensions(step)
+	return width > 0 && w*9 >= width*8 || height > 0 && h*9 >= height*8
 }
 
 // nearestLive returns the layer to show while best is not being sent: the next lower one that is, else the next higher.
@@ -246,7 +252,7 @@ func (t *published) wanted() (all wanted) {
 		}
 	}
 	if t.heard.Load() {
-		return wanted{layers: 1, viewers: 1}
+		return wanted{layers: 1, viewers: 1} // of a microphone
 	}
 	return all
 }
@@ -277,7 +283,13 @@ func (s *slot) wants(t *published) (w wanted) {
 			w.priority = s.priority
 		}
 	}
-	w.viewers = w.layers
+	if s.target != nil && s.target.track == t {
+		w.sizes |= 1 << s.upTo.spatial
+	}
+	if s.current != nil && s.current.track == t && s.thinned {
+		w.sizes |= 1 << s.thin.sends() // until what is to be shown has begun
+	}
+	w.viewers, w.viewerSizes = w.layers, w.sizes
 	return w
 }
 
@@ -288,14 +300,14 @@ func (t *published) tellWanted(now int64) {
 	}
 	t.toldMu.Lock()
 	defer t.toldMu.Unlock()
-	for rank := range t.layers {
-		if bit := uint8(1) << rank; all.viewers&bit != 0 {
-			t.keep[rank] = max(t.keep[rank], now+int64(unwantedFor))
-		} else if t.told&bit != 0 && now < t.keep[rank] {
-			all.layers |= bit
-		}
+	all.layers = lasting(t.keep[:len(t.layers)], all.layers, all.viewers, t.told, now)
+	if all.sizes = lasting(t.keepSizes[:], all.sizes, all.viewerSizes, t.toldSizes, now); t.scales() == nil {
+		all.sizes = 0
 	}
-	if all.layers == t.told && all.priority == t.urged {
+	sizes := all.sizes != t.toldSizes && (t.remote() || t.spatial(all.sizes) != t.spatial(t.toldSizes))
+	t.toldSizes = all.sizes
+	t.spared.Store(t.spatial(all.sizes) != 0)
+	if all.layers == t.told && all.priority == t.urged && !sizes {
 		return
 	}
 	for rank := range t.layers {
@@ -304,27 +316,52 @@ func (t *published) tellWanted(now int64) {
 		}
 	}
 	t.told, t.urged = all.layers, all.priority
-	t.sender.layersWanted(t, all.layers, all.priority)
+	t.sender.layersWanted(t, all)
 }
 
-// hold keeps layers, as bits, from being given up before a time.
-func (t *published) hold(layers uint8, until int64) {
+// lasting adds to what is wanted, as bits, what was told and may not be given up yet. What viewers here want may not for a while.
+func lasting(keep []int64, wanted, viewers, told uint8, now int64) uint8 {
+	for i := range keep {
+		if bit := uint8(1) << i; viewers&bit != 0 {
+			keep[i] = max(keep[i], now+int64(unwantedFor))
+		} else if told&bit != 0 && now < keep[i] {
+			wanted |= bit
+		}
+	}
+	return wanted
+}
+
+// spatial is how many spatial layers have what is wanted of them, as bits; 0 for all there are.
+func (t *published) spatial(sizes uint8) int {
+	if n := bits.Len8(sizes); n < t.steps() {
+		return n
+	}
+	return 0
+}
+
+// hold keeps what is wanted from being given up before a time.
+func (t *published) hold(w wanted, until int64) {
 	t.toldMu.Lock()
 	defer t.toldMu.Unlock()
 	for rank := range t.layers {
-		if layers&(1<<rank) != 0 {
+		if w.layers&(1<<rank) != 0 {
 			t.keep[rank] = max(t.keep[rank], until)
+		}
+	}
+	for s := range t.keepSizes {
+		if w.sizes&(1<<s) != 0 {
+			t.keepSizes[s] = max(t.keepSizes[s], until)
 		}
 	}
 }
 
 // layersWanted implements publisher: a participant is told the layers by name.
-func (p *Peer) layersWanted(t *published, bits, _ uint8) {
+func (p *Peer) layersWanted(t *published, w wanted) {
 	names := []string{}
 	for rank, l := range t.layers {
-		if bits&(1<<rank) != 0 {
+		if w.layers&(1<<rank) != 0 {
 			names = append(names, l.name())
 		}
 	}
-	p.tell.Post(func() { p.events.LayersWanted(t.ID, names) })
+	p.tell.Post(func() { p.events.LayersWanted(t.ID, names, t.spatial(w.sizes)) })
 }

@@ -70,6 +70,14 @@ func (l *layer) describe(p *packet.Packet) {
 	}
 }
 
+// limit notes which sizes of the stream come. mu is held.
+func (l *layer) limit(p *packet.Packet, carried uint8) {
+	l.carried = carried
+	if carried != packet.AllSizes && p.Descriptor.Structure != nil {
+		p.Descriptor.Limit(carried)
+	}
+}
+
 // describeFrame reads the dependency descriptor, whose word counts more than the payload's. mu is held.
 func (l *layer) describeFrame(p *packet.Packet) {
 	ext := p.Extension(p.Buf, l.track.ids.descriptor)

@@ -18,6 +18,7 @@ type feed struct {
 	origin string
 
 	wanted atomic.Uint32        // layers, as bits
+	sizes  atomic.Uint32        // likewise spatial layers of a single stream; 0 for all
 	urgent atomic.Uint32        // the highest priority that a viewer has given the track
 	active atomic.Pointer[pull] // that missing packets and keyframes are asked of
 
@@ -78,9 +79,10 @@ func newFeed(n *Node, r *room, t Track, origin string) *feed {
 func (f *feed) key() feedKey { return feedKey{f.track.ID, f.origin} }
 
 // layersWanted implements publisher: whoever the track is pulled from is asked for just these layers.
-func (f *feed) layersWanted(_ *published, layers, priority uint8) {
-	f.wanted.Store(uint32(layers))
-	f.urgent.Store(uint32(priority))
+func (f *feed) layersWanted(_ *published, w wanted) {
+	f.wanted.Store(uint32(w.layers))
+	f.sizes.Store(uint32(w.sizes))
+	f.urgent.Store(uint32(w.priority))
 	f.review(f.node.endpoint.Now())
 }
 
@@ -105,9 +107,14 @@ func (p *pull) asked() bool { return p.feed.active.Load() == p }
 func (f *feed) review(now int64) {
 	parents, relays := f.node.parents(f.track.room.id, f.origin)
 	f.mu.Lock()
+	before := f.now
 	wanted := f.reviewLocked(parents, relays, now)
 	stranded := f.course.stranded(func(id string) reach { return relays[id].reach(now) }, now)
+	moved := before != nil && f.now != nil && f.now != before
 	f.mu.Unlock()
+	if moved && f.track.scales() != nil {
+		f.track.layers[0].requestKeyframe(now) // the new parent may carry sizes that the old one did not
+	}
 	if wanted {
 		for _, id := range parents {
 			relays[id].need(now) // the others as well: who is needed when this one dies must be there by then
@@ -209,7 +216,7 @@ func (f *feed) beginLocked(r *relay, layers uint8, now int64) *pull {
 	p.Pull = cascade.Pull{
 		Group: f.track.room.id, Track: f.track.ID, Layers: layers,
 		Origin: f.origin, Participant: f.track.ParticipantID, Source: string(f.track.Source), RIDs: f.track.Layers,
-		Path: f.course.path(), Priority: uint8(f.urgent.Load()),
+		Path: f.course.path(), Priority: uint8(f.urgent.Load()), Sizes: uint8(f.sizes.Load()),
 	}
 	r.in.expect(p, f.track.layers)
 	for rank, l := range f.track.layers {
@@ -239,13 +246,13 @@ func (p *pull) latest() (at int64) {
 	return at
 }
 
-// wishLocked tells a parent when other layers are wanted than before, or more or less urgently, or are to come under other SSRCs.
+// wishLocked tells a parent when other layers or sizes are wanted than before, or more or less urgently, or are to come under other SSRCs.
 func (f *feed) wishLocked(p *pull, layers uint8, now int64) {
 	if p == nil {
 		return
 	}
-	renew, priority := p.stale(f.track.layers, layers, now), uint8(f.urgent.Load())
-	if p.Layers == layers && p.Priority == priority && len(renew) == 0 {
+	renew, priority, sizes := p.stale(f.track.layers, layers, now), uint8(f.urgent.Load()), uint8(f.sizes.Load())
+	if p.Layers == layers && p.Priority == priority && p.Sizes == sizes && len(renew) == 0 {
 		return
 	}
 	if len(renew) > 0 {
@@ -257,7 +264,7 @@ func (f *feed) wishLocked(p *pull, layers uint8, now int64) {
 	for rank, l := range f.track.layers {
 		p.Streams[rank].Have = l.newest(0)
 	}
-	p.Layers, p.Priority = layers, priority
+	p.Layers, p.Priority, p.Sizes = layers, priority, sizes
 	p.relay.send(p)
 }
 

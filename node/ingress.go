@@ -40,7 +40,7 @@ type ingress struct {
 	reported   int64             // when feedback was last sent over a link
 	unreported int               // numbered packets that came since
 	missing    []uint16          // scratch
-	recovered  []*packet.Packet  // scratch: what the packet just received has repeated and was missing
+	recovered  []recovered       // scratch: what the packet just received has repeated and was missing, or told to have been left out
 	late       map[uint32]int64  // SSRCs of pulls that have ended, of which packets may still be on their way, and until when
 }
 
@@ -49,6 +49,12 @@ type stream struct {
 	layer  *layer
 	repair bool  // retransmissions of the layer
 	pull   *pull // that it came of; nil for a participant's
+}
+
+// recovered is a packet that came with another.
+type recovered struct {
+	layer  *layer
+	packet *packet.Packet
 }
 
 // maxStreams bounds the SSRCs that one peer may use: eight simulcast tracks with retransmissions fit.
@@ -206,7 +212,7 @@ func (in *ingress) take(run []*packet.Packet, out *udp.Batch) {
 	for _, pkt := range run {
 		l := in.receive(pkt)
 		for _, r := range in.recovered {
-			together.add(l, r)
+			together.add(r.layer, r.packet)
 		}
 		in.recovered = in.recovered[:0]
 		if l != nil {
@@ -249,6 +255,10 @@ func (in *ingress) receive(p *packet.Packet) *layer {
 			l.replaces(p.Arrival)
 		}
 	}
+	carried := packet.AllSizes
+	if s.pull != nil && l.track.Kind == Video {
+		carried = in.pruned(l, p)
+	}
 	if s.repair {
 		l.loss.Resent(p.Sequence, p.Arrival)
 	} else {
@@ -267,6 +277,7 @@ func (in *ingress) receive(p *packet.Packet) *layer {
 		l.track.room.wakeAll()
 	}
 	l.describe(p)
+	l.limit(p, carried)
 	if !l.cache.Put(p) {
 		return nil
 	}

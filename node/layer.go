@@ -34,11 +34,15 @@ type published struct {
 	heard  atomic.Bool // of another node's microphone: its level is listened to, whether a slot shows it or not
 	demand demand
 
-	toldMu sync.Mutex       // guards what follows; taken by the room's worker and the ticker
-	told   uint8            // layers that the publisher was last told to send, as bits
-	urged  uint8            // the priority that it was last told, if it is another node
-	keep   [maxLayers]int64 // when a layer may be given up, at the earliest
-	asked  [maxLayers]int64 // when the publisher was last told to send it, who had not been to
+	spared atomic.Bool // of a stream that has several sizes in itself not all are asked for
+
+	toldMu    sync.Mutex               // guards what follows; taken by the room's worker and the ticker
+	told      uint8                    // layers that the publisher was last told to send, as bits
+	toldSizes uint8                    // likewise the spatial layers of a single stream; 0 for all
+	urged     uint8                    // the priority that it was last told, if it is another node
+	keep      [maxLayers]int64         // when a layer may be given up, at the earliest
+	keepSizes [packet.MaxSpatial]int64 // likewise a spatial layer
+	asked     [maxLayers]int64         // when the publisher was last told to send it, who had not been to
 }
 
 // demand is what all subscribers of a track want together. It is counted anew only when that may have changed: whoever changes what a
@@ -52,14 +56,18 @@ type demand struct {
 
 // wanted is what somebody wants of a track.
 type wanted struct {
-	layers   uint8 // as bits: those that are needed or could be used
-	viewers  uint8 // those of them that viewers here need or could use. They are kept for a while after they are wanted no more; another node has done so itself
-	priority uint8 // the highest that a viewer has given it
+	layers      uint8 // as bits: those that are needed or could be used
+	viewers     uint8 // those of them that viewers here need or could use. They are kept for a while after they are wanted no more; another node has done so itself
+	sizes       uint8 // likewise of the spatial layers of a single stream. The highest bit stands for the largest there is
+	viewerSizes uint8
+	priority    uint8 // the highest that a viewer has given it
 }
 
 func (w *wanted) add(o wanted) {
 	w.layers |= o.layers
 	w.viewers |= o.viewers
+	w.sizes |= o.sizes
+	w.viewerSizes |= o.viewerSizes
 	w.priority = max(w.priority, o.priority)
 }
 
@@ -91,8 +99,8 @@ type subscriber interface {
 
 // publisher is who a track comes from: a participant of this node (*Peer), or other nodes (*feed).
 type publisher interface {
-	// layersWanted says which layers, as bits, somebody wants, and how urgently. It does not block.
-	layersWanted(t *published, bits, priority uint8)
+	// layersWanted says what somebody wants. It does not block.
+	layersWanted(t *published, w wanted)
 	// refreshLayer asks for a keyframe.
 	refreshLayer(l *layer)
 }
@@ -133,6 +141,7 @@ type layer struct {
 	codec     codec
 	frames    *packet.DescriptorReader // nil until a dependency descriptor comes
 	active    uint32                   // decode targets that it said are sent
+	carried   uint8                    // spatial layers that come over a link, as bits
 	loss      packet.Loss
 	reception packet.Reception
 	lastSR    uint32 // middle 32 bits of the last sender report's NTP time
@@ -145,6 +154,7 @@ type layer struct {
 	lastSeen atomic.Int64
 	temporal atomic.Uint32                            // highest temporal layer seen
 	spatial  atomic.Uint32                            // highest spatial layer of the stream itself
+	highest  atomic.Uint32                            // likewise, with those that are not sent because nobody wants them
 	scale                                             // of the whole stream
 	scales   atomic.Pointer[[packet.MaxSpatial]scale] // by spatial layer; nil while there has been one only
 
@@ -182,7 +192,7 @@ func (t *published) makeLayers(rids []string) {
 		size = audioCache
 	}
 	for rank, rid := range rids {
-		l := &layer{track: t, rid: rid, rank: rank, cache: packet.NewCache(size)}
+		l := &layer{track: t, rid: rid, rank: rank, cache: packet.NewCache(size), carried: packet.AllSizes}
 		l.subs.Store(&[]subscription{})
 		l.asked.Store(-int64(keyframeInterval))
 		t.layers = append(t.layers, l)

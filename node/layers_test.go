@@ -139,7 +139,7 @@ type seen struct{ spatial, temporal uint8 }
 
 // gallery is what a viewer has got so far, held to what a decoder needs: all packets of all frames that others refer to, and pictures that end.
 type gallery struct {
-	t      *testing.T
+	t      testing.TB
 	c      *client
 	id     uint8
 	plain  bool // there are no dependency descriptors

@@ -108,6 +108,10 @@ func (o *outlet) place(asked uint8, now int64) allocation.Slot {
 	case slices.Contains(r.recent[:min(1, len(r.recent))], o.track.ParticipantID):
 		place.Kind = allocation.Speaking
 	}
+	if o.sizes.Load() != 0 && o.track.scales() != nil {
+		place.Layers = o.sizeSteps(now)
+		return place
+	}
 	place.Layers = allocation.Union(nil, o.track.streams(nil, bits.Len8(asked)-1, now), asked)
 	return place
 }

@@ -29,13 +29,14 @@ type events struct {
 	slots     []Slot
 	before    [][]Slot // what slots was
 	wanted    map[string][]string
+	spatial   map[string]int
 	changed   chan struct{}
 	connected chan struct{}
 	once      sync.Once
 }
 
 func newEvents() *events {
-	return &events{wanted: map[string][]string{}, changed: make(chan struct{}, 1), connected: make(chan struct{})}
+	return &events{wanted: map[string][]string{}, spatial: map[string]int{}, changed: make(chan struct{}, 1), connected: make(chan struct{})}
 }
 
 func (e *events) note(f func()) {
@@ -53,8 +54,8 @@ func (e *events) SlotsChanged(s []Slot) {
 	e.note(func() { e.slots, e.before = s, append(e.before, s) })
 }
 
-func (e *events) LayersWanted(id string, l []string) {
-	e.note(func() { e.wanted[id] = l })
+func (e *events) LayersWanted(id string, l []string, spatial int) {
+	e.note(func() { e.wanted[id], e.spatial[id] = l, spatial })
 }
 func (e *events) Connected()         { e.once.Do(func() { close(e.connected) }) }
 func (e *events) Disconnected(error) {}

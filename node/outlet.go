@@ -28,6 +28,7 @@ const (
 	linkOrientation = 2
 	linkNumber      = 3 // transport-wide
 	linkDescriptor  = 4
+	linkLeftOut     = 5 // packet.Notice
 )
 
 // linkFormats is how each codec is sent over links.
@@ -64,6 +65,7 @@ type outlet struct {
 	sends   atomic.Uint32 // those, and others in place of those that do not come; see substitute.go
 	streams [maxLayers]*outletStream
 
+	sizes    atomic.Uint32 // spatial layers of a single stream that it wants, as bits; 0 for all
 	priority atomic.Uint32 // of the track, behind the link
 
 	way *way // over the link
@@ -90,9 +92,10 @@ type outletStream struct {
 	packets  uint32
 	octets   uint32
 	credit   int
-	leaving  int64  // when what is being sent leaves
-	numbered bool   // it has a transport-wide sequence number
-	seconds  uint32 // with a clock to report, under this SSRC or since the layer began
+	leaving  int64          // when what is being sent leaves
+	numbered bool           // it has a transport-wide sequence number
+	pruner   *packet.Pruner // of a stream with several sizes that not all are wanted of; nil before
+	seconds  uint32         // with a clock to report, under this SSRC or since the layer began
 
 	// No number may be sent twice under one key, and none twice in turn: see replay.
 	started  bool
@@ -165,12 +168,16 @@ const settledFor = 4096
 
 // send writes one packet into the batch. mu is held.
 func (s *outletStream) send(t *rtc.Transport, p *packet.Packet, out *udp.Batch) bool {
+	carry, marker := s.carries(p)
+	if !carry {
+		return false
+	}
 	f := s.outlet.formats[s.layer.format.Load()]
 	buf := t.Reserve(out, len(p.Buf)+headerRoom)
 	if f.pt == 0 || buf == nil {
 		return false
 	}
-	head := len(packet.AppendHeader(buf[:0], p.Marker, f.pt, p.Sequence, p.Timestamp, s.media.SSRC, s.extensions(p)))
+	head := len(packet.AppendHeader(buf[:0], marker, f.pt, p.Sequence, p.Timestamp, s.media.SSRC, s.extensions(p, true)))
 	n := head + copy(buf[head:], p.Payload())
 	if !s.dispatch(out, &s.media, buf, head, n, bandwidth.Media, s.leaving) {
 		return false
@@ -184,9 +191,19 @@ func (s *outletStream) send(t *rtc.Transport, p *packet.Packet, out *udp.Batch) 
 	return true
 }
 
-func (s *outletStream) extensions(p *packet.Packet) *packet.Extensions {
+// extensions returns the header extensions that go with a packet, or with its number alone.
+func (s *outletStream) extensions(p *packet.Packet, whole bool) *packet.Extensions {
 	s.ext.Reset()
 	s.numberLocked(s.outlet.track.Kind == Video && (s.outlet.relay.pacer.narrow.Load() || p.Marker && s.outlet.way.due()))
+	if s.pruner != nil {
+		var room [8]byte
+		if notice := s.pruner.AppendNotice(room[:0], p.Sequence); len(notice) > 0 {
+			s.ext.Add(linkLeftOut, notice)
+		}
+	}
+	if !whole {
+		return &s.ext
+	}
 	from := s.outlet.track.ids
 	for _, e := range [...]struct{ to, from uint8 }{{linkLevel, from.level}, {linkOrientation, from.orientation}, {linkDescriptor, from.descriptor}} {
 		if e.from != 0 {
@@ -220,9 +237,14 @@ func (s *outletStream) resend(seq uint16, now int64, out *udp.Batch) bool {
 		return false
 	}
 	s.credit -= 2
-	head := len(packet.AppendHeader(buf[:0], p.Marker, f.rtx, s.repairAt, p.Timestamp, s.repair.SSRC, s.extensions(p)))
-	body := len(packet.AppendRTX(buf[:head], p.Sequence))
-	n := body + copy(buf[body:], p.Payload())
+	carry, marker := s.carries(p)
+	head := len(packet.AppendHeader(buf[:0], marker, f.rtx, s.repairAt, p.Timestamp, s.repair.SSRC, s.extensions(p, carry)))
+	n := len(packet.AppendRTX(buf[:head], p.Sequence))
+	if carry { // else it was lost before it was known that it is left out: its number is all that is missing
+		n += copy(buf[n:], p.Payload())
+	} else {
+		s.outlet.relay.voids.Add(1)
+	}
 	s.repairAt++
 	s.outlet.relay.resent.Add(1)
 	return s.dispatch(out, &s.repair, buf, head, n, bandwidth.Retransmission, now)
@@ -242,14 +264,11 @@ func (s *outletStream) refresh(now int64) { s.layer.requestKeyframe(now) }
 
 // wants implements subscriber.
 func (o *outlet) wants(*published) wanted {
-	return wanted{layers: o.wanted(), priority: uint8(o.priority.Load())}
+	return wanted{layers: o.wanted(), sizes: o.sizesNeeded(), priority: uint8(o.priority.Load())}
 }
 
 // wanted returns, as bits, the layers that are asked for or sent.
 func (o *outlet) wanted() uint8 { return uint8(o.asked.Load() | o.sends.Load()) }
-
-// waitsFor implements subscriber: the node at the other end asks for what its own subscribers wait for.
-func (o *outlet) waitsFor(*layer) bool { return false }
 
 // rename takes new SSRCs for layers that have been off for long.
 func (o *outlet) rename(p *cascade.Pull) {

@@ -46,7 +46,7 @@ func (in *ingress) unwrap(l *layer, p *packet.Packet) bool {
 			continue
 		}
 		if r := repeated(l, p, block, uint16(red.Blocks-i)); r != nil {
-			in.recovered = append(in.recovered, r)
+			in.recovered = append(in.recovered, recovered{l, r})
 		}
 	}
 	p.Replace(red.PayloadType, red.Primary)

@@ -28,6 +28,7 @@ type relay struct {
 	pacer    pacer
 	narrow   atomic.Bool   // the link must be divided at once
 	resent   atomic.Uint64 // packets that the other node had lost
+	voids    atomic.Uint64 // of those, what was left out on purpose: the other node could not know
 
 	mu      sync.Mutex
 	link    *cascade.Link // nil while there is none
@@ -132,7 +133,7 @@ func (r *relay) Down(l *cascade.Link) {
 		p.feed.review(now)
 	}
 	for _, o := range served {
-		o.track.hold(o.wanted(), now+int64(brokenFor))
+		o.track.hold(o.wants(o.track), now+int64(brokenFor))
 		r.drop(o)
 	}
 }

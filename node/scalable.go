@@ -8,7 +8,7 @@ import (
 )
 
 // A stream may have layers in itself: pictures in several sizes, of which the larger need the smaller (scalable video coding, in VP9 and AV1). A slot
-// is sent some of them, as if there were no others. Publishers and links know of one stream, which comes as a whole.
+// is sent some of them, as if there were no others. Over links go those that slots behind them want (prune.go), and publishers are told how many anybody does.
 
 // extent is how much of a stream is shown: everything up to a spatial and a temporal layer.
 type extent struct{ spatial, temporal uint8 }
@@ -35,12 +35,13 @@ func (t *published) scales() *[packet.MaxSpatial]scale {
 	return t.layers[0].scales.Load()
 }
 
-// steps is the number of sizes in which a track can be shown: its streams, or the spatial layers of its only one.
+// steps is the number of sizes in which a track can be shown: its streams, or the spatial layers of its only one, with those that its publisher would send if
+// anybody wanted them.
 func (t *published) steps() int {
 	if t.scales() == nil {
 		return len(t.layers)
 	}
-	return int(t.layers[0].spatial.Load()) + 1
+	return int(t.layers[0].highest.Load()) + 1
 }
 
 // stream returns the layer that has a step's pictures.
@@ -62,7 +63,7 @@ func (l *layer) weigh(p *packet.Packet) {
 	if d := &p.Descriptor; d.Structure != nil {
 		serves = d.Serves()
 	} else if p.VP9.HasLayers && p.VP9.SID < packet.MaxSpatial {
-		serves = uint8(1<<(l.spatial.Load()+1)-1) &^ (1<<p.VP9.SID - 1)
+		serves = uint8(1<<(l.spatial.Load()+1)-1) &^ (1<<p.VP9.SID - 1) & l.carried
 	}
 	scales := l.scales.Load()
 	if scales == nil && serves > 1 {
@@ -82,14 +83,17 @@ func (l *layer) outline(p *packet.Packet) (changed bool) {
 	begins := p.Keyframe && p.StartOfFrame
 	d := &p.Descriptor
 	switch {
-	case d.Structure != nil && (begins || d.Active != l.active):
+	case d.Structure != nil && (begins || d.Offered != l.active):
 		s, t := d.Top()
-		l.active, spatial, temporal = d.Active, uint32(s), uint32(min(t, everything))
+		l.active, spatial, temporal = d.Offered, uint32(s), uint32(min(t, everything))
 	case d.Structure == nil && begins:
 		spatial = uint32(min(max(p.VP9.Spatial, 1), packet.MaxSpatial) - 1)
 	}
 	l.temporal.Store(temporal)
 	changed = l.spatial.Swap(spatial) != spatial
+	if spatial > l.highest.Load() || !l.track.spared.Load() {
+		changed = l.highest.Swap(spatial) != spatial || changed
+	}
 	if begins {
 		changed = l.measure(p) || changed
 	}
@@ -132,7 +136,7 @@ func (s *slot) extent(target *layer) extent {
 		if short {
 			step = min(step, int(s.grant.Spatial))
 		}
-		if step < target.track.steps()-1 {
+		if step < target.track.steps()-1 || target.track.size(step) != 0 && target.track.fills(step, s.wish.MaxWidth, s.wish.MaxHeight) {
 			e.spatial = uint8(step)
 		}
 	}
@@ -164,6 +168,7 @@ func chooses(p *packet.Packet) chosenBy {
 // choice is which packets of a stream are sent, that is not sent as a whole or has layers in itself.
 type choice struct {
 	by      chosenBy
+	size    uint8 // spatial layer up to which was sent when moved was last asked
 	picture packet.TemporalSelector
 	vp9     packet.VP9Selector
 	frames  packet.Selector
@@ -197,6 +202,27 @@ func (c *choice) keeps(p *packet.Packet) (keep, marker bool) {
 	case byPicture:
 	}
 	return c.picture.Select(&p.Header, &p.VP8), p.Marker
+}
+
+// sends is the spatial layer up to which is sent.
+func (c *choice) sends() uint8 {
+	switch c.by {
+	case byVP9:
+		spatial, _ := c.vp9.Current()
+		return spatial
+	case byDescriptor:
+		spatial, _, _ := c.frames.Current()
+		return spatial
+	case byPicture:
+	}
+	return everySize
+}
+
+// moved reports whether another size is sent than when it was last asked.
+func (c *choice) moved() bool {
+	was := c.size
+	c.size = c.sends()
+	return was != c.size
 }
 
 // leftOut reports whether a packet of the stream is of what is not sent.

@@ -18,7 +18,7 @@ const maxUsed = 4096
 func (r *relay) Pulled(l *cascade.Link, p cascade.Pull) {
 	o := r.outlet(feedKey{p.Track, cmp.Or(p.Origin, r.node.id)})
 	if o != nil && (o.link != l || o.track.gone.Load() || o.renamed(&p)) {
-		o.track.hold(o.wanted(), r.node.endpoint.Now()+int64(brokenFor))
+		o.track.hold(o.wants(o.track), r.node.endpoint.Now()+int64(brokenFor))
 		r.drop(o)
 		o = nil
 	}
@@ -120,7 +120,7 @@ func (r *relay) drop(o *outlet) {
 	delete(r.outlets, o.key)
 	r.relabel()
 	r.mu.Unlock()
-	o.ask(0, r.node.endpoint.Now())
+	o.ask(0, 0, r.node.endpoint.Now())
 	o.track.room.wakeAll()
 	if o.feed != nil {
 		o.feed.release(r.peer)

@@ -382,7 +382,7 @@ type showing struct {
 func (s *slot) show(t, before *published, best, target *layer, upTo extent, priority uint8) (needsKeyframe bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.best != best || s.target != target || s.priority != priority {
+	if s.best != best || s.target != target || s.upTo.spatial != upTo.spatial || s.priority != priority {
 		for _, l := range [...]*layer{s.best, s.target, best, target} {
 			l.changes()
 		}

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/parley-sfu/parley/cascade"
+	"github.com/parley-sfu/parley/internal/packet"
 )
 
 // A node that pulls a layer which does not come knows nothing of the others: they do not come either, because nobody pulls
@@ -21,7 +22,7 @@ func (o *outlet) show(p *cascade.Pull, now int64) {
 	if o.priority.Swap(uint32(p.Priority)) != uint32(p.Priority) {
 		o.track.demand.stale.Store(true)
 	}
-	o.begin(o.ask(p.Layers, now), p, now)
+	o.begin(o.ask(p.Layers, p.Sizes, now), p, now)
 	o.track.room.wakeAll() // the publisher may have to send other layers
 }
 
@@ -39,10 +40,13 @@ func (o *outlet) begin(layers uint8, p *cascade.Pull, now int64) {
 			l.requestKeyframe(now)
 		}
 	}
+	if l := o.track.layers[0]; o.waitsFor(l) {
+		l.requestKeyframe(now)
+	}
 }
 
-// ask changes the layers that the other node wants. It returns those to begin with, as bits.
-func (o *outlet) ask(layers uint8, now int64) (begin uint8) {
+// ask changes the layers that the other node wants, and the sizes of a single one. It returns those to begin with, as bits.
+func (o *outlet) ask(layers, sizes uint8, now int64) (begin uint8) {
 	r := o.track.room
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -53,12 +57,14 @@ func (o *outlet) ask(layers uint8, now int64) (begin uint8) {
 		}
 	}
 	o.asked.Store(uint32(layers))
+	o.sizes.Store(uint32(sizes & packet.AllSizes))
 	o.track.demand.stale.Store(true)
 	return o.reviewLocked(now)
 }
 
 // reviewLocked changes which layers are sent, and returns those to begin with. The room's mutex is held.
 func (o *outlet) reviewLocked(now int64) (begin uint8) {
+	o.pruneLocked()
 	sends := o.dueLocked(now)
 	begin = sends &^ uint8(o.sends.Load())
 	for rank, l := range o.track.layers {

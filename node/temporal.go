@@ -101,7 +101,9 @@ func (s *slot) keeps(l *layer, p *packet.Packet) (keep, marker bool) {
 			return true, p.Marker
 		}
 	}
-	keep, marker = s.thin.keeps(p)
+	if keep, marker = s.thin.keeps(p); p.StartOfFrame && s.thin.moved() {
+		l.changes() // what was sent so far is needed no more
+	}
 	if s.thin.by == byPicture {
 		s.thinned = !s.thin.picture.Complete(uint8(l.temporal.Load()))
 	}

@@ -121,8 +121,9 @@ type PeerEvents interface {
 	TrackUnpublished(Track)
 	// SlotsChanged has all of the peer's slots whenever one of them has changed.
 	SlotsChanged([]Slot)
-	// LayersWanted tells the publisher which layers of one of its tracks anybody wants; the others can be paused.
-	LayersWanted(trackID string, layers []string)
+	// LayersWanted tells the publisher which layers of one of its tracks anybody wants; the others can be paused. Of a stream that has several sizes in
+	// itself spatial is how many of them, the smallest first; 0 means all.
+	LayersWanted(trackID string, layers []string, spatial int)
 	// Connected comes when media can flow: at first, and after every ICE restart.
 	Connected()
 	// Disconnected comes when ICE or DTLS failed or consent expired (RFC 7675). The peer stays: an offer with new ICE

@@ -3,6 +3,7 @@ package node
 import (
 	"errors"
 	"maps"
+	"math/rand/v2"
 	"net"
 	"net/netip"
 	"slices"
@@ -151,6 +152,7 @@ type wire struct {
 	delay       time.Duration
 	cut         atomic.Bool
 	rate        atomic.Int64 // bit/s each way; 0 is any
+	loses       atomic.Int64 // packets of a thousand
 	queue       atomic.Int64 // the longest that has stood in front of it since it was last set to 0, in nanoseconds
 	from        atomic.Pointer[netip.AddrPort]
 	running     sync.WaitGroup
@@ -170,6 +172,15 @@ func (w *wan) narrow(a, b string, rate int64) (queue time.Duration) {
 		}
 	}
 	return queue
+}
+
+// lose has all wires lose so many of a thousand packets.
+func (w *wan) lose(parts int64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, wire := range w.wires {
+		wire.loses.Store(parts)
+	}
 }
 
 type parcel struct {
@@ -212,7 +223,7 @@ func (w *wire) carry(read func([]byte) (int, error), write func([]byte)) {
 			switch {
 			case err != nil && errors.Is(err, net.ErrClosed):
 				return
-			case err != nil || w.cut.Load():
+			case err != nil || w.cut.Load() || rand.Int64N(1000) < w.loses.Load():
 				continue
 			}
 			at := time.Now()

@@ -44,8 +44,8 @@ type member struct {
 	bereft bool   // the last peer was lost, and the client has not said hello since
 	media  int    // counts peers: what an older one still tells is not listened to
 	slots  []wire.Slot
-	wanted map[string][]string // layers of its tracks that are wanted
-	former []node.Track        // what it published on another node, for when it has media here
+	wanted map[string]wire.Layers // what is wanted of its tracks
+	former []node.Track           // what it published on another node, for when it has media here
 }
 
 func (m *member) host() bool { return m.claims.Role == grant.Host }
@@ -214,14 +214,14 @@ func (l *listener) SlotsChanged(slots []node.Slot) {
 }
 
 // LayersWanted implements node.PeerEvents.
-func (l *listener) LayersWanted(trackID string, layers []string) {
+func (l *listener) LayersWanted(trackID string, layers []string, spatial int) {
 	l.with(func(_ *room, m *member) {
 		if m.wanted == nil {
-			m.wanted = map[string][]string{}
+			m.wanted = map[string]wire.Layers{}
 		}
-		m.wanted[trackID] = append([]string{}, layers...)
+		m.wanted[trackID] = wire.Layers{TrackID: trackID, Wanted: append([]string{}, layers...), SpatialLayers: spatial}
 		if m.synced {
-			m.emitLocked(event{wire.TypeLayers, wire.Layers{TrackID: trackID, Wanted: m.wanted[trackID]}})
+			m.emitLocked(event{wire.TypeLayers, m.wanted[trackID]})
 		}
 	})
 }

@@ -245,7 +245,10 @@ func (s *session) adopted(peer Peer, place string, had sfu.Adopted, known entry,
 	for _, t := range had.Tracks {
 		m.entry.Tracks = append(m.entry.Tracks, wireTrack(t))
 	}
-	m.slots, m.wanted = wireSlots(had.Slots), had.Wanted
+	m.slots, m.wanted = wireSlots(had.Slots), make(map[string]wire.Layers, len(had.Wanted))
+	for track, layers := range had.Wanted {
+		m.wanted[track] = wire.Layers{TrackID: track, Wanted: layers, SpatialLayers: had.Spatial[track]}
+	}
 	m.events.seq = max(m.events.seq, lastSeq)
 	r.placeLocked(m, peer, place)
 	return true

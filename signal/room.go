@@ -235,8 +235,8 @@ func (r *room) snapshotLocked(m *member, resumeToken string) {
 		m.session.live = true
 	}
 	m.sendLocked(m.events.restart(), event{wire.TypeSnapshot, s})
-	for track, layers := range m.wanted {
-		m.emitLocked(event{wire.TypeLayers, wire.Layers{TrackID: track, Wanted: layers}})
+	for _, layers := range m.wanted {
+		m.emitLocked(event{wire.TypeLayers, layers})
 	}
 }
 

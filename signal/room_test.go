@@ -132,7 +132,7 @@ func TestMediaEventsReachTheirClient(t *testing.T) {
 	a.await(wire.TypeSnapshot)
 	peer := r.media.peer("pt_a")
 	peer.Events.SlotsChanged([]node.Slot{{MID: "3", Kind: node.Video, State: node.SlotEmpty}})
-	peer.Events.LayersWanted("tr_1", []string{"q"})
+	peer.Events.LayersWanted("tr_1", []string{"q"}, 0)
 	r.svc.deps.Speakers.SpeakersChanged("mtg_1", []node.Speaker{{ParticipantID: "pt_a", Level: 30}})
 	a.await(wire.TypeSlots)
 	a.await(wire.TypeLayers)

@@ -9,7 +9,8 @@ type Descriptor struct {
 	Spatial, Temporal uint8
 	Attached          bool       // the structure came in this packet: the frame begins anew, a decoder can start with it
 	Structure         *Structure // what the descriptor refers to
-	Active            uint32     // decode targets that the sender sends, as bits
+	Offered           uint32     // decode targets that the sender sends, as bits
+	Active            uint32     // those of them that come
 
 	indications uint64
 	diffCount   uint8
@@ -22,10 +23,19 @@ func (d *Descriptor) Indication(target int) Indication {
 	return Indication(d.indications >> (2 * target) & 3)
 }
 
+// Limit notes that the decode targets of no spatial layers but the given ones, as bits, come.
+func (d *Descriptor) Limit(spatial uint8) {
+	for target := range d.Structure.Targets {
+		if s, _ := d.Structure.Layers(target); spatial>>s&1 == 0 {
+			d.Active &^= 1 << target
+		}
+	}
+}
+
 // Top returns the highest spatial and temporal layers of all that the sender sends.
 func (d *Descriptor) Top() (spatial, temporal uint8) {
 	for target := range d.Structure.Targets {
-		if d.Active>>target&1 != 0 {
+		if d.Offered>>target&1 != 0 {
 			s, t := d.Structure.Layers(target)
 			spatial, temporal = max(spatial, s), max(temporal, t)
 		}
@@ -96,7 +106,7 @@ func (r *DescriptorReader) Read(ext []byte, d *Descriptor) error {
 	if active {
 		mask = bits.bits(structure.Targets)
 	}
-	d.Structure, d.Active = structure, mask
+	d.Structure, d.Offered, d.Active = structure, mask, mask
 	if err := d.define(&bits, id, indications, diffs, chains); err != nil {
 		return err
 	}

@@ -24,7 +24,7 @@ const (
 //   - The next ones wait for a quarter more than an answer takes, by the round-trip time and by the answers before, and
 //     each half as long again as the one before it.
 //   - Time in which this process did not run does not count: what has come meanwhile has yet to be read.
-//   - Asks are at most a fifth of the packets that come, and 128 at once.
+//   - Asks are at most a fifth of the packets that come or are left out, and 128 at once.
 //
 // A packet is asked for at most eight times, and not when the answer would come later than a second after it was missed. At
 // most 256 packets are waited for; the oldest go first, and a gap longer than that starts afresh.
@@ -53,6 +53,23 @@ func (l *Loss) Received(seq uint16, now int64) { l.received(seq, now, false) }
 // Resent notes what Received does, of a copy that came in a stream of retransmissions (RFC 4588): it is for certain not late.
 func (l *Loss) Resent(seq uint16, now int64) { l.received(seq, now, true) }
 
+// LeftOut notes that seq will not come, and need not: it was left out on purpose. It reports whether that is news.
+func (l *Loss) LeftOut(seq uint16, now int64) (news bool) {
+	if !l.started {
+		return false
+	}
+	if ahead := SeqDiff(seq, l.highest); ahead > 0 {
+		l.advance(seq, ahead, now)
+		news = true
+	} else {
+		_, news = l.remove(seq)
+	}
+	if news {
+		l.credit = min(l.credit+1, lossCredit*lossShare)
+	}
+	return news
+}
+
 func (l *Loss) received(seq uint16, now int64, resent bool) {
 	if !l.started {
 		l.started, l.highest, l.credit = true, seq, lossCredit*lossShare
@@ -64,6 +81,11 @@ func (l *Loss) received(seq uint16, now int64, resent bool) {
 		l.found(seq, now, resent)
 		return
 	}
+	l.advance(seq, ahead, now)
+}
+
+// advance moves on to seq, so many numbers ahead.
+func (l *Loss) advance(seq uint16, ahead int, now int64) {
 	if ahead > lossBound {
 		l.count = 0
 	} else if ahead > 1 {
@@ -91,20 +113,25 @@ func (l *Loss) drop(n int) {
 	l.count = copy(l.missing[:], l.missing[n:l.count])
 }
 
-// found takes seq out. Late packets are mostly young, so the search starts there.
+// found takes seq out.
 func (l *Loss) found(seq uint16, now int64, resent bool) {
-	for i := l.count - 1; i >= 0; i-- {
-		if l.missing[i].seq == seq {
-			l.timing.came(&l.missing[i], now, resent)
-			copy(l.missing[i:], l.missing[i+1:l.count])
-			l.count--
-			return
-		}
-		if SeqLess(l.missing[i].seq, seq) {
-			break
-		}
+	if m, ok := l.remove(seq); ok {
+		l.timing.came(&m, now, resent)
+		return
 	}
 	l.timing.cameTwice(seq, resent)
+}
+
+// remove takes seq out, if it is missing. Late packets are mostly young, so the search starts there.
+func (l *Loss) remove(seq uint16) (m lost, ok bool) {
+	for i := l.count - 1; i >= 0 && !SeqLess(l.missing[i].seq, seq); i-- {
+		if m = l.missing[i]; m.seq == seq {
+			copy(l.missing[i:], l.missing[i+1:l.count])
+			l.count--
+			return m, true
+		}
+	}
+	return lost{}, false
 }
 
 // Due appends to dst the numbers to ask for at now, in order, counts them as asked for, and gives up the hopeless.

@@ -247,7 +247,7 @@ func (mv *move) noteLocked(event Event) error {
 	case Waiting:
 		once(mv.waiting)
 	case LayersWanted:
-		mv.layers[e.TrackID] = e.Wanted
+		mv.layers[e.TrackID] = e.Layers
 		mv.lookAhead()
 	case TrackPublished:
 		mv.lookAhead()

@@ -52,7 +52,7 @@ type Client struct {
 	subscribed  *wire.SubscriptionUpdate // the last wish that was granted
 	on          *socket                  // on which it was
 	presence    wire.PresenceUpdate      // what was changed of the client's own presence since it joined
-	layers      map[string][]string      // by track: what the server wants, for tracks not known yet
+	layers      map[string]wire.Layers   // by track: what the server wants, for tracks not known yet
 	lastRefusal *Error
 	cancel      context.CancelCauseFunc
 	spawn       func(func(context.Context)) // starts a goroutine that Run waits for; nil while not running
@@ -77,7 +77,7 @@ func New(ticket Ticket, opts Options) (*Client, error) {
 		events: newEventQueue(opts.EventBuffer), roster: &roster{}, watch: newStopwatch(ticket.Took), clock: newWallClock(),
 		calls: newCalls(), network: newNetwork(opts.Net), settle: make(chan struct{}), done: make(chan struct{}), unwell: make(chan struct{}, 1), flows: make(chan struct{}),
 		shape: make(chan struct{}, 1), doors: ticket.doors(), servers: ticket.ICEServers,
-		state: StateConnecting, published: slices.Clone(opts.Publish), layers: map[string][]string{},
+		state: StateConnecting, published: slices.Clone(opts.Publish), layers: map[string]wire.Layers{},
 	}, nil
 }
 

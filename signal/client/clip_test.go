@@ -12,6 +12,8 @@ import (
 
 	"github.com/pion/rtp"
 	"github.com/pion/webrtc/v4"
+
+	"github.com/parley-sfu/parley/signal/wire"
 )
 
 func TestLoadClip(t *testing.T) {
@@ -173,7 +175,7 @@ func TestPausedLayerStartsWithAKeyframe(t *testing.T) {
 		ended := make(chan error, 1)
 		go func() { ended <- s.run(ctx, nil, time.Now()) }()
 		time.Sleep(time.Second / 2)
-		pub.want([]string{})
+		pub.want(wire.Layers{Wanted: []string{}})
 		synctest.Wait()
 		before := len(out.frames)
 		time.Sleep(time.Second)
@@ -181,7 +183,7 @@ func TestPausedLayerStartsWithAKeyframe(t *testing.T) {
 		if len(out.frames) != before {
 			t.Errorf("%d packets of a paused layer", len(out.frames)-before)
 		}
-		pub.want([]string{"f"}) // how the server names a layer without a rid
+		pub.want(wire.Layers{Wanted: []string{"f"}}) // how the server names a layer without a rid
 		time.Sleep(time.Second / 5)
 		synctest.Wait()
 		cancel()

@@ -28,7 +28,7 @@ func (c *Client) renewMedia() error {
 	}
 	c.mu.Lock()
 	old := c.media
-	c.layers = map[string][]string{}
+	c.layers = map[string]wire.Layers{}
 	c.media = fresh
 	c.mu.Unlock()
 	if old == nil {

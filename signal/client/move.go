@@ -45,7 +45,7 @@ type move struct {
 	// The following are guarded by the client's turn.
 	session session
 	roster  *roster
-	layers  map[string][]string
+	layers  map[string]wire.Layers
 	chats   []Event           // heard on the new node alone, so far
 	heard   map[wire.Chat]int // on the old one alone
 	moved   bool
@@ -54,7 +54,7 @@ type move struct {
 // beginMove follows the server's wish, unless a move is under way.
 func (c *Client) beginMove(to wire.Migrate, from *socket) {
 	mv := &move{
-		client: c, to: to, from: from, roster: &roster{}, layers: map[string][]string{}, heard: map[wire.Chat]int{},
+		client: c, to: to, from: from, roster: &roster{}, layers: map[string]wire.Layers{}, heard: map[wire.Chat]int{},
 		session: session{joinToken: to.JoinToken},
 		decided: make(chan struct{}), ended: make(chan struct{}), entered: make(chan struct{}), waiting: make(chan struct{}),
 	}
@@ -149,7 +149,7 @@ func (mv *move) giveUp() {
 		_ = mv.media.close() // nothing ever came of it
 	}
 	for _, pub := range c.publications() {
-		pub.lookAhead(nil)
+		pub.lookAhead(wire.Layers{})
 	}
 	c.mu.Lock()
 	if c.move == mv {
@@ -226,7 +226,7 @@ func (c *Client) applyMoved() {
 	c.muteAsTold(c.Self(), true)
 	for _, pub := range c.publications() {
 		pub.wantAll()
-		pub.lookAhead(nil)
+		pub.lookAhead(wire.Layers{})
 	}
 	c.applyLayers()
 }

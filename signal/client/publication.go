@@ -9,6 +9,8 @@ import (
 	"github.com/google/uuid"
 	"github.com/pion/rtp"
 	"github.com/pion/webrtc/v4"
+
+	"github.com/parley-sfu/parley/signal/wire"
 )
 
 // The sources a publication can have (SPEC: track).
@@ -38,8 +40,8 @@ type Publication struct {
 
 	mu      sync.Mutex
 	muted   bool
-	wanted  []string // rids; nil: all
-	ahead   []string // rids that the node wants to which the client is moving
+	wanted  *wire.Layers // nil: all
+	ahead   wire.Layers  // what the node wants to which the client is moving
 	started bool
 	over    bool // ended is closed
 }
@@ -148,12 +150,9 @@ func (p *Publication) places() []*place {
 }
 
 // want applies a media.layers message. A track without simulcast is wanted as "f".
-func (p *Publication) want(rids []string) {
+func (p *Publication) want(layers wire.Layers) {
 	p.mu.Lock()
-	p.wanted = slices.Clone(rids)
-	if p.wanted == nil {
-		p.wanted = []string{}
-	}
+	p.wanted = &layers
 	p.mu.Unlock()
 	p.apply()
 }
@@ -167,11 +166,22 @@ func (p *Publication) wantAll() {
 }
 
 // lookAhead sends beside what is wanted what the node wants to which the client is moving.
-func (p *Publication) lookAhead(rids []string) {
+func (p *Publication) lookAhead(layers wire.Layers) {
 	p.mu.Lock()
-	p.ahead = slices.Clone(rids)
+	p.ahead = layers
 	p.mu.Unlock()
 	p.apply()
+}
+
+// SpatialLayers returns how many of the sizes anybody wants of a stream that has several in itself (VP9 and AV1), the smallest first; 0 is all of them. Whoever
+// makes such a stream may leave out the others.
+func (p *Publication) SpatialLayers() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.wanted == nil || p.wanted.SpatialLayers == 0 || len(p.ahead.Wanted) > 0 && p.ahead.SpatialLayers == 0 {
+		return 0
+	}
+	return max(p.wanted.SpatialLayers, p.ahead.SpatialLayers)
 }
 
 func wants(rids []string, rid string) bool {
@@ -182,7 +192,7 @@ func (p *Publication) apply() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, s := range p.senders {
-		asked := p.wanted == nil || wants(p.wanted, s.rid) || wants(p.ahead, s.rid)
+		asked := p.wanted == nil || wants(p.wanted.Wanted, s.rid) || wants(p.ahead.Wanted, s.rid)
 		s.setPaused(p.muted || !asked)
 	}
 }

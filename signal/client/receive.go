@@ -175,7 +175,7 @@ func (c *Client) react(event Event) {
 		}
 	case LayersWanted:
 		c.mu.Lock()
-		c.layers[e.TrackID] = e.Wanted
+		c.layers[e.TrackID] = e.Layers
 		c.mu.Unlock()
 		c.applyLayers()
 	case TrackPublished:

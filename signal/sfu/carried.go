@@ -26,16 +26,17 @@ type carried struct {
 
 	muting sync.Mutex // held while the SFU is told what is muted, so that it hears in order; before mu
 
-	mu     sync.Mutex
-	by     owner
-	over   bool
-	number uint64 // of the last request
-	event  uint64 // told last
-	toldAt time.Time
-	tracks []node.Track
-	slots  []node.Slot
-	wanted map[string][]string
-	muted  map[node.Source]bool
+	mu      sync.Mutex
+	by      owner
+	over    bool
+	number  uint64 // of the last request
+	event   uint64 // told last
+	toldAt  time.Time
+	tracks  []node.Track
+	slots   []node.Slot
+	wanted  map[string][]string
+	spatial map[string]int // of those of which not all spatial layers are wanted
+	muted   map[node.Source]bool
 }
 
 // after says whether an owner is a later one of the same life of the same node.
@@ -138,7 +139,7 @@ func (c *carried) whole() *state {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return &state{
-		Event: c.event, Tracks: tracksOut(c.tracks), Slots: slotsOut(c.slots), Wanted: maps.Clone(c.wanted), Muted: mutedList(c.muted),
+		Event: c.event, Tracks: tracksOut(c.tracks), Slots: slotsOut(c.slots), Wanted: maps.Clone(c.wanted), Spatial: maps.Clone(c.spatial), Muted: mutedList(c.muted),
 	}
 }
 
@@ -171,6 +172,7 @@ func (c *carried) TrackUnpublished(t node.Track) {
 	c.tell(event{Kind: eventUnpublished, Track: new(track(t))}, func() {
 		c.tracks = slices.DeleteFunc(slices.Clone(c.tracks), func(o node.Track) bool { return o.ID == t.ID })
 		delete(c.wanted, t.ID)
+		delete(c.spatial, t.ID)
 	})
 }
 
@@ -180,8 +182,13 @@ func (c *carried) SlotsChanged(slots []node.Slot) {
 }
 
 // LayersWanted implements node.PeerEvents.
-func (c *carried) LayersWanted(trackID string, layers []string) {
-	c.tell(event{Kind: eventLayers, TrackID: trackID, Layers: layers}, func() { c.wanted[trackID] = layers })
+func (c *carried) LayersWanted(trackID string, layers []string, spatial int) {
+	c.tell(event{Kind: eventLayers, TrackID: trackID, Layers: layers, Spatial: spatial}, func() {
+		c.wanted[trackID] = layers
+		if delete(c.spatial, trackID); spatial != 0 {
+			c.spatial[trackID] = spatial
+		}
+	})
 }
 
 // Connected implements node.PeerEvents.

@@ -203,10 +203,11 @@ func (r *Remote) join(cfg node.PeerConfig) *remotePeer {
 
 // Adopted is what a peer that was taken over has told its signalling node before.
 type Adopted struct {
-	Tracks []node.Track
-	Slots  []node.Slot
-	Wanted map[string][]string // layers by track
-	Muted  []node.Source
+	Tracks  []node.Track
+	Slots   []node.Slot
+	Wanted  map[string][]string // layers by track
+	Spatial map[string]int      // spatial layers likewise, of those of which not all are wanted
+	Muted   []node.Source
 }
 
 // Adopt takes over a living peer that another signalling node made, or this one in an earlier life, for the same participant.
@@ -223,7 +224,7 @@ func (r *Remote) Adopt(ctx context.Context, cfg node.PeerConfig) (Peer, Adopted,
 	}
 	p.adopted(got.State)
 	s := got.State
-	return p, Adopted{Tracks: tracksIn(s.Tracks), Slots: slotsIn(s.Slots), Wanted: s.Wanted, Muted: s.Muted}, nil
+	return p, Adopted{Tracks: tracksIn(s.Tracks), Slots: slotsIn(s.Slots), Wanted: s.Wanted, Spatial: s.Spatial, Muted: s.Muted}, nil
 }
 
 func (r *Remote) peer(id uint64) *remotePeer {

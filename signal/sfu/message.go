@@ -109,11 +109,12 @@ type verdict struct {
 
 // state is all that a peer has told so far.
 type state struct {
-	Event  uint64              `json:"event"` // number of the last event in it
-	Tracks []track             `json:"tracks,omitempty"`
-	Slots  []slot              `json:"slots,omitempty"`
-	Wanted map[string][]string `json:"wanted,omitempty"`
-	Muted  []node.Source       `json:"muted,omitempty"`
+	Event   uint64              `json:"event"` // number of the last event in it
+	Tracks  []track             `json:"tracks,omitempty"`
+	Slots   []slot              `json:"slots,omitempty"`
+	Wanted  map[string][]string `json:"wanted,omitempty"`
+	Spatial map[string]int      `json:"spatial,omitempty"` // as in an event, by track
+	Muted   []node.Source       `json:"muted,omitempty"`
 }
 
 // fault is a node.Error on its way between nodes.
@@ -144,6 +145,7 @@ type event struct {
 	Track   *track    `json:"track,omitempty"`
 	TrackID string    `json:"track_id,omitempty"`
 	Layers  []string  `json:"layers,omitempty"`
+	Spatial int       `json:"spatial,omitempty"` // how many spatial layers are wanted; 0 for all
 	Slots   []slot    `json:"slots,omitempty"`
 	Reason  string    `json:"reason,omitempty"`
 	Who     []speaker `json:"who,omitempty"`

@@ -203,7 +203,7 @@ func (p *remotePeer) tellLocked(e event) {
 	case eventSlots:
 		p.tell.Post(func() { events.SlotsChanged(slotsIn(e.Slots)) })
 	case eventLayers:
-		p.tell.Post(func() { events.LayersWanted(e.TrackID, e.Layers) })
+		p.tell.Post(func() { events.LayersWanted(e.TrackID, e.Layers, e.Spatial) })
 	case eventConnected:
 		p.tell.Post(events.Connected)
 	case eventDisconnected:
@@ -230,6 +230,6 @@ func (p *remotePeer) pull(ctx context.Context) {
 	}
 	p.tellLocked(event{Kind: eventSlots, Slots: s.Slots})
 	for id, layers := range s.Wanted {
-		p.tellLocked(event{Kind: eventLayers, TrackID: id, Layers: layers})
+		p.tellLocked(event{Kind: eventLayers, TrackID: id, Layers: layers, Spatial: s.Spatial[id]})
 	}
 }

@@ -106,11 +106,11 @@ func TestEventsCrossInOrder(t *testing.T) {
 		events := r.sfu.living("pt_a")[0].cfg.Events
 		events.Connected()
 		events.SlotsChanged([]node.Slot{{MID: "1", TrackID: "tr_1"}})
-		events.LayersWanted("tr_pt_a_1", []string{"q"})
+		events.LayersWanted("tr_pt_a_1", []string{"q"}, 0)
 		events.Disconnected(errors.New("consent expired"))
 		events.TrackUnpublished(node.Track{ID: "tr_pt_a_1"})
 		synctest.Wait()
-		want := "connected; slots [1=tr_1]; layers tr_pt_a_1 [q]; disconnected: consent expired; unpublished tr_pt_a_1"
+		want := "connected; slots [1=tr_1]; layers tr_pt_a_1 [q] 0; disconnected: consent expired; unpublished tr_pt_a_1"
 		if got := d.read(); got != want {
 			t.Errorf("told %q", got)
 		}
@@ -131,9 +131,9 @@ func TestLostEventsAreMadeGood(t *testing.T) {
 				r.medium.losing(isEvent)
 				events.SlotsChanged([]node.Slot{{MID: "1", TrackID: "tr_1"}})
 				events.TrackUnpublished(node.Track{ID: "tr_pt_a_1"})
-				events.LayersWanted("tr_pt_a_0", []string{"f"})
+				events.LayersWanted("tr_pt_a_0", []string{"f"}, 2)
 				r.medium.losing(nil)
-				want := "unpublished tr_pt_a_1; slots [1=tr_1]; layers tr_pt_a_0 [f]"
+				want := "unpublished tr_pt_a_1; slots [1=tr_1]; layers tr_pt_a_0 [f] 2"
 				if tc.next {
 					events.SlotsChanged([]node.Slot{{MID: "1", TrackID: "tr_2"}})
 					want = strings.Replace(want, "tr_1]", "tr_2]", 1)
@@ -300,14 +300,14 @@ func TestALivingPeerIsAdopted(t *testing.T) {
 				first.SetMuted(node.Camera, true)
 				there := r.sfu.living("pt_a")[0]
 				there.cfg.Events.SlotsChanged([]node.Slot{{MID: "2", TrackID: "tr_z"}})
-				there.cfg.Events.LayersWanted("tr_pt_a_1", []string{"q", "h"})
+				there.cfg.Events.LayersWanted("tr_pt_a_1", []string{"q", "h"}, 2)
 				tc.before(r)
 				d := &diary{}
 				p, had, err := r.fleets[tc.by].On("m1").Adopt(t.Context(), config("pt_a", d))
 				if err != nil {
 					t.Fatal(err)
 				}
-				if len(had.Tracks) != 2 || len(had.Slots) != 1 || len(had.Wanted["tr_pt_a_1"]) != 2 || len(had.Muted) != 1 {
+				if len(had.Tracks) != 2 || len(had.Slots) != 1 || len(had.Wanted["tr_pt_a_1"]) != 2 || had.Spatial["tr_pt_a_1"] != 2 || len(had.Muted) != 1 {
 					t.Errorf("it had %+v", had)
 				}
 				first.Close() // what the first node does once it hears where the participant is

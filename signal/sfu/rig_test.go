@@ -325,11 +325,13 @@ func (d *diary) read() string {
 	return strings.Join(lines, "; ")
 }
 
-func (d *diary) TrackUnpublished(t node.Track)           { d.write("unpublished %s", t.ID) }
-func (d *diary) LayersWanted(id string, layers []string) { d.write("layers %s %v", id, layers) }
-func (d *diary) Connected()                              { d.write("connected") }
-func (d *diary) Disconnected(err error)                  { d.write("disconnected: %v", err) }
-func (d *diary) Lost(error)                              { d.write("lost") }
+func (d *diary) TrackUnpublished(t node.Track) { d.write("unpublished %s", t.ID) }
+func (d *diary) LayersWanted(id string, layers []string, spatial int) {
+	d.write("layers %s %v %d", id, layers, spatial)
+}
+func (d *diary) Connected()             { d.write("connected") }
+func (d *diary) Disconnected(err error) { d.write("disconnected: %v", err) }
+func (d *diary) Lost(error)             { d.write("lost") }
 func (d *diary) SlotsChanged(slots []node.Slot) {
 	var shown []string
 	for _, s := range slots {

@@ -271,7 +271,7 @@ func (s *Server) join(q request) (*carried, error) {
 		}
 		s.end(old)
 	}
-	c := &carried{server: s, key: k, by: by, muted: map[node.Source]bool{}, wanted: map[string][]string{}}
+	c := &carried{server: s, key: k, by: by, muted: map[node.Source]bool{}, wanted: map[string][]string{}, spatial: map[string]int{}}
 	peer, err := s.media.Join(node.PeerConfig{
 		Room: q.Room, Participant: q.Participant, CanPublish: q.Offer.CanPublish, Events: c,
 		Log: s.log.With("meeting_id", q.Room, "participant_id", q.Participant, "signal_node", q.From),

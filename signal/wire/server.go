@@ -137,6 +137,9 @@ type Downlink struct {
 type Layers struct {
 	TrackID string   `json:"track_id"`
 	Wanted  []string `json:"wanted"`
+
+	// SpatialLayers is how many sizes to send of a stream that has several in itself, the smallest first; 0 for all.
+	SpatialLayers int `json:"spatial_layers,omitempty"`
 }
 
 // Speaker is one place in the speaker order.

@@ -505,7 +505,7 @@ export class Client extends Emitter<ClientEvents> {
         this.#close(message.reason)
         return
       case 'media.layers':
-        this.#media.setLayers(message.track_id, message.wanted ?? [])
+        this.#media.setLayers(message.track_id, { layers: message.wanted ?? [], sizes: message.spatial_layers })
         break
       case 'chat.message':
         this.#move?.heard(message)

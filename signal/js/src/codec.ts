@@ -52,6 +52,34 @@ export function forSlot<C extends RTCRtpCodec>(codecs: readonly C[], more: reado
 /** The most that a camera is sent with, in bit/s, when it is one stream. */
 export const scalableBitrate = 2_000_000
 
+/** How many times less a layer takes than one of twice its width. */
+const lighter = 3.4
+
+/**
+ * How a picture that has layers in itself is sent when only its smallest sizes are wanted: those stay as large as they were. Undefined for
+ * modes that are not made of sizes which need each other.
+ */
+export function shrink(mode: string, sizes: number | undefined): Scaled | undefined {
+  const parts = /^L([1-3])T([1-3])(h?)((?:_KEY)?)/.exec(mode)
+  if (!parts) return undefined
+  const [all, pictures, half, key] = [Number(parts[1]), parts[2], parts[3], parts[4]]
+  const kept = Math.min(Math.max(sizes || all, 1), all)
+  if (kept === all) return { scalabilityMode: mode, scaleResolutionDownBy: 1, maxBitrate: scalableBitrate }
+  const scale = (half ? 1.5 : 2) ** (all - kept)
+  return {
+    scalabilityMode: kept === 1 ? `L1T${pictures}` : `L${kept}T${pictures}${half}${key}`,
+    scaleResolutionDownBy: scale,
+    maxBitrate: Math.round(scalableBitrate / lighter ** Math.log2(scale)),
+  }
+}
+
+/** What decides how large a picture is sent that has layers in itself. */
+export interface Scaled {
+  scalabilityMode: string
+  scaleResolutionDownBy: number
+  maxBitrate: number
+}
+
 /** A camera's layers, lowest first. */
 export const cameraLayers: readonly RTCRtpEncodingParameters[] = [
   { rid: 'q', scaleResolutionDownBy: 4, maxBitrate: 150_000 },

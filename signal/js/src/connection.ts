@@ -116,7 +116,7 @@ export class Connection extends Emitter<ConnectionEvents> {
     }
     const transceiver = this.#pc.addTransceiver(track ?? (video ? 'video' : 'audio'), init)
     if (video) order(transceiver, scalable ?? preferSimulcast(codecs))
-    const outlet = new Outlet(source, transceiver)
+    const outlet = new Outlet(source, transceiver, scalable && wish?.mode)
     this.#outlets.set(source, outlet)
     this.#lines.push(outlet)
     return outlet

@@ -7,7 +7,7 @@ import { ParleyError } from './error.ts'
 import { Lips } from './lips.ts'
 import type { LocalMedia } from './local.ts'
 import type { Message, Requests } from './message.ts'
-import type { Outlet, Source } from './outlet.ts'
+import type { Outlet, Source, Wanted } from './outlet.ts'
 import { Pulse } from './pulse.ts'
 import { none, Repair } from './repair.ts'
 import type { Roster } from './roster.ts'
@@ -56,7 +56,7 @@ export class Media extends Emitter<MediaEvents> {
   readonly #lips = new Lips(() => this.#pairs(), this.#buffers)
   readonly #repair: Repair
   #mending: ReturnType<typeof setTimeout> | undefined
-  readonly #layers = new Map<string, readonly string[]>()
+  readonly #layers = new Map<string, Wanted>()
   readonly #negotiation = new Serial()
   readonly #restarts = new Backoff(1_000, 15_000)
   readonly #digester = new StatsDigester()
@@ -235,7 +235,7 @@ export class Media extends Emitter<MediaEvents> {
   }
 
   /** Sends only these layers of one of the own tracks. */
-  setLayers(trackId: string, wanted: readonly string[]): void {
+  setLayers(trackId: string, wanted: Wanted): void {
     this.#layers.set(trackId, wanted)
     this.#applyLayers(trackId, wanted)
   }
@@ -317,7 +317,7 @@ export class Media extends Emitter<MediaEvents> {
     if (again.length > 0) this.#renegotiate(false).catch(() => undefined)
   }
 
-  #applyLayers(trackId: string, wanted: readonly string[]): void {
+  #applyLayers(trackId: string, wanted: Wanted): void {
     const track = this.#roster.tracks.find(one => one.id === trackId)
     if (track?.participant_id !== this.#roster.self.id) return
     this.#connection

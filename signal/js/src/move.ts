@@ -167,7 +167,7 @@ export class Move {
         this.waiting = message.reason
         break
       case 'media.layers':
-        this.media.setLayers(message.track_id, message.wanted ?? [])
+        this.media.setLayers(message.track_id, { layers: message.wanted ?? [], sizes: message.spatial_layers })
         break
       case 'chat.message':
         if (!this.repeats(message)) this.#chats.push(message)

@@ -1,22 +1,33 @@
+import { type Scaled, shrink } from './codec.ts'
 import { Serial } from './serial.ts'
 
 /** What a participant can publish. */
 export type Source = 'camera' | 'microphone' | 'screen' | 'screen_audio'
 
+/** What somebody watches of a track. */
+export interface Wanted {
+  readonly layers: readonly string[]
+  /** How many sizes, the smallest first, of a picture that has several in itself; undefined: all. */
+  readonly sizes?: number | undefined
+}
+
 /**
  * One sending m-line, there from the first offer on. Tracks come and go in it without SDP: another camera, mute and
- * unmute are a replaced track, a layer nobody watches is an inactive encoding.
+ * unmute are a replaced track, a layer nobody watches is an inactive encoding, or none in a stream that
+ * has several in itself.
  */
 export class Outlet {
   /** The m-line's identification; null before the first offer. */
   mid: string | null = null
   #refused = false
   readonly #changes = new Serial()
-  #wanted: readonly string[] | undefined
+  #wanted: Wanted | undefined
 
+  /** The mode is that of a picture which has layers in itself, as a whole. */
   constructor(
     readonly source: Source,
     readonly transceiver: RTCRtpTransceiver,
+    readonly mode?: string,
   ) {}
 
   /** Whether the server turned the m-line down, for example because the room has all the cameras it may have. */
@@ -44,13 +55,13 @@ export class Outlet {
   }
 
   /** Sends only the layers that somebody watches. */
-  setLayers(wanted: readonly string[] | undefined): Promise<void> {
+  setLayers(wanted: Wanted | undefined): Promise<void> {
     this.#wanted = wanted
     return this.#changes.run(() => this.#applyLayers())
   }
 
   /** The layers that are sent; undefined: all. */
-  get wanted(): readonly string[] | undefined {
+  get wanted(): Wanted | undefined {
     return this.#wanted
   }
 
@@ -60,15 +71,20 @@ export class Outlet {
   }
 
   async #applyLayers(): Promise<void> {
-    const wanted = this.#wanted
+    const layers = this.#wanted?.layers
+    const scaled = this.mode && shrink(this.mode, this.#wanted?.sizes)
     const parameters = this.transceiver.sender.getParameters()
     // Without negotiated encodings there is nothing to switch yet.
     if (!parameters.encodings?.length) return
     let changed = false
-    for (const encoding of parameters.encodings) {
-      const active = !wanted || (encoding.rid === undefined ? wanted.length > 0 : wanted.includes(encoding.rid))
+    for (const encoding of parameters.encodings as (RTCRtpEncodingParameters & Partial<Scaled>)[]) {
+      const active = !layers || (encoding.rid === undefined ? layers.length > 0 : layers.includes(encoding.rid))
       changed ||= encoding.active !== active
       encoding.active = active
+      // What nobody watches at all may stay as it is.
+      if (!scaled || !active || encoding.scalabilityMode === scaled.scalabilityMode) continue
+      changed = true
+      Object.assign(encoding, scaled)
     }
     if (changed) await this.transceiver.sender.setParameters(parameters)
   }

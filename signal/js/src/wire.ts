@@ -186,6 +186,10 @@ export interface Identity {
 export interface Layers {
   track_id: string
   wanted: string[]
+  /**
+   * SpatialLayers is how many sizes to send of a stream that has several in itself, the smallest first; 0 for all.
+   */
+  spatial_layers?: number
 }
 
 /**

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { cameraLayers, forSlot, prefer, preferSimulcast } from '../src/codec.ts'
+import { cameraLayers, forSlot, prefer, preferSimulcast, scalableBitrate, shrink } from '../src/codec.ts'
 
 const codecs = ['AV1', 'rtx', 'VP9', 'H264', 'red', 'VP8', 'H264'].map((name, i) => ({
   mimeType: `video/${name}`,
@@ -38,4 +38,20 @@ test('layers are named lowest first, as browsers want them', () => {
     ['h', 2],
     ['f', 1],
   ])
+})
+
+test('what is left of a picture with layers in itself keeps its sizes', () => {
+  const sent = (mode: string, sizes?: number): unknown[] => {
+    const { scalabilityMode, scaleResolutionDownBy } = shrink(mode, sizes) ?? {}
+    return [scalabilityMode, scaleResolutionDownBy]
+  }
+  expect(sent('L3T3_KEY')).toEqual(['L3T3_KEY', 1])
+  expect(sent('L3T3_KEY', 3)).toEqual(['L3T3_KEY', 1])
+  expect(sent('L3T3_KEY', 2)).toEqual(['L2T3_KEY', 2])
+  expect(sent('L3T3_KEY', 1)).toEqual(['L1T3', 4])
+  expect(sent('L2T1h', 1)).toEqual(['L1T1', 1.5])
+  expect(sent('L1T3', 2)).toEqual(['L1T3', 1])
+  expect(shrink('S3T3', 1)).toBeUndefined()
+  expect(shrink('L3T3', 3)?.maxBitrate).toBe(scalableBitrate)
+  expect(shrink('L3T3', 1)?.maxBitrate).toBeLessThan(scalableBitrate / 10)
 })
