@@ -179,3 +179,61 @@ func (g *gallery) begins(p *rtp.Packet) bool {
 	}
 	return len(p.GetExtension(g.id)) > 16
 }
+
+// TestNarrowLinkCarriesASmallerSize: a link that is too narrow for the largest size carries a smaller one rather than nothing, and all again when it is wide.
+func TestNarrowLinkCarriesASmallerSize(t *testing.T) {
+	w, film, small, large, _ := premiere(t, webrtc.MimeTypeVP9, true, func(r *replay) { r.plain = true })
+	small.shows("the smallest", upTo(0, 2))
+	large.shows("the largest", upTo(2, 2))
+	shows := func(what string, ok func(spatial uint8) bool) {
+		t.Helper()
+		in, began := 0, time.Now()
+		for in < 400 {
+			p := large.c.next()
+			if d, err := packet.ParseVP9(p.Payload); err == nil && d.SID > 0 {
+				if in++; !ok(d.SID) {
+					in = 0
+				}
+			}
+			if time.Since(began) > 20*time.Second {
+				t.Fatalf("never: %s", what)
+			}
+		}
+		t.Logf("%s after %v, with %d keyframes", what, time.Since(began), film.asked.Load())
+	}
+	w.narrow("eu-1", "us-3", 1_400_000)
+	shows("the middle one", func(spatial uint8) bool { return spatial == 1 })
+	w.narrow("eu-1", "us-3", 0)
+	above := 0
+	shows("the largest again", func(spatial uint8) bool { above += int(spatial) / 2; return above > 0 })
+}
+
+// TestSizesThatAreSpared: of sizes that nobody is sent because nobody wants them it is known that there are some. Those that a publisher leaves out by itself are gone.
+func TestSizesThatAreSpared(t *testing.T) {
+	l := &layer{track: &published{}}
+	l.track.layers = []*layer{l}
+	picture := func(sizes uint8) {
+		p := &packet.Packet{Keyframe: true, StartOfFrame: true}
+		p.VP9 = packet.VP9{HasLayers: true, Spatial: sizes}
+		for i := range sizes {
+			p.VP9.Sizes[i] = packet.Size{Width: 240 << i, Height: 135 << i}
+		}
+		l.carried = packet.AllSizes
+		l.outline(p)
+		l.weigh(p)
+		l.measure(p)
+	}
+	for _, step := range []struct {
+		spared bool
+		sent   uint8
+		steps  int
+	}{{false, 3, 3}, {true, 1, 3}, {true, 2, 3}, {false, 3, 3}, {false, 2, 2}, {true, 1, 2}} {
+		l.track.spared.Store(step.spared)
+		if picture(step.sent); l.track.steps() != step.steps {
+			t.Errorf("%+v: %d", step, l.track.steps())
+		}
+	}
+	if w, _ := l.track.dimensions(1); w != 480 || !l.track.fills(0, 240, 0) || l.track.fills(0, 480, 0) {
+		t.Errorf("a size that is not sent is %d pixels wide", w)
+	}
+}

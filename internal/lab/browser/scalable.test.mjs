@@ -104,6 +104,7 @@ if (sizes > 1) {
     )
     await steadily('it is small', () => pause(3_000), 0)
     figures.note('received, small tile, kbit/s', await rate(3_000))
+    figures.note('sent, small tile', (await sending()).mode)
   })
 
   figures.test('a tile that grows is sent all of it again, without a freeze', async () => {

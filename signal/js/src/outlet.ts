@@ -81,8 +81,9 @@ export class Outlet {
       const active = !layers || (encoding.rid === undefined ? layers.length > 0 : layers.includes(encoding.rid))
       changed ||= encoding.active !== active
       encoding.active = active
-      // What nobody watches at all may stay as it is.
-      if (!scaled || !active || encoding.scalabilityMode === scaled.scalabilityMode) continue
+      // What nobody watches at all may stay as it is. Browsers that make no such stream name no mode.
+      const { scalabilityMode } = encoding
+      if (!scaled || !active || !scalabilityMode || scalabilityMode === scaled.scalabilityMode) continue
       changed = true
       Object.assign(encoding, scaled)
     }
