@@ -177,7 +177,7 @@ func (s *outletStream) send(t *rtc.Transport, p *packet.Packet, out *udp.Batch) 
 	if f.pt == 0 || buf == nil {
 		return false
 	}
-	head := len(packet.AppendHeader(buf[:0], marker, f.pt, p.Sequence, p.Timestamp, s.media.SSRC, s.extensions(p, true)))
+	head := len(packet.AppendHeader(buf[:0], marker, f.pt, p.Sequence, p.Timestamp, s.media.SSRC, s.extensions(p, marker, true)))
 	n := head + copy(buf[head:], p.Payload())
 	if !s.dispatch(out, &s.media, buf, head, n, bandwidth.Media, s.leaving) {
 		return false
@@ -191,10 +191,10 @@ func (s *outletStream) send(t *rtc.Transport, p *packet.Packet, out *udp.Batch) 
 	return true
 }
 
-// extensions returns the header extensions that go with a packet, or with its number alone.
-func (s *outletStream) extensions(p *packet.Packet, whole bool) *packet.Extensions {
+// extensions returns the header extensions that go with a packet, which ends a picture or does not, or with its number alone.
+func (s *outletStream) extensions(p *packet.Packet, ends, whole bool) *packet.Extensions {
 	s.ext.Reset()
-	s.numberLocked(s.outlet.track.Kind == Video && (s.outlet.relay.pacer.narrow.Load() || p.Marker && s.outlet.way.due()))
+	s.numberLocked(s.outlet.track.Kind == Video && (s.outlet.relay.pacer.narrow.Load() || ends && s.outlet.way.due()))
 	if s.pruner != nil {
 		var room [8]byte
 		if notice := s.pruner.AppendNotice(room[:0], p.Sequence); len(notice) > 0 {
@@ -238,7 +238,7 @@ func (s *outletStream) resend(seq uint16, now int64, out *udp.Batch) bool {
 	}
 	s.credit -= 2
 	carry, marker := s.carries(p)
-	head := len(packet.AppendHeader(buf[:0], marker, f.rtx, s.repairAt, p.Timestamp, s.repair.SSRC, s.extensions(p, carry)))
+	head := len(packet.AppendHeader(buf[:0], marker, f.rtx, s.repairAt, p.Timestamp, s.repair.SSRC, s.extensions(p, marker, carry)))
 	n := len(packet.AppendRTX(buf[:head], p.Sequence))
 	if carry { // else it was lost before it was known that it is left out: its number is all that is missing
 		n += copy(buf[n:], p.Payload())

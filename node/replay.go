@@ -129,6 +129,9 @@ func (s *outletStream) hold() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.held, s.seconds = true, 0
+	if s.pruner != nil {
+		s.pruner.Restart()
+	}
 }
 
 // replay sends what the cache has: behind what the other node has already, which is 1 less than have, or from a fresh

@@ -26,6 +26,9 @@ type Pruner struct {
 // Want sets the spatial layers to be carried, as bits; the highest bit stands for the largest that there is. 0 is all of them.
 func (s *Pruner) Want(sizes uint8) { s.wanted = sizes & AllSizes }
 
+// Restart begins anew with a stream that begins again: everything in front of it counts as carried.
+func (s *Pruner) Restart() { *s = Pruner{wanted: s.wanted} }
+
 // Lacks reports whether only a keyframe can bring what is wanted.
 func (s *Pruner) Lacks() bool { return s.carried != 0 && s.effective()&^s.carried != 0 }
 

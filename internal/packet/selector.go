@@ -214,11 +214,10 @@ func (l *frameLog) find(frame uint16) (sent, known bool) {
 	return known && l.sent[frame%frameLogSize/64]>>(frame%64)&1 != 0, known
 }
 
-// has reports whether a frame was forwarded, or may yet be: nothing of it has come, so it was lost and will be asked for. What
-// was in front of the first frame, or is too far back to be remembered, was not.
+// has reports whether a frame was forwarded, or may yet be: nothing of it has come, so it was lost and will be asked for, be it newer than all that
+// have. What was in front of the first frame, or is too far back to be remembered, was not.
 func (l *frameLog) has(frame uint16) bool {
-	back := SeqDiff(l.newest, frame)
-	if back < 0 || back >= l.span {
+	if l.span == 0 || SeqDiff(l.newest, frame) >= l.span {
 		return false
 	}
 	sent, known := l.find(frame)

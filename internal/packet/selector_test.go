@@ -223,3 +223,29 @@ func TestSelectorsLoss(t *testing.T) {
 		})
 	}
 }
+
+// TestSelectorKeyframeLost: where the first frame of a later keyframe is lost, those that refer to it are forwarded all the same: it will be asked for.
+func TestSelectorKeyframeLost(t *testing.T) {
+	e := &encoder{spatial: 3, temporal: 1, keyOnly: true, every: 1, keys: []int{4}}
+	e.encode(6)
+	var s Selector
+	var r DescriptorReader
+	s.Want(2, 2)
+	take := func(place int) bool {
+		f := &e.frames[place]
+		var d Descriptor
+		if err := r.Read(e.describe(f, true, true), &d); err != nil {
+			t.Fatal(err)
+		}
+		forward, _ := s.Select(&Header{Sequence: uint16(place), Timestamp: uint32(f.picture)}, &d)
+		return forward
+	}
+	for place := range 12 {
+		take(place)
+	}
+	for _, place := range []int{13, 14, 12, 17} {
+		if !take(place) {
+			t.Errorf("frame %d was left out", place)
+		}
+	}
+}
