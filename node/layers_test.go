@@ -59,6 +59,7 @@ type replay struct {
 	plain    bool // without dependency descriptors
 	loses    bool // now and then a packet is late
 	asked    atomic.Int64
+	id       uint8 // header extension of descriptors
 	seq      uint16
 	time     uint32
 	frame    uint16 // newest that was sent
@@ -82,7 +83,7 @@ func (r *replay) show(n int) error {
 		if !r.plain {
 			d := slices.Clone(p.descriptor)
 			binary.BigEndian.PutUint16(d[1:], r.frame+binary.BigEndian.Uint16(d[1:]))
-			if err := out.SetExtensionWithProfile(r.descriptorID(), d, rtp.ExtensionProfileTwoByte); err != nil {
+			if err := out.SetExtensionWithProfile(r.id, d, rtp.ExtensionProfileTwoByte); err != nil {
 				return err
 			}
 		}
@@ -123,6 +124,9 @@ func (r *replay) ends(n int) {
 // film shows the recording until the test ends, from the start again when a keyframe is asked for.
 func (r *replay) film() {
 	r.t.Helper()
+	if !r.plain {
+		r.id = r.descriptorID() // the goroutine may outlive the descriptions
+	}
 	n := 0
 	screen(r.t, r.sender, &r.asked, func(keyframe bool) error {
 		if n == len(r.pictures) || n > 0 && keyframe {
