@@ -10,14 +10,14 @@ import (
 	"github.com/parley-sfu/parley/signal/wire"
 )
 
-// Nine nodes in three regions, six who publish and sixty who watch: everybody gets media, and each link between regions
+// Nine nodes in three regions, six who publish and sixty who watch, fewer in a short run: everybody gets media, and each link between regions
 // carries one copy of the layers that are wanted on its other side, however many watch there.
 func TestLabTree(t *testing.T) {
 	const (
-		watchers = 60
-		bound    = 1.03
-		tries    = 5 // whoever had no time for a moment is left for another parent and comes back after 5 s: meanwhile links carry more
+		bound = 1.03
+		tries = 5 // whoever had no time for a moment is left for another parent and comes back after 5 s: meanwhile links carry more
 	)
+	watchers := either(60, 24) // two processors that have become slow carry no more
 	w := lab.StartWorld(t, lab.Overseas(), 3, "eu", "us", "ap")
 	meeting := w.NewMeeting(t, "Nine nodes").ID
 	var speakers []*speaker
