@@ -75,21 +75,31 @@ func repairable(offer string) string {
 	return strings.ReplaceAll(offer, opus, opus+"a=rtcp-fb:111 nack\r\n")
 }
 
+// overheard brings together somebody who will speak and somebody who hears it through a wiretap, may ask for it again, and offers what else change makes of
+// the offer.
+func overheard(t *testing.T, change func(string) string) (n *Node, alice *talker, track *webrtc.TrackLocalStaticRTP, bob *client, tap *wiretap) {
+	t.Helper()
+	n = startNode(t)
+	alice = &talker{client: join(t, n, "pt_alice")}
+	alice.level.Store(20)
+	track = alice.speak()
+	alice.connect()
+	tap, how := tapped(t)
+	bob = join(t, n, "pt_bob", how)
+	bob.hears(1)
+	bob.offerWith(func(offer string) string { return repairable(change(offer)) })
+	return n, alice, track, bob, tap
+}
+
+// asItIs leaves an offer alone.
+func asItIs(offer string) string { return offer }
+
 // TestVoiceAgain: a packet of a voice that is asked for again comes again as it was, byte for byte, and once only, however often it is
 // asked for before it can have arrived.
 func TestVoiceAgain(t *testing.T) {
-	asItIs := func(offer string) string { return offer }
 	for name, change := range map[string]func(string) string{"numbered": asItIs, "not numbered": unmeasured, "dated": dated, "paced": asItIs} {
 		t.Run(name, func(t *testing.T) {
-			n := startNode(t)
-			alice := &talker{client: join(t, n, "pt_alice")}
-			alice.level.Store(20)
-			track := alice.speak()
-			alice.connect()
-			tap, how := tapped(t)
-			bob := join(t, n, "pt_bob", how)
-			bob.hears(1)
-			bob.offerWith(func(offer string) string { return repairable(change(offer)) })
+			n, alice, track, bob, tap := overheard(t, change)
 			if name == "paced" {
 				t.Cleanup(pacedAlways(n, &bob.peer.pacer))
 			}

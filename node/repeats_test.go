@@ -39,15 +39,7 @@ func TestAgainTwice(t *testing.T) {
 		times     int
 	}{"far": {80 * time.Millisecond, 2}, "near": {20 * time.Millisecond, 1}} {
 		t.Run("a voice, "+name, func(t *testing.T) {
-			n := startNode(t)
-			alice := &talker{client: join(t, n, "pt_alice")}
-			alice.level.Store(20)
-			track := alice.speak()
-			alice.connect()
-			tap, how := tapped(t)
-			bob := join(t, n, "pt_bob", how)
-			bob.hears(1)
-			bob.offerWith(repairable)
+			_, alice, track, bob, tap := overheard(t, asItIs)
 			farAway(t, bob.peer, tc.roundTrip)
 			alice.talk(track, 1)
 			lost := bob.next()
