@@ -24,6 +24,7 @@ type Meter struct {
 	timestamp uint32 // of the newest frame
 	opening   uint32 // timestamp of the frame that the stream began with
 	entry     uint64 // bytes of that
+	entryAt   uint8  // its temporal layer
 
 	at    atomic.Int64               // end of the last slice that was counted
 	usual [MaxTemporal]atomic.Int64  // bit/s, smoothed
@@ -43,7 +44,7 @@ func (m *Meter) Add(size int, timestamp uint32, temporal uint8, now int64) {
 	at.bytes += uint32(size)
 	if m.fresh || TimestampDiff(timestamp, m.timestamp) > 0 {
 		if m.fresh {
-			m.opening, m.entry = timestamp, 0
+			m.opening, m.entry, m.entryAt = timestamp, 0, min(temporal, MaxTemporal-1)
 		}
 		at.frames++
 		m.fresh, m.timestamp = false, timestamp
@@ -86,7 +87,7 @@ func (m *Meter) tell(slice int64) {
 		frames += uint64(of.frames)
 		rate := bits * perSecond / uint64(span)
 		m.rates[t].Store(rate<<16 | min(frames*perSecond*64/uint64(span), 1<<16-1))
-		if slice-m.first <= meterSlices && frames > 1 {
+		if slice-m.first <= meterSlices && frames > 1 && t >= int(m.entryAt) {
 			rate = (bits - 8*m.entry) * perSecond / uint64(slice-m.first)
 		}
 		switch usual := m.usual[t].Load(); {

@@ -116,6 +116,23 @@ func TestMeterBegins(t *testing.T) {
 	}
 }
 
+// TestMeterBeginsInTheMiddle: a stream whose first frame that comes is of an upper layer, and larger than those below, is reckoned with like any other.
+func TestMeterBeginsInTheMiddle(t *testing.T) {
+	const rate = 30 * 4 * 8000
+	var m Meter
+	for range 40 {
+		m.Add(1000, 0, 2, int64(time.Second))
+	}
+	for end := 200 * time.Millisecond; end < 3*time.Second; end += 100 * time.Millisecond {
+		film(&m, time.Second+end-100*time.Millisecond, time.Second+end)
+		for temporal := range uint8(MaxTemporal) {
+			if usual := m.Usual(temporal, int64(time.Second+end)); usual < 0 || usual > 2*rate {
+				t.Errorf("usually %d up to layer %d after %s, of %d", usual, temporal, end, rate)
+			}
+		}
+	}
+}
+
 // TestMeterBeginsAgain: a stream that comes again with a keyframe is reckoned with by what was usual of it before.
 func TestMeterBeginsAgain(t *testing.T) {
 	var m Meter
