@@ -32,9 +32,12 @@ func (p *Peer) RTCP(b []byte, out *udp.Batch) {
 		}
 		return nil
 	}
-	now := p.node.endpoint.Now()
-	if p.way.feedback(b, find, now) {
+	now, far := p.node.endpoint.Now(), p.far()
+	if p.way.feedback(b, far, find, now) {
 		p.in.feedback(b, out, find)
+	}
+	if far {
+		p.sendUnasked(now, out)
 	}
 	if p.way.fallen() {
 		p.fall(now)
@@ -171,21 +174,16 @@ func (in *ingress) requestLost(now int64) (misses bool) {
 	return misses
 }
 
-// Over a link, feedback goes when so many numbers have come, half of them where they come quickly, or so many nanoseconds have passed: less
-// than a hundredth of what it is about.
+// Over a link, feedback goes when so many numbers have come, or some and so many nanoseconds have passed: less than a hundredth of what it is about. A link
+// that becomes too narrow brings fewer, and that must not keep the word of it waiting.
 const (
-	linkReports     = 16
-	linkReportSoon  = 200e6
-	linkReportEvery = 1e9
+	linkReports     = 8
+	linkReportEvery = 100e6
 )
 
 // reportDue reports whether feedback is to go. mu is held.
 func (in *ingress) reportDue(now int64) bool {
-	if !in.link {
-		return true
-	}
-	since := now - in.reported
-	return in.unreported >= linkReports || since >= linkReportEvery || in.unreported >= linkReports/2 && since <= linkReportSoon
+	return !in.link || in.unreported >= linkReports || in.unreported > 0 && now-in.reported >= linkReportEvery
 }
 
 // sendArrivals sends transport-wide feedback, which a publisher's bandwidth estimate lives on.

@@ -343,3 +343,10 @@ func (in *ingress) roundTrip() time.Duration {
 	}
 	return unknownRoundTrip
 }
+
+// measure takes over how long the way to the other end and back has been found to take.
+func (in *ingress) measure() {
+	if t := in.transport.Load(); t != nil {
+		in.rtt.Store(int64(t.RoundTrip()))
+	}
+}

@@ -14,13 +14,14 @@ const (
 	// strainQueue is the queue without which a link is not too narrow: what varies on a long way looks like overuse for a while.
 	strainQueue = 20 * time.Millisecond
 
-	// strainPlainly is a queue that no reader makes which is merely late: all of the last eight numbered packets have waited for so long.
+	// strainPlainly is a queue that no reader makes which is merely late: all of the last eight numbered packets have waited for so long. Where the path has become
+	// much narrower nobody waits for that.
 	strainPlainly = 100 * time.Millisecond
 
 	// calmFor is how long after that it must not have been overused to be trusted again. Until then keyframes that come together wait here.
 	calmFor = 30 * time.Second
 
-	// linkSilence is how long feedback may stay out: it is sent once a second at the most seldom, and heartbeats tell of an outage sooner.
+	// linkSilence is how long feedback may stay out: where little comes it is about single pictures, and heartbeats tell of an outage sooner.
 	linkSilence = 3 * time.Second
 
 	// linkMost bounds the estimate of a link, in bit/s.
@@ -112,7 +113,7 @@ func (w *way) heard(now int64) (narrow bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	queue := w.estimator.Stats().Queue
-	narrow = w.strain.look(w.estimator.Overused() && queue > strainQueue, queue > strainPlainly, now)
+	narrow = w.strain.look(w.estimator.Overused() && queue > strainQueue, queue > strainPlainly || w.estimator.Cut(), now)
 	switch {
 	case narrow:
 		w.estimator.Yield(now)

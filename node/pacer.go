@@ -277,7 +277,7 @@ func (s *slot) dispatch(out *udp.Batch, stream *rtc.Stream, buf []byte, head, n 
 	if s.peer.pacer.narrow.Load() && kind != bandwidth.Padding && s.hold(stream, buf[:n], head, kind) {
 		return n
 	}
-	s.leaves(buf, n, kind, now)
+	s.leaves(buf, head, n, kind, now)
 	if s.again != nil {
 		s.again.left(binary.BigEndian.Uint16(buf[2:]), s.numberIn(buf))
 	}

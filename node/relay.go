@@ -78,7 +78,7 @@ func (r *relay) RTCP(b []byte, out *udp.Batch) {
 	if w == nil {
 		return
 	}
-	more := w.feedback(b, find, now)
+	more := w.feedback(b, false, find, now)
 	if w.heard(now) {
 		r.narrow.Store(true)
 	}

@@ -8,12 +8,11 @@ import (
 )
 
 // Of what is asked for again as large a part is lost as of everything, and to ask once more takes another round trip, for which no jitter buffer waits. So
-// where that is long what is sent again is sent twice, a little apart. It costs as much as is lost.
+// to viewers far away what is sent again is sent twice, a little apart. It costs as much as is lost.
 
 const (
-	twiceFrom  = 30 * time.Millisecond // round trips are long
-	twiceAfter = 8 * time.Millisecond  // losses come in runs, and queues are short where nothing is narrow
-	mostTwice  = 64                    // packets may wait for it
+	twiceAfter = 8 * time.Millisecond // losses come in runs, and queues are short where nothing is narrow
+	mostTwice  = 64                   // packets may wait for it
 )
 
 // repeats is what is still to be sent to a viewer for the second time. It is safe for concurrent use.
@@ -32,7 +31,7 @@ type repetition struct {
 // repeat has a packet that has just been sent again sent once more, where it is worth it. mu is held.
 func (s *slot) repeat(seq uint16, now int64) {
 	p := s.peer
-	if p.in.rtt.Load() < int64(twiceFrom) || p.pacer.narrow.Load() {
+	if !p.far() {
 		return
 	}
 	r := &p.repeats

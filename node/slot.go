@@ -277,6 +277,11 @@ func (s *slot) header(buf []byte, l *layer, p *packet.Packet, o packet.Out, pt u
 func (s *slot) resend(seq uint16, now int64, out *udp.Batch) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	return s.resendLocked(seq, s.patience(), now, out)
+}
+
+// resendLocked does so for a packet that was not sent again for so many nanoseconds.
+func (s *slot) resendLocked(seq uint16, patience, now int64, out *udp.Batch) bool {
 	if s.again != nil {
 		return s.resendVoice(seq, now, out)
 	}
@@ -284,7 +289,7 @@ func (s *slot) resend(seq uint16, now int64, out *udp.Batch) bool {
 		s.resent = make([]resent, resentMemory)
 	}
 	last := &s.resent[seq%resentMemory]
-	if s.credit < 2 || last.seq == seq && last.at != 0 && now-last.at < s.patience() {
+	if s.credit < 2 || last.seq == seq && last.at != 0 && now-last.at < patience {
 		return false
 	}
 	if !s.resendPicture(seq, now, out) {
@@ -361,10 +366,15 @@ func (s *slot) numberIn(buf []byte) []byte {
 	return buf[s.numberAt:][:2]
 }
 
-// leaves notes a packet of n bytes, with the header extensions of the slot, that leaves at now. mu is held.
-func (s *slot) leaves(buf []byte, n int, kind bandwidth.Kind, now int64) {
-	if w := &s.peer.way; w.measured.Load() {
-		w.left(s.numberIn(buf), n, kind, now)
+// leaves notes a packet of n bytes, the first head of them a header with the extensions of the slot, that leaves at now. mu is held.
+func (s *slot) leaves(buf []byte, head, n int, kind bandwidth.Kind, now int64) {
+	w := &s.peer.way
+	if !w.measured.Load() {
+		return
+	}
+	w.left(s.numberIn(buf), n, kind, now)
+	if w.manifest.on.Load() {
+		w.note(s, buf, head, kind)
 	}
 }
 

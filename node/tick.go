@@ -114,11 +114,10 @@ func (in *ingress) tick(count uint64, now int64) (misses bool) {
 		in.sendArrivals(now)
 	}
 	if count%reportTicks == 0 {
-		if t := in.transport.Load(); t != nil {
-			in.rtt.Store(int64(t.RoundTrip()))
-		}
 		in.expire(now)
-		if !in.link {
+		if in.link {
+			in.measure()
+		} else {
 			in.sendReceptionReports(now)
 		}
 	}
@@ -158,12 +157,13 @@ func (r *room) tick(tracks []*published, last, count uint64, now int64) (waits b
 // reportGroups is how many parts the peers of a room are in, so that a large room's reports do not leave all at once.
 const reportGroups = reportTicks / groupTicks
 
-// reportTo sends one part of the peers their sender reports.
+// reportTo sends one part of the peers their sender reports, and looks how far away they are.
 func (r *room) reportTo(group uint64, now int64) {
 	r.mu.Lock()
 	peers := slices.Collect(maps.Keys(r.groups[group]))
 	r.mu.Unlock()
 	for _, p := range peers {
+		p.in.measure()
 		p.sendSenderReports(now)
 	}
 }

@@ -34,6 +34,8 @@ type way struct {
 	unnumbered atomic.Int64 // bytes that left since the last that did
 	narrowed   atomic.Bool  // the link is limited
 
+	manifest manifest
+
 	mu        sync.Mutex
 	estimator *bandwidth.Estimator // nil until measured
 	strain    strain
@@ -74,8 +76,8 @@ func (w *way) left(number []byte, n int, kind bandwidth.Kind, now int64) {
 	}
 }
 
-// feedback takes what a compound RTCP packet says of the way. It reports whether there is anything else in it.
-func (w *way) feedback(b []byte, find func(ssrc uint32) sending, now int64) (more bool) {
+// feedback takes what a compound RTCP packet says of the way, and of what is to be sent again unasked if far. It reports whether there is anything else in it.
+func (w *way) feedback(b []byte, far bool, find func(ssrc uint32) sending, now int64) (more bool) {
 	var round losses
 	for {
 		p, rest, ok := packet.NextRTCP(b)
@@ -84,7 +86,7 @@ func (w *way) feedback(b []byte, find func(ssrc uint32) sending, now int64) (mor
 		}
 		b = rest
 		if f, ok := p.TransportFeedback(); ok {
-			w.account(&f, now)
+			w.account(&f, far, now)
 			continue
 		}
 		if bitrate, ok := p.REMB(); ok {
@@ -103,12 +105,15 @@ func (w *way) feedback(b []byte, find func(ssrc uint32) sending, now int64) (mor
 }
 
 // account takes transport-wide feedback.
-func (w *way) account(f *packet.TransportFeedback, now int64) {
+func (w *way) account(f *packet.TransportFeedback, far bool, now int64) {
 	if !w.numbered.Load() {
 		return
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if far {
+		w.manifest.look(*f)
+	}
 	w.estimator.TransportFeedback(f, now)
 }
 

@@ -43,7 +43,7 @@ func TestFeedbackWithoutNumbers(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				w.feedback(b, func(ssrc uint32) sending {
+				w.feedback(b, false, func(ssrc uint32) sending {
 					if ssrc == 7 {
 						return &slot{}
 					}
@@ -89,7 +89,7 @@ func TestFeedbackBesideOthers(t *testing.T) {
 				t.Fatal(err)
 			}
 			w := &way{cfg: bandwidth.Defaults()}
-			if more := w.feedback(b, func(uint32) sending { return nil }, 1); more != tc.more {
+			if more := w.feedback(b, false, func(uint32) sending { return nil }, 1); more != tc.more {
 				t.Errorf("more = %v, want %v", more, tc.more)
 			}
 		})
@@ -121,7 +121,7 @@ func TestFallen(t *testing.T) {
 			t.Fatal(err)
 		}
 		now += int64(10 * time.Millisecond)
-		w.feedback(b, func(uint32) sending { return &slot{} }, now)
+		w.feedback(b, false, func(uint32) sending { return &slot{} }, now)
 		if got := w.fallen(); got != step.want {
 			budget, _ := w.budget()
 			t.Errorf("%.0f bit/s: fallen = %v, of a budget of %d", step.carries, got, budget)

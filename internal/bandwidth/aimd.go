@@ -92,12 +92,16 @@ func (a *aimd) update(p passage, rtt, now int64) {
 	}
 }
 
-// decrease goes below what arrives, once in the time that the path takes to answer. When the application sends less than it may and all of that
-// arrives, it tells nothing of the capacity: a burst filled the queue, or somebody else.
+// decrease goes below what arrives, once in the time that the path takes to answer.
 func (a *aimd) decrease(p passage, rtt, now int64) {
-	if now-a.decreased < rtt+messageEvery {
-		return
+	if now-a.decreased >= rtt+messageEvery {
+		a.fall(p, rtt, now)
 	}
+}
+
+// fall does so at once. When the application sends less than it may and all of that arrives, it tells nothing of the capacity: a burst filled the
+// queue, or somebody else.
+func (a *aimd) fall(p passage, rtt, now int64) {
 	if !a.draining {
 		a.whole = min(a.rate, p.leaving)
 	}

@@ -40,6 +40,7 @@ type Estimator struct {
 	arriving throughput // by the receiver's
 	delay    delay
 	aimd     aimd
+	lately   passage
 	loss     loss
 	prober   prober
 	reports  reports

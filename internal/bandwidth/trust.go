@@ -15,14 +15,20 @@ const standing = 40 * milli
 // Overused reports whether more is being sent than the path carries: a queue grows or stands, or more is lost than the path loses of its
 // own.
 func (e *Estimator) Overused() bool {
-	return e.delay.usage(e.rate) == over && e.delay.queue > drained || e.delay.queue > standing || e.by == ByLoss || e.outage.on
+	return e.Cut() || e.delay.usage(e.rate) == over && e.delay.queue > drained || e.delay.queue > standing || e.by == ByLoss || e.outage.on
 }
 
-// Yield has the estimate go below what arrives: what Trust took for carried has turned out to be too much. It ends the opening.
+// Cut reports whether the path has just become much narrower than what is being sent.
+func (e *Estimator) Cut() bool { return e.lately.cut() }
+
+// Yield has the estimate go below what the path carries, and its queue go: what Trust took for carried has turned out to be too much. It ends the opening.
 func (e *Estimator) Yield(now int64) {
-	if arriving, ok := e.arriving.rate(); ok {
-		e.aimd.lower(decreaseTo * arriving)
-		e.opening.end()
-		e.settle(now)
+	p := e.lately
+	if !p.known {
+		return
 	}
+	e.aimd.rate = min(e.aimd.rate, p.leaving)
+	e.aimd.fall(p, e.rtt, now)
+	e.opening.end()
+	e.settle(now)
 }

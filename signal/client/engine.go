@@ -22,6 +22,7 @@ const (
 	iceFailed       = 10 * time.Second
 	iceKeepalive    = 500 * time.Millisecond // between checks; a NAT's new mapping is found by the next one
 	resendWindow    = 512                    // packets kept a layer to answer NACKs
+	feedbackEvery   = 50 * time.Millisecond  // between accounts of what came, as browsers send them that get pictures
 )
 
 // sockets are the ways of one connection to the network.
@@ -134,7 +135,7 @@ func newInterceptors() (*interceptor.Registry, error) {
 	}
 	registry.Add(reports)
 	// It calls it an error that a connection is closed.
-	feedback, err := twcc.NewSenderInterceptor(twcc.WithLoggerFactory(&logging.DefaultLoggerFactory{DefaultLogLevel: logging.LogLevelDisabled}))
+	feedback, err := twcc.NewSenderInterceptor(twcc.SendInterval(feedbackEvery), twcc.WithLoggerFactory(&logging.DefaultLoggerFactory{DefaultLogLevel: logging.LogLevelDisabled}))
 	if err != nil {
 		return nil, err
 	}

@@ -2,6 +2,7 @@ package system_test
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -20,7 +21,7 @@ func TestLabBandwidthLinkCut(t *testing.T) {
 	w := lab.StartWorld(t, lab.Path{Delay: 20 * time.Millisecond}, 1, "eu", "us")
 	eu, us := w.Regions[0], w.Regions[1]
 	meeting := w.NewMeeting(t, "A link is cut to half")
-	publishReels(t, eu.Nodes[0], meeting.ID, cameras, false)
+	loudest := publishReels(t, eu.Nodes[0], meeting.ID, cameras, false)[0].Self().ID
 	var crowd []*spectator
 	for i := range viewers {
 		c := us.Join(t, us.Nodes[0], meeting.ID, client.JoinOptions{DisplayName: fmt.Sprint("Viewer ", i+1), Role: "viewer"},
@@ -46,7 +47,7 @@ func TestLabBandwidthLinkCut(t *testing.T) {
 	end := time.Now()
 	log := bottleneckLog(w.WAN.Passages(eu, us))
 	tellLate(t, w)
-	figures := newTable(t, "a link that needs "+megabits(demand), "viewer", "sound lost", "frozen", "paused", "layers by priority, then", "wait p95", "used", "")
+	figures := newTable(t, "a link that needs "+megabits(demand), "viewer", "sound lost", "frozen", "paused", "layers, who speaks first, then by priority", "wait p95", "used", "")
 	var seen []glance
 	for i, who := range crowd {
 		seen = who.finish()
@@ -58,7 +59,7 @@ func TestLabBandwidthLinkCut(t *testing.T) {
 			got := between(seen, part.from, part.to)
 			then := part.from.Add(3 * time.Second)
 			calm := percentile(log.between(then, part.to).waits(), 95)
-			order := layersOf(seen, part.to.Add(-3*time.Second), part.to)
+			order := layersOf(seen, loudest, part.to.Add(-3*time.Second), part.to)
 			good := got.audioLoss() <= lost && calm <= queue && (falls(order) || !full()) && (part.name != "mended" || order[len(order)-1] > 2.5)
 			judge(t, figures, good, part.name+" at "+megabits(part.rate), i+1, fmt.Sprint(got.audioLost, " of ", got.audioPackets), percent(got.freezeRatio()),
 				percent(got.paused/max(0.001, got.watched+got.paused)), fmt.Sprintf("%.1f", order), calm, percent(log.rate(then, part.to, nil)/part.rate))
@@ -91,21 +92,27 @@ func askInOrder(t *testing.T, c *client.Client) {
 	}
 }
 
-// layersOf are the mean layers of the pictures in a time, in the order of the slots.
-func layersOf(looks []glance, from, to time.Time) (layers []float64) {
+// layersOf are the mean layers of the pictures in a time: of who speaks, which comes before all others, and then in the order of the slots.
+func layersOf(looks []glance, speaks string, from, to time.Time) (layers []float64) {
 	looks = within(looks, from, to)
+	sums := map[string]float64{}
+	var order []string
 	for _, l := range looks {
-		number := 0
 		for _, s := range l.Streams {
 			if s.Kind != "video" {
 				continue
 			}
-			if number == len(layers) {
-				layers = append(layers, 0)
+			if _, known := sums[s.Participant]; !known {
+				order = append(order, s.Participant)
 			}
-			layers[number] += rank(s) / float64(len(looks))
-			number++
+			sums[s.Participant] += rank(s) / float64(len(looks))
 		}
+	}
+	if i := slices.Index(order, speaks); i > 0 {
+		order = slices.Insert(slices.Delete(order, i, i+1), 0, speaks)
+	}
+	for _, who := range order {
+		layers = append(layers, sums[who])
 	}
 	return layers
 }
