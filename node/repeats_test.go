@@ -32,6 +32,28 @@ func (c *client) asks(ssrc uint32, seq uint16) {
 	}
 }
 
+// TestAgainTwiceUnmeasured: it also does to one who never says what came.
+func TestAgainTwiceUnmeasured(t *testing.T) {
+	n := startNode(t)
+	alice, bob := join(t, n, "pt_alice"), join(t, n, "pt_bob")
+	track := alice.publish()
+	alice.connect()
+	bob.slots(1)
+	bob.offerWith(unmeasured)
+	farAway(t, bob.peer, 80*time.Millisecond)
+	alice.film(track)
+	lost := bob.next()
+	for range 10 {
+		bob.next()
+	}
+	bob.asks(lost.SSRC, lost.SequenceNumber)
+	for times := 0; times < 2; {
+		if p := bob.next(); p.SequenceNumber == lost.SequenceNumber {
+			times++
+		}
+	}
+}
+
 // TestAgainTwice: what a viewer far away asks for again comes twice, and to one nearby once.
 func TestAgainTwice(t *testing.T) {
 	for name, tc := range map[string]struct {

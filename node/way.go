@@ -296,6 +296,9 @@ func (w *way) probeLocked(now int64) bool {
 
 // lacks is how many bytes the probe under way should have sent by now and has not. When there is none, the next begins, if one is due.
 func (w *way) lacks(now int64) (bytes int, running bool) {
+	if !w.measured.Load() {
+		return 0, false
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if !w.estimator.Probing(now) && !w.probeLocked(now) {
