@@ -17,12 +17,17 @@ const (
 	// farFrom is the round trip from which on a viewer is far away.
 	farFrom = 30 * time.Millisecond
 
+	// busyFrom is how old what is read must be for a node to have no time to spare: round trips are longer then, and none the farther away.
+	busyFrom = 20 * time.Millisecond
+
 	// manifestMemory is how many packets an account can be about: nearly a second of what an open way is given.
 	manifestMemory = 512
 )
 
-// far reports whether to ask again takes the peer long, and there is room to send more than what it asks for.
-func (p *Peer) far() bool { return p.in.rtt.Load() >= int64(farFrom) && !p.pacer.narrow.Load() }
+// far reports whether to ask again takes the peer long, and there is room and time to send more than what it asks for.
+func (p *Peer) far() bool {
+	return p.in.rtt.Load() >= int64(farFrom) && !p.pacer.narrow.Load() && p.transport.Behind() < busyFrom
+}
 
 // manifest is what left for a viewer far away since something did not come for the first time. The way's mutex guards what follows on.
 type manifest struct {
