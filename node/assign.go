@@ -114,7 +114,8 @@ func (s *slot) choose(t *published, now int64) (best, target *layer, reason stri
 		return nil, nil, reason
 	}
 	step := t.fit(s.wish.MaxWidth, s.wish.MaxHeight)
-	if s.limited && s.grant.Reason != allocation.Satisfied {
+	lacks := s.limited && s.grant.Reason != allocation.Satisfied
+	if lacks {
 		if !s.grant.Shown {
 			return nil, nil, reasonBandwidth
 		}
@@ -123,7 +124,10 @@ func (s *slot) choose(t *published, now int64) (best, target *layer, reason stri
 	best = t.stream(step)
 	target = best
 	if !best.live(now) {
-		target = t.nearestLive(best, now)
+		near := t.nearestLive(best, now)
+		if tooMuch := near.rank > best.rank && lacks && s.peer.pacer.narrow.Load(); !tooMuch { // to wait for what fits takes less time than what does not
+			target = near
+		}
 	}
 	if !s.knows(codec(target.format.Load())) {
 		return nil, nil, "unsupported_codec"

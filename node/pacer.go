@@ -406,8 +406,14 @@ func (s *slot) shuns(l *layer) bool {
 	case c != l:
 		return l.rank > c.rank
 	default:
-		return s.starved && s.target != nil && s.target.track == l.track && s.target.rank < l.rank
+		return s.starved && s.descends(l)
 	}
+}
+
+// descends reports whether the slot is to go from a layer down to a smaller one. mu is held.
+func (s *slot) descends(l *layer) bool {
+	t := s.target
+	return t != nil && t.track == l.track && t.rank < l.rank
 }
 
 // starves reports whether a packet of the layer that the slot shows is to be left out, because too much waits for the viewer. Then all are, up to
@@ -417,7 +423,7 @@ func (s *slot) starves(l *layer, p *packet.Packet) bool {
 	narrow := c.narrow.Load()
 	switch {
 	case s.starved:
-		s.starved = !p.Keyframe || !p.StartOfFrame || narrow && c.full(1)
+		s.starved = !p.Keyframe || !p.StartOfFrame || narrow && (s.descends(l) || c.full(1))
 		if s.starved && s.target == l && (!narrow || c.mayPlead(p.Arrival)) {
 			l.requestKeyframe(p.Arrival)
 		}

@@ -169,8 +169,8 @@ func (p *picture) needsKeyframe(now time.Time) bool {
 	return true
 }
 
-// interrupt says that what follows is another picture: the gap before it is no freeze and no reason for a keyframe.
-func (p *picture) interrupt() {
-	p.freezes.Interrupt()
+// interrupt says that what follows is another picture, or none while it rests: the gap before it is no freeze and no reason for a keyframe.
+func (p *picture) interrupt(rests bool) {
+	p.freezes.Interrupt(rests)
 	p.stuckSince = time.Time{}
 }

@@ -126,7 +126,7 @@ func (s *slot) rate() int64 {
 // assign notes what the slot carries from now on.
 func (s *slot) assign(carries wire.Slot) {
 	if s.carries.TrackID != carries.TrackID || s.carries.State != carries.State {
-		s.picture.interrupt()
+		s.picture.interrupt(carries.State != "active")
 	}
 	s.carries = carries
 }

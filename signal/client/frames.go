@@ -126,8 +126,8 @@ func (t *frameTracker) needsKeyframe(now time.Time) bool {
 	return true
 }
 
-// interrupt says that what follows is another picture: the gap before it is no freeze and no reason for a keyframe.
-func (t *frameTracker) interrupt() {
-	t.freezes.Interrupt()
+// interrupt says that what follows is another picture, or none while it rests: the gap before it is no freeze and no reason for a keyframe.
+func (t *frameTracker) interrupt(rests bool) {
+	t.freezes.Interrupt(rests)
 	t.stuckSince = time.Time{}
 }

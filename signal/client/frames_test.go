@@ -124,8 +124,10 @@ func TestFreezeMeter(t *testing.T) {
 			if count, _, _ := m.Until(now.Add(10 * time.Second)); count != tc.count+1 {
 				t.Errorf("freezes with one going on = %d, want %d", count, tc.count+1)
 			}
-			m.Interrupt()
-			m.shown(now.Add(time.Minute))
+			m.Interrupt(true)
+			m.Whole(0, now.Add(time.Second)) // it was on its way
+			m.Interrupt(false)
+			m.Whole(90_000, now.Add(time.Minute))
 			if m.freezes != tc.count {
 				t.Error("an interruption counted as a freeze")
 			}

@@ -11,6 +11,7 @@ const (
 // least three times the average, and of at least 150 ms more than the average, over the last 30 frames. Frames are shown as a player
 // with a jitter buffer of at most 400 ms would. The zero value is ready. It belongs to one goroutine.
 type FreezeMeter struct {
+	resting   bool
 	playout   playout
 	last      time.Time
 	intervals [averageOver]time.Duration
@@ -24,7 +25,9 @@ type FreezeMeter struct {
 
 // Whole notes that a frame with that RTP timestamp is whole at now, so that it can be shown.
 func (m *FreezeMeter) Whole(timestamp uint32, now time.Time) {
-	m.shown(m.playout.shows(timestamp, now))
+	if !m.resting {
+		m.shown(m.playout.shows(timestamp, now))
+	}
 }
 
 func (m *FreezeMeter) shown(now time.Time) {
@@ -55,8 +58,11 @@ func (m *FreezeMeter) frozen(gap time.Duration) bool {
 	return gap >= max(3*average, average+freezeAtOnce)
 }
 
-// Interrupt says that the gap before the next frame is none, and that it may be of another source.
-func (m *FreezeMeter) Interrupt() { m.last, m.playout = time.Time{}, playout{} }
+// Interrupt says that the gap before the next frame is none, and that it may be of another source. While it rests nothing is to be shown: what still comes
+// was on its way.
+func (m *FreezeMeter) Interrupt(rests bool) {
+	m.last, m.playout, m.resting = time.Time{}, playout{}, rests
+}
 
 // Until returns the freezes so far, with one that is still going on.
 func (m *FreezeMeter) Until(now time.Time) (count uint64, total, longest time.Duration) {

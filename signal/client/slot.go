@@ -87,7 +87,7 @@ func (s *slot) assign(carries wire.Slot) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.frames.interrupt()
+	s.frames.interrupt(carries.State != "active")
 }
 
 // receive hands on the track's packets until the track ends.
