@@ -1,12 +1,18 @@
 package packet
 
-import "sync/atomic"
+import (
+	"sync/atomic"
+	"time"
+)
 
 const (
 	meterSlice  = 50 * ms // what is counted together
 	meterSlices = 20      // in the window: one second
 	meterLeast  = 10      // slices that a rate is an average of, at least: a keyframe at the start is no rate
 	meterSlow   = 40      // slices in which the usual rate follows: two seconds
+
+	meterBurst = 2 * int64(time.Second) // of media that a stream begins with at once, at most
+	meterClock = 90_000                 // Hz, of all video; slower clocks have less of a burst seen
 
 	// MaxTemporal is how many temporal layers a stream can have here.
 	MaxTemporal = 4
@@ -88,7 +94,7 @@ func (m *Meter) tell(slice int64) {
 		rate := bits * perSecond / uint64(span)
 		m.rates[t].Store(rate<<16 | min(frames*perSecond*64/uint64(span), 1<<16-1))
 		if slice-m.first <= meterSlices && frames > 1 && t >= int(m.entryAt) {
-			rate = (bits - 8*m.entry) * perSecond / uint64(slice-m.first)
+			rate = (bits - 8*m.entry) * uint64(nanos) / uint64(max((slice-m.first)*meterSlice, m.lasted()))
 		}
 		switch usual := m.usual[t].Load(); {
 		case slice-m.first > meterLeast:
@@ -98,6 +104,13 @@ func (m *Meter) tell(slice int64) {
 		}
 	}
 	m.at.Store(slice * meterSlice)
+}
+
+// lasted is in how many nanoseconds what has come since the stream began was made, by its own clock. It comes in less where it begins with what others have
+// seen already.
+func (m *Meter) lasted() int64 {
+	ticks := int64(TimestampDiff(m.timestamp, m.opening))
+	return min(max(0, ticks)*int64(time.Second)/meterClock, meterBurst)
 }
 
 // Rate returns bit/s, RTP headers included, and frames a second of all temporal layers up to the one given. Both are 0 when

@@ -107,7 +107,7 @@ func TestMeterBegins(t *testing.T) {
 	for end := 200 * time.Millisecond; end < 3*time.Second; end += 100 * time.Millisecond {
 		var m Meter
 		for range 40 {
-			m.Add(1000, 0, 0, int64(time.Second))
+			m.Add(1000, 29*3000, 0, int64(time.Second))
 		}
 		film(&m, time.Second+time.Second/30, time.Second+end)
 		if usual := m.Usual(2, int64(time.Second+end)); usual < rate*3/4 || usual > rate*5/4 {
@@ -129,6 +129,26 @@ func TestMeterBeginsInTheMiddle(t *testing.T) {
 			if usual := m.Usual(temporal, int64(time.Second+end)); usual < 0 || usual > 2*rate {
 				t.Errorf("usually %d up to layer %d after %s, of %d", usual, temporal, end, rate)
 			}
+		}
+	}
+}
+
+// TestMeterBeginsInABurst: a stream that begins with half a second of frames at once, which others had seen, is reckoned with by the time in which they were made.
+func TestMeterBeginsInABurst(t *testing.T) {
+	const rate, frame = 30 * 4 * 8000, time.Second / 30
+	var m Meter
+	for n := range 15 {
+		for range 4 {
+			m.Add(1000, uint32(n*3000), 0, int64(time.Second))
+		}
+	}
+	for n := range 60 {
+		at := time.Second + time.Duration(n)*frame
+		for range 4 {
+			m.Add(1000, uint32((15+n)*3000), 0, int64(at))
+		}
+		if usual := m.Usual(0, int64(at)); n > 1 && (usual < rate*7/10 || usual > rate*13/10) {
+			t.Errorf("usually %d after %s, of %d", usual, at-time.Second, rate)
 		}
 	}
 }
