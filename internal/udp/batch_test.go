@@ -101,7 +101,12 @@ func TestBatchProperties(t *testing.T) {
 					t.Fatal(err)
 				}
 				for _, m := range ms[:n] {
-					if !bytes.Equal(m.Buf[:m.N], want[0]) {
+					switch {
+					case m.From != AddrFrom(from.LocalAddr()): // for whoever had this port before
+						continue
+					case len(want) == 0:
+						t.Fatalf("address %d got one too many, of %d bytes", who, m.N)
+					case !bytes.Equal(m.Buf[:m.N], want[0]):
 						t.Fatalf("address %d got %d bytes, want %d", who, m.N, len(want[0]))
 					}
 					want = want[1:]
