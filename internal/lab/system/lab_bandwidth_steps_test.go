@@ -123,15 +123,15 @@ func (d downlink) judgeSkew(t *testing.T, from, to time.Time, looks []glance) {
 func (d downlink) judgeStep(t *testing.T, c contender, i int, steps []time.Time, log bottleneckLog, looks []glance, figures *table) {
 	from, to, rate := steps[i], steps[i+1], d.rates[i]
 	then := from.Add(min(3*time.Second, d.each/2))
-	share, whole := d.share, ""
+	whole := ""
 	if !c.other && !lacking(looks, then, to) {
-		share, whole = 0, ", all that is wanted"
+		whole = ", all that is wanted"
 	}
-	settled := log.settles(from, to, rate, share, d.wait)
+	settled := log.settles(from, to, rate, d.share, d.wait)
 	used := log.rate(then, to, nil) / float64(rate)
 	wait := percentile(log.between(then, to).waits(), 95)
 	got := between(looks, from, to)
-	good := settled >= 0 && settled <= d.settle && used >= share && wait <= d.wait && got.freezeRatio() <= d.freeze && got.audioLoss() <= d.loss
+	good := settled >= 0 && settled <= d.settle && used >= d.share && wait <= d.wait && got.freezeRatio() <= d.freeze && got.audioLoss() <= d.loss
 	cells := []any{
 		c.name, megabits(float64(rate)), soon(settled), percent(used) + whole, wait, percent(log.between(from, to).overflow()), percent(got.freezeRatio()),
 		percent(got.paused / max(0.001, got.paused+got.watched)), fmt.Sprintf("%.2f", got.layers),
