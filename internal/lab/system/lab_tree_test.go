@@ -15,7 +15,7 @@ import (
 func TestLabTree(t *testing.T) {
 	const (
 		bound = 1.03
-		tries = 5 // whoever had no time for a moment is left for another parent and comes back after 5 s: meanwhile links carry more
+		tries = 5 // a viewer that is taken for limited is shown smaller layers, which links carry beside the large ones meanwhile
 	)
 	watchers := either(60, 24) // two processors that have become slow carry no more
 	w := lab.StartWorld(t, lab.Overseas(), 3, "eu", "us", "ap")
