@@ -1,6 +1,7 @@
 package node
 
 import (
+	"math"
 	"math/bits"
 	"slices"
 
@@ -310,7 +311,7 @@ func (t *published) tellWanted(now int64) {
 	}
 	sizes := all.sizes != t.toldSizes && (t.remote() || t.spatial(all.sizes) != t.spatial(t.toldSizes))
 	t.toldSizes = all.sizes
-	t.spared.Store(t.spatial(all.sizes) != 0)
+	t.spare(t.spatial(all.sizes) != 0, now)
 	if all.layers == t.told && all.priority == t.urged && !sizes {
 		return
 	}
@@ -321,6 +322,16 @@ func (t *published) tellWanted(now int64) {
 	}
 	t.told, t.urged = all.layers, all.priority
 	t.sender.layersWanted(t, all)
+}
+
+// spare notes whether some sizes of a single stream are not asked for. Those that its publisher is asked for anew take it a while to send.
+func (t *published) spare(some bool, now int64) {
+	switch until := t.spared.Load(); {
+	case some:
+		t.spared.Store(math.MaxInt64)
+	case until == math.MaxInt64:
+		t.spared.Store(now + int64(answerFor))
+	}
 }
 
 // lasting adds to what is wanted, as bits, what was told and may not be given up yet. What viewers here want may not for a while.

@@ -149,6 +149,31 @@ func TestWishesAreMerged(t *testing.T) {
 	}
 }
 
+// TestKeyframeServesAllWhoAsked: who asks while one is on its way does not cost the publisher another.
+func TestKeyframeServesAllWhoAsked(t *testing.T) {
+	n := startNode(t)
+	alice, bob := join(t, n, "pt_alice"), join(t, n, "pt_bob")
+	asked, camera := alice.answer()
+	bob.slots(1)
+	bob.connect()
+	watch := func(over time.Duration) (last *rtp.Packet) {
+		for began := time.Now(); time.Since(began) < over; {
+			last = bob.next()
+		}
+		return last
+	}
+	p := watch(2 * keyframeInterval)
+	before, _ := asked.count()
+	lost := &rtcp.PictureLossIndication{MediaSSRC: p.SSRC}
+	if err := bob.pc.WriteRTCP([]rtcp.Packet{lost, lost}); err != nil {
+		t.Fatal(err)
+	}
+	watch(2 * keyframeInterval)
+	if after, _ := asked.count(); after-before != 1 {
+		t.Errorf("%d keyframes of %s were asked for, want 1", after-before, camera.ID)
+	}
+}
+
 // complain says that a packet was lost, and the picture with it.
 func (c *client) complain(p *rtp.Packet) {
 	c.t.Helper()

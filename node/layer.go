@@ -34,7 +34,7 @@ type published struct {
 	heard  atomic.Bool // of another node's microphone: its level is listened to, whether a slot shows it or not
 	demand demand
 
-	spared atomic.Bool // of a stream that has several sizes in itself not all are asked for
+	spared atomic.Int64 // until when sizes that are not sent are still to be had, of a stream that has several in itself: not all are asked for, or only just are
 
 	toldMu    sync.Mutex               // guards what follows; taken by the room's worker and the ticker
 	told      uint8                    // layers that the publisher was last told to send, as bits
@@ -268,7 +268,7 @@ func (l *layer) live(now int64) bool {
 	return seen != 0 && now-seen < int64(patience)
 }
 
-// requestKeyframe asks the publisher for a keyframe, at once or as soon as the last request is keyframeInterval old.
+// requestKeyframe asks the publisher for a keyframe, at once or, if none has come by then, as soon as the last request is keyframeInterval old.
 // Whoever else asks meanwhile is served by the same one. A layer that does not come from another node yet begins with a
 // keyframe anyway.
 func (l *layer) requestKeyframe(now int64) {

@@ -215,8 +215,8 @@ func TestNarrowLinkCarriesASmallerSize(t *testing.T) {
 func TestSizesThatAreSpared(t *testing.T) {
 	l := &layer{track: &published{}}
 	l.track.layers = []*layer{l}
-	picture := func(sizes uint8) {
-		p := &packet.Packet{Keyframe: true, StartOfFrame: true}
+	picture := func(sizes uint8, at time.Duration) {
+		p := &packet.Packet{Keyframe: true, StartOfFrame: true, Arrival: int64(at)}
 		p.VP9 = packet.VP9{HasLayers: true, Spatial: sizes}
 		for i := range sizes {
 			p.VP9.Sizes[i] = packet.Size{Width: 240 << i, Height: 135 << i}
@@ -227,12 +227,21 @@ func TestSizesThatAreSpared(t *testing.T) {
 		l.measure(p)
 	}
 	for _, step := range []struct {
+		at     time.Duration
 		spared bool
 		sent   uint8
 		steps  int
-	}{{false, 3, 3}, {true, 1, 3}, {true, 2, 3}, {false, 3, 3}, {false, 2, 2}, {true, 1, 2}} {
-		l.track.spared.Store(step.spared)
-		if picture(step.sent); l.track.steps() != step.steps {
+	}{
+		{0, false, 3, 3},
+		{1, true, 1, 3},
+		{2, true, 2, 3},
+		{3, false, 3, 3},
+		{4, false, 2, 3},             // it has only just been asked for the largest again
+		{3 + answerFor, false, 2, 2}, // and does not send it
+		{4 + answerFor, true, 1, 2},
+	} {
+		l.track.spare(step.spared, int64(step.at))
+		if picture(step.sent, step.at); l.track.steps() != step.steps {
 			t.Errorf("%+v: %d", step, l.track.steps())
 		}
 	}

@@ -91,10 +91,11 @@ func (l *layer) outline(p *packet.Packet) (changed bool) {
 	}
 	l.temporal.Store(temporal)
 	changed = l.spatial.Swap(spatial) != spatial
-	if spatial > l.highest.Load() || !l.track.spared.Load() {
+	if spatial > l.highest.Load() || p.Arrival >= l.track.spared.Load() {
 		changed = l.highest.Swap(spatial) != spatial || changed
 	}
 	if begins {
+		l.pending.Store(false) // whoever asked meanwhile is served by this one
 		changed = l.measure(p) || changed
 	}
 	return changed

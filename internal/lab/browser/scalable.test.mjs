@@ -36,7 +36,7 @@ function sending() {
       const stats = await connection.getStats()
       for (const one of stats.values()) {
         if (one.type !== 'outbound-rtp' || one.kind !== 'video' || !one.framesSent) continue
-        return { codec: stats.get(one.codecId)?.mimeType, mode: one.scalabilityMode, keyframes: one.keyFramesEncoded }
+        return { codec: stats.get(one.codecId)?.mimeType, mode: one.scalabilityMode, keyframes: one.keyFramesEncoded, asked: one.pliCount + (one.firCount ?? 0) }
       }
     }
     return {}
@@ -70,10 +70,12 @@ async function steadily(what, act, keyframes) {
   const later = await viewer.received(sender)
   const least = Math.floor(((performance.now() - begin) / 1000) * smallCapture.frameRate * 0.6)
   const frames = later.frames - earlier.frames
-  const more = (await sending()).keyframes - before.keyframes
+  const now = await sending()
+  const more = now.keyframes - before.keyframes
   figures.hold(`freezes while ${what}`, later.freezes - earlier.freezes, '0', later.freezes === earlier.freezes)
   figures.hold(`frames decoded while ${what}`, frames, `>= ${least}`, frames >= least)
   figures.hold(`keyframes while ${what}`, more, `<= ${keyframes}`, more <= keyframes)
+  figures.note(`of them asked for`, now.asked - before.asked)
 }
 
 figures.test('the camera is one stream with layers', async () => {
