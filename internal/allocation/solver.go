@@ -206,11 +206,11 @@ func (s *Solver) fell(shown, budget int64) {
 		}
 		s.rose = 0
 	}
-	hold := firstHold << s.failures
 	if s.Paced && another(budget, shown) {
-		hold = pacedHold
+		s.hold = s.now + pacedHold
+		return
 	}
-	s.hold = max(s.hold, s.now+hold)
+	s.hold = max(s.hold, s.now+firstHold<<s.failures)
 }
 
 // grew notes that more is sent than before.

@@ -19,10 +19,11 @@ type delay struct {
 	queue    int64 // ns
 	least    int64 // ns: the shortest delay, of base
 	backlog  backlog
+	brisk    backlog // the same, of less time
 }
 
 func newDelay() delay {
-	return delay{detector: newDetector(), base: minimum{window: baseWindow}}
+	return delay{detector: newDetector(), base: minimum{window: baseWindow}, backlog: backlog{most: backlogMost}, brisk: backlog{most: briskMost}}
 }
 
 // add takes one packet that arrived. What is of a probe makes a queue on purpose, which is no trend.
@@ -35,6 +36,7 @@ func (d *delay) add(sentAt, arrival int64, size int, probe bool) {
 	d.packets++
 	if d.base.started {
 		d.backlog.add(arrival, arrival-sentAt-d.least, size)
+		d.brisk.add(arrival, arrival-sentAt-d.least, size)
 	}
 	if probe {
 		return
@@ -49,7 +51,9 @@ func (d *delay) add(sentAt, arrival int64, size int, probe bool) {
 
 // restart forgets all but the shortest delay: the path stood still.
 func (d *delay) restart() {
-	d.groups, d.trend, d.detector, d.newest, d.packets, d.backlog = grouping{}, trend{}, newDetector(), 0, 0, backlog{}
+	d.groups, d.trend, d.detector, d.newest, d.packets = grouping{}, trend{}, newDetector(), 0, 0
+	d.backlog.restart()
+	d.brisk.restart()
 }
 
 // end follows the packets of a message. The quickest of the last eight tells how long the queue is: jitter only ever makes slower.

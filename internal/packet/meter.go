@@ -31,6 +31,8 @@ type Meter struct {
 	opening   uint32 // timestamp of the frame that the stream began with
 	entry     uint64 // bytes of that
 	entryAt   uint8  // its temporal layer
+	frame     uint64 // bytes of the newest frame
+	largest   uint64 // of the largest since the first, in the layer of that
 
 	at    atomic.Int64               // end of the last slice that was counted
 	usual [MaxTemporal]atomic.Int64  // bit/s, smoothed
@@ -51,12 +53,19 @@ func (m *Meter) Add(size int, timestamp uint32, temporal uint8, now int64) {
 	if m.fresh || TimestampDiff(timestamp, m.timestamp) > 0 {
 		if m.fresh {
 			m.opening, m.entry, m.entryAt = timestamp, 0, min(temporal, MaxTemporal-1)
+			m.largest = 0
 		}
 		at.frames++
-		m.fresh, m.timestamp = false, timestamp
+		m.fresh, m.timestamp, m.frame = false, timestamp, 0
 	}
-	if timestamp == m.opening {
+	switch timestamp {
+	case m.opening:
 		m.entry += uint64(size)
+	case m.timestamp:
+		m.frame += uint64(size)
+		if min(temporal, MaxTemporal-1) <= m.entryAt {
+			m.largest = max(m.largest, m.frame)
+		}
 	}
 }
 
@@ -94,7 +103,7 @@ func (m *Meter) tell(slice int64) {
 		rate := bits * perSecond / uint64(span)
 		m.rates[t].Store(rate<<16 | min(frames*perSecond*64/uint64(span), 1<<16-1))
 		if slice-m.first <= meterSlices && frames > 1 && t >= int(m.entryAt) {
-			rate = (bits - 8*m.entry) * uint64(nanos) / uint64(max((slice-m.first)*meterSlice, m.lasted()))
+			rate = m.begun(bits, max((slice-m.first)*meterSlice, m.lasted()))
 		}
 		switch usual := m.usual[t].Load(); {
 		case slice-m.first > meterLeast:
@@ -104,6 +113,16 @@ func (m *Meter) tell(slice int64) {
 		}
 	}
 	m.at.Store(slice * meterSlice)
+}
+
+// begun is the rate of a stream that began so many nanoseconds ago, without the frame that it began with. Where another was asked for soon behind that, it
+// counts as the only one of the first second.
+func (m *Meter) begun(bits uint64, elapsed int64) uint64 {
+	rest := bits - 8*m.entry
+	if largest := min(8*m.largest, rest); 2*m.largest > m.entry && elapsed < nanos {
+		rest -= largest - largest*uint64(elapsed)/nanos
+	}
+	return rest * nanos / uint64(elapsed)
 }
 
 // lasted is in how many nanoseconds what has come since the stream began was made, by its own clock. It comes in less where it begins with what others have

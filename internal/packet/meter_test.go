@@ -116,6 +116,27 @@ func TestMeterBegins(t *testing.T) {
 	}
 }
 
+// TestMeterBeginsWithTwo: nor is it taken for several times as much when somebody who has come asks for another keyframe soon.
+func TestMeterBeginsWithTwo(t *testing.T) {
+	const rate, frame = 30 * 4 * 8000, time.Second / 30
+	for second := 1; second < 30; second++ {
+		var m Meter
+		for n := range 90 {
+			at := time.Second + time.Duration(n)*frame
+			packets := 4
+			if n == 0 || n == second {
+				packets = 40
+			}
+			for range packets {
+				m.Add(1000, uint32(n*3000), 0, int64(at))
+			}
+			if usual := m.Usual(0, int64(at)); n > second && usual > rate*3/2 {
+				t.Errorf("usually %d with the second keyframe %s behind the first, %s later, of %d", usual, time.Duration(second)*frame, time.Duration(n-second)*frame, rate)
+			}
+		}
+	}
+}
+
 // TestMeterBeginsInTheMiddle: a stream whose first frame that comes is of an upper layer, and larger than those below, is reckoned with like any other.
 func TestMeterBeginsInTheMiddle(t *testing.T) {
 	const rate = 30 * 4 * 8000
