@@ -292,6 +292,9 @@ func TestPaced(t *testing.T) {
 		"another link": {[]Slot{camera()}, []step{
 			{1, 600, 0, false, "h1"}, {2, 450, 0, false, "h0"}, {4, 600, 0, false, "h1"}, {5, 160, 0, false, "q1"}, {5.4, 400, 0, false, "q1"}, {5.6, 400, 0, false, "h0"},
 		}},
+		"another link soon after a growth that failed": {[]Slot{camera()}, []step{
+			{1, 600, 0, false, "h1"}, {2, 450, 0, false, "h0"}, {2.5, 160, 0, false, "q1"}, {2.7, 400, 0, false, "q1"}, {3.1, 400, 0, false, "h0"},
+		}},
 		"a cut, while many wait": {[]Slot{camera(), camera()}, []step{
 			{1, 1200, 0, false, "h1 h1"},
 			{2, 400, 0, true, "- -"},

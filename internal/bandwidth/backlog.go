@@ -3,7 +3,7 @@ package bandwidth
 const (
 	backlogLeast = 25 * milli
 	backlogMost  = 150 * milli
-	briskMost    = 75 * milli // in which a path that has become another shows, as well as may be
+	briskMost    = 80 * milli // in which a path that has become another shows, as well as may be
 )
 
 // backlog is how fast packets come that have waited on the path. It was never idle in between, so that is what it carries, known after a few
