@@ -75,7 +75,7 @@ async function steadily(what, act, keyframes) {
   figures.hold(`freezes while ${what}`, later.freezes - earlier.freezes, '0', later.freezes === earlier.freezes)
   figures.hold(`frames decoded while ${what}`, frames, `>= ${least}`, frames >= least)
   figures.hold(`keyframes while ${what}`, more, `<= ${keyframes}`, more <= keyframes)
-  figures.note(`of them asked for`, now.asked - before.asked)
+  figures.note('of them asked for', now.asked - before.asked)
 }
 
 figures.test('the camera is one stream with layers', async () => {
