@@ -48,14 +48,13 @@ type passage struct {
 	peak     float64 // of what arrives, lately
 	served   float64 // of what has waited on the path
 	serves   bool    // served is known
-	brisk    float64 // likewise, over less time
 }
 
 // carried is what the path carries when it is overused. What arrives on average is less where the application has sent little until just now.
 func (p passage) carried(rate float64) float64 {
 	switch {
 	case p.cut():
-		return p.brisk
+		return p.served
 	case p.choked() && p.serves:
 		return max(p.arriving, min(p.served, p.peak))
 	case p.choked():
@@ -71,7 +70,7 @@ func (p passage) choked() bool {
 
 // cut reports whether the path has just become much narrower: a queue grows so fast that no trend need be waited for.
 func (p passage) cut() bool {
-	return p.known && p.serves && p.queue > cutQueue && p.brisk < cutTo*p.leaving
+	return p.known && p.serves && p.queue > cutQueue && p.served < cutTo*p.leaving
 }
 
 // idle reports whether the application sends less than it may.

@@ -3,13 +3,11 @@ package bandwidth
 const (
 	backlogLeast = 25 * milli
 	backlogMost  = 150 * milli
-	briskMost    = 80 * milli // in which a path that has become another shows, as well as may be
 )
 
 // backlog is how fast packets come that have waited on the path. It was never idle in between, so that is what it carries, known after a few
-// packets. Packets that a late receiver takes together come at once, and look like a fast path. A new one has seen nothing.
+// packets. Packets that a late receiver takes together come at once, and look like a fast path. The zero value has seen nothing.
 type backlog struct {
-	most          int64 // ns that count as a whole
 	began, newest int64 // arrivals
 	bytes         int   // that came after the first
 }
@@ -18,7 +16,7 @@ type backlog struct {
 func (b *backlog) add(arrival, waited int64, size int) {
 	switch {
 	case waited < queueFelt:
-		b.restart()
+		*b = backlog{}
 		return
 	case b.began == 0:
 		b.began, b.newest = arrival, arrival
@@ -26,13 +24,11 @@ func (b *backlog) add(arrival, waited int64, size int) {
 	}
 	b.newest = max(b.newest, arrival)
 	b.bytes += size
-	if span := b.newest - b.began; span > b.most { // what is long ago counts less
+	if span := b.newest - b.began; span > backlogMost { // what is long ago counts less
 		b.began += span / 2
 		b.bytes /= 2
 	}
 }
-
-func (b *backlog) restart() { *b = backlog{most: b.most} }
 
 // rate returns bit/s, and false before there are some packets to tell.
 func (b *backlog) rate() (float64, bool) {

@@ -20,7 +20,7 @@ func TestBacklog(t *testing.T) {
 		"late, and together": {20 * time.Microsecond, 50 * time.Millisecond, 40, false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			b := backlog{most: backlogMost}
+			var b backlog
 			for i := range tc.packets {
 				b.add(second+int64(i)*int64(tc.every), int64(tc.waited), size)
 			}

@@ -19,11 +19,10 @@ type delay struct {
 	queue    int64 // ns
 	least    int64 // ns: the shortest delay, of base
 	backlog  backlog
-	brisk    backlog // the same, of less time
 }
 
 func newDelay() delay {
-	return delay{detector: newDetector(), base: minimum{window: baseWindow}, backlog: backlog{most: backlogMost}, brisk: backlog{most: briskMost}}
+	return delay{detector: newDetector(), base: minimum{window: baseWindow}}
 }
 
 // add takes one packet that arrived. What is of a probe makes a queue on purpose, which is no trend.
@@ -36,7 +35,6 @@ func (d *delay) add(sentAt, arrival int64, size int, probe bool) {
 	d.packets++
 	if d.base.started {
 		d.backlog.add(arrival, arrival-sentAt-d.least, size)
-		d.brisk.add(arrival, arrival-sentAt-d.least, size)
 	}
 	if probe {
 		return
@@ -51,9 +49,7 @@ func (d *delay) add(sentAt, arrival int64, size int, probe bool) {
 
 // restart forgets all but the shortest delay: the path stood still.
 func (d *delay) restart() {
-	d.groups, d.trend, d.detector, d.newest, d.packets = grouping{}, trend{}, newDetector(), 0, 0
-	d.backlog.restart()
-	d.brisk.restart()
+	d.groups, d.trend, d.detector, d.newest, d.packets, d.backlog = grouping{}, trend{}, newDetector(), 0, 0, backlog{}
 }
 
 // end follows the packets of a message. The quickest of the last eight tells how long the queue is: jitter only ever makes slower.

@@ -68,7 +68,6 @@ func (e *Estimator) control(now int64) {
 	arriving, second := e.arriving.rate()
 	p.known, p.leaving, p.arriving, p.peak = first && second, leaving, arriving, e.arriving.peak()
 	p.served, p.serves = e.delay.backlog.rate()
-	p.brisk, _ = e.delay.brisk.rate()
 	e.lately = p
 	if p.cut() {
 		p.usage = over

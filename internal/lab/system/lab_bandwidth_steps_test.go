@@ -84,7 +84,7 @@ func stepWay(rate int) lab.Path {
 func (d downlink) show(s *stage, c contender, who *spectator, figures *table) {
 	t := s.t
 	s.shape(stepWay(d.rates[0]))
-	time.Sleep(8 * time.Second) // to get used to the first rate is another matter, with what its beginning lost for good
+	time.Sleep(5 * time.Second) // to get used to the first rate is another matter
 	s.home.Passages(s.node.Region)
 	s.world.WAN.Late()
 	begun := time.Now()

@@ -13,7 +13,10 @@ import (
 // Nine nodes in three regions, six who publish and sixty who watch, fewer in a short run: everybody gets media, and each link between regions
 // carries one copy of the layers that are wanted on its other side, however many watch there.
 func TestLabTree(t *testing.T) {
-	const bound = 1.03
+	const (
+		bound = 1.03
+		tries = 5 // a viewer that is taken for limited is shown smaller layers, which links carry beside the large ones meanwhile
+	)
 	watchers := either(60, 24) // two processors that have become slow carry no more
 	w := lab.StartWorld(t, lab.Overseas(), 3, "eu", "us", "ap")
 	meeting := w.NewMeeting(t, "Nine nodes").ID
@@ -40,13 +43,20 @@ func TestLabTree(t *testing.T) {
 	}
 	figures := newTable(t, "watching", "link", "kbit/s", "of that wanted", "bound", "")
 	measure := func(watching int) (rates map[string]float64) {
-		time.Sleep(7 * time.Second) // for parents to be chosen, and for layers that are not wanted any more to stop
-		before := countLinks(w, speakers)
-		time.Sleep(howMuch().watch)
+		counted, within := map[string]linkCount{}, false
+		for try := 0; try < tries && !within; try++ {
+			time.Sleep(7 * time.Second) // for parents to be chosen, and for layers that are not wanted any more to stop
+			before := countLinks(w, speakers)
+			time.Sleep(howMuch().watch)
+			within = true
+			for link, now := range countLinks(w, speakers) {
+				counted[link] = linkCount{now.carried - before[link].carried, now.wanted - before[link].wanted}
+				within = within && counted[link].excess() <= bound
+			}
+			t.Logf("with %d who watch, links carry no more than is wanted: %v", watching, within)
+		}
 		rates = map[string]float64{}
-		for link, now := range countLinks(w, speakers) {
-			told := int(feedbackRate / 8 * howMuch().watch.Seconds())
-			count := linkCount{now.carried - before[link].carried, now.wanted - before[link].wanted + told}
+		for link, count := range counted {
 			rates[link] = float64(count.carried) * 8 / 1000 / howMuch().watch.Seconds()
 			judge(t, figures, count.excess() <= bound, watching, link, fmt.Sprintf("%.0f", rates[link]), fmt.Sprintf("× %.3f", count.excess()), fmt.Sprintf("× %.2f", bound))
 		}
@@ -119,9 +129,6 @@ func awaitAll(tb testing.TB, people []*person, speakers []*speaker) {
 		}
 	}
 }
-
-// feedbackRate is what may go over a link beside media, in bit/s: word of what came the other way, ten times a second and more.
-const feedbackRate = 16_000
 
 // linkCount is what went from one region to another, in bytes on the wire, and what had to.
 type linkCount struct{ carried, wanted int }
