@@ -174,16 +174,30 @@ func (in *ingress) requestLost(now int64) (misses bool) {
 	return misses
 }
 
-// Over a link, feedback goes when so many numbers have come, or some and so many nanoseconds have passed: less than a hundredth of what it is about. A link
-// that becomes too narrow brings fewer, and that must not keep the word of it waiting.
+// Over a link, feedback goes when so many numbers have come, or some and so much time has passed: what it costs must be little against what goes over a
+// link that is idle, and against what such a link is too narrow for it must not come late.
 const (
-	linkReports     = 8
-	linkReportEvery = 100e6
+	linkReports      = 8
+	linkReportAtEase = 800 * time.Millisecond
+	linkReportOften  = 100 * time.Millisecond // where the other end has numbered most packets, since it limits the link
+	linkReportAtOnce = 30 * time.Millisecond  // where some came later than usual, by more than linkLag: a queue grows on the way
+	linkLag          = 20 * time.Millisecond
 )
 
 // reportDue reports whether feedback is to go. mu is held.
 func (in *ingress) reportDue(now int64) bool {
-	return !in.link || in.unreported >= linkReports || in.unreported > 0 && now-in.reported >= linkReportEvery
+	every := linkReportAtEase
+	switch {
+	case !in.link || in.unreported >= linkReports:
+		return true
+	case in.unreported == 0:
+		return false
+	case in.lagging:
+		every = linkReportAtOnce
+	case in.unnumbered < in.unreported:
+		every = linkReportOften
+	}
+	return now-in.reported >= int64(every)
 }
 
 // sendArrivals sends transport-wide feedback, which a publisher's bandwidth estimate lives on.
@@ -191,7 +205,7 @@ func (in *ingress) sendArrivals(now int64) {
 	in.mu.Lock()
 	var packets []rtcp.Packet
 	if in.arrivals != nil && in.reportDue(now) {
-		in.reported, in.unreported = now, 0
+		in.reported, in.unreported, in.unnumbered, in.lagging = now, 0, 0, false
 		packets = in.arrivals.BuildFeedbackPacket()
 	}
 	in.mu.Unlock()

@@ -39,6 +39,8 @@ type ingress struct {
 	arrivals   *twcc.Recorder    // nil until a packet carries a transport-wide sequence number
 	reported   int64             // when feedback was last sent over a link
 	unreported int               // numbered packets that came since
+	unnumbered int               // others of pictures
+	lagging    bool              // one came later than its stream did before
 	missing    []uint16          // scratch
 	recovered  []recovered       // scratch: what the packet just received has repeated and was missing, or told to have been left out
 	late       map[uint32]int64  // SSRCs of pulls that have ended, of which packets may still be on their way, and until when
@@ -249,6 +251,7 @@ func (in *ingress) receive(p *packet.Packet) *layer {
 		l.reception.Update(&p.Header, p.Arrival, l.track.clockRate())
 	default:
 		l.reception.Update(&p.Header, p.Arrival, l.track.clockRate())
+		in.lagging = in.lagging || l.reception.Lag(l.track.clockRate()) > int64(linkLag)
 		p.SSRC = l.ssrc.Load() // whichever link it came over, viewers' rewriters see one stream
 		s.pull.seen[l.rank].Store(p.Arrival)
 		if uint8(s.pull.sent.Load())&(1<<l.rank) == 0 {
@@ -316,6 +319,9 @@ func (in *ingress) arrived(p *packet.Packet) {
 	}
 	ext := p.Extension(p.Buf, in.twcc)
 	if len(ext) < 2 {
+		if in.payloads[p.PayloadType].codec != opus {
+			in.unnumbered++
+		}
 		return
 	}
 	if in.arrivals == nil {

@@ -4,6 +4,7 @@ const (
 	nanos        = 1_000_000_000
 	jumpSeconds  = 5 // transit times that differ by more are a new timestamp base, not jitter
 	maxTotalLost = 1<<23 - 1
+	usualOver    = 16 // packets
 )
 
 // Reception keeps the statistics of one incoming stream that reception report blocks carry (RFC 3550 section 6.4.1),
@@ -18,6 +19,7 @@ type Reception struct {
 	receivedBefore int64
 
 	transit uint32 // of the newest packet: arrival minus timestamp, in ticks
+	usual   uint32 // the moving mean of that
 	jitter  uint32 // in sixteenths of a tick
 }
 
@@ -32,22 +34,30 @@ func (r *Reception) Update(h *Header, arrival int64, clockRate uint32) {
 	}
 	transit := ticks(arrival, clockRate) - h.Timestamp
 	if !r.started {
-		r.started, r.base = true, n
+		r.started, r.base, r.usual = true, n, transit
 	} else {
 		r.measure(transit, clockRate)
 	}
 	r.transit = transit
 }
 
-// measure is the estimator of appendix A.8.
+// Lag is by how many nanoseconds the newest packet came later than its stream lately did, negative if it came earlier: what grows while a queue does that
+// lies before. It needs the clockRate that Update was given.
+func (r *Reception) Lag(clockRate uint32) int64 {
+	return TimestampDiff(r.transit, r.usual) * nanos / int64(max(clockRate, 1))
+}
+
+// measure is the estimator of appendix A.8, and the mean.
 func (r *Reception) measure(transit, clockRate uint32) {
 	d := TimestampDiff(transit, r.transit)
 	if d < 0 {
 		d = -d
 	}
 	if d > jumpSeconds*int64(clockRate) {
+		r.usual = transit
 		return
 	}
+	r.usual += uint32(TimestampDiff(transit, r.usual) / usualOver)
 	r.jitter += uint32(d) - (r.jitter+8)>>4
 }
 

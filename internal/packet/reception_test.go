@@ -74,6 +74,40 @@ func TestReceptionJitter(t *testing.T) {
 	}
 }
 
+// A queue that begins to grow at half the speed of time is seen, one that stands is what is usual, and a new time base is none.
+func TestReceptionLag(t *testing.T) {
+	const rate, frame = 48000, 20 * time.Millisecond
+	var r Reception
+	at, queue, base := 30*time.Hour, time.Duration(0), uint32(5000)
+	packets := func(n int, grows time.Duration) time.Duration {
+		for range n {
+			at, queue, base = at+frame, queue+grows, base+960
+			r.Update(&Header{Sequence: uint16(at / frame), Timestamp: base}, int64(at+queue), rate)
+		}
+		return time.Duration(r.Lag(rate))
+	}
+	for _, step := range []struct {
+		name     string
+		n        int
+		grows    time.Duration
+		min, max time.Duration
+	}{
+		{"none", 100, 0, 0, 0},
+		{"for 60 ms", 3, frame / 2, 25 * time.Millisecond, 30 * time.Millisecond},
+		{"for 200 ms", 7, frame / 2, 65 * time.Millisecond, 80 * time.Millisecond},
+		{"it stands", 100, 0, 0, time.Millisecond},
+		{"it goes", 5, -frame, -100 * time.Millisecond, -80 * time.Millisecond},
+	} {
+		if lag := packets(step.n, step.grows); lag < step.min || lag > step.max {
+			t.Errorf("%s: %v, want %v to %v", step.name, lag, step.min, step.max)
+		}
+	}
+	base += 1 << 30
+	if lag := packets(1, 0); lag != 0 {
+		t.Errorf("with a new time base: %v, want 0", lag)
+	}
+}
+
 // TestReceptionTotals holds reports against plain counting, over many wraps.
 func TestReceptionTotals(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
