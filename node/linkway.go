@@ -84,7 +84,7 @@ func (w *way) repairs(n int, now int64) bool {
 // with as much as that carried.
 func newLinkWay(n *Node, before *way, now int64) *way {
 	w := &way{cfg: n.bandwidth, link: true}
-	w.cfg.Max, w.cfg.Silence = linkMost, linkSilence
+	w.cfg.Max, w.cfg.Silence, w.cfg.Short = linkMost, linkSilence, true
 	if before != nil {
 		if rate, limited := before.linkBudget(now); limited {
 			w.cfg.Start, w.strain.last = max(w.cfg.Min, int(rate)), now

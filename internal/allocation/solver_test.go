@@ -322,3 +322,38 @@ func TestPaced(t *testing.T) {
 		})
 	}
 }
+
+// TestNearlyFits: where growth is little by little, who is less important does not grow in place of who needs a bit too much, but does where that is much, or
+// is of another kind.
+func TestNearlyFits(t *testing.T) {
+	two := func(k Kind, priority int, most int64) Slot {
+		return Slot{Kind: k, Priority: priority, Layers: []Layer{
+			{Width: 320, Height: 180, Bitrate: 100 * kbit}, {Spatial: 1, Width: 640, Height: 360, Bitrate: most * kbit},
+		}}
+	}
+	for name, tc := range map[string]struct {
+		slots []Slot
+		want  string
+	}{
+		"by four hundredths":  {[]Slot{two(Other, 1, 840), two(Other, 0, 500)}, "q0 q0"},
+		"by six":              {[]Slot{two(Other, 1, 860), two(Other, 0, 500)}, "q0 h0"},
+		"it fits":             {[]Slot{two(Other, 1, 790), two(Other, 0, 500)}, "h0 q0"},
+		"of another kind":     {[]Slot{two(Speaking, 0, 840), two(Other, 0, 500)}, "q0 h0"},
+		"equals":              {[]Slot{two(Other, 0, 840), two(Other, 0, 500)}, "q0 h0"},
+		"behind another kind": {[]Slot{two(Speaking, 1, 840), two(Speaking, 0, 840), two(Other, 0, 500)}, "q0 q0 h0"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := Solver{Paced: true}
+			budget := 1000 * kbit // of which 900 may be used, and 100 for who is beside
+			if len(tc.slots) > 2 {
+				budget = 1110 * kbit
+			}
+			for now := range int64(5) {
+				s.Solve(budget, (now+1)*int64(200*time.Millisecond), tc.slots)
+			}
+			if got := told(tc.slots); got != tc.want {
+				t.Errorf("shows %q, want %q", got, tc.want)
+			}
+		})
+	}
+}

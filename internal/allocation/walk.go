@@ -8,6 +8,9 @@ import (
 // dwell is how long a slot stays as it is before it is given more. Less can be forced on it at any time.
 const dwell = int64(500 * time.Millisecond)
 
+// noise is the part of a bit rate by which it may be measured wrong: a twentieth.
+const noise = 20
+
 // purse is what is spent, and how far one may go for what.
 type purse struct {
 	used  int64
@@ -15,6 +18,7 @@ type purse struct {
 	grow  int64 // for more
 	fresh int64 // for the least of a slot that is new
 	steps int64 // bit/s that may still be added to what is shown; one step may go beyond
+	close bool  // more was refused that would fit if it were measured a bit lower
 }
 
 // restart takes back all grants but audio's.
@@ -47,19 +51,25 @@ func (s *Solver) from(k Kind) int {
 	return len(s.order)
 }
 
-// raise goes through groups of equals, each level by level.
+// raise goes through groups of equals, each level by level. Where what is shown grows little by little it is not for chance who does: as long as more
+// important ones of a kind nearly fit, no others of it grow in their place.
 func (s *Solver) raise(order []int) {
-	for len(order) > 0 {
-		n := 1
-		for n < len(order) && s.equal(order[0], order[n]) {
-			n++
+	grow := s.purse.grow
+	for n := 0; len(order) > 0; order = order[n:] {
+		s.purse.close = false
+		for n = 1; n < len(order) && s.equal(order[0], order[n]); n++ {
 		}
 		for range maxLevels {
 			if !s.round(order[:n]) {
 				break
 			}
 		}
-		order = order[n:]
+		switch {
+		case n == len(order) || s.slots[order[n]].Kind != s.slots[order[0]].Kind:
+			s.purse.grow = grow
+		case s.Paced && s.purse.close:
+			s.purse.grow = math.MinInt64
+		}
 	}
 }
 
@@ -92,6 +102,7 @@ func (s *Solver) step(i int) bool {
 	p, bound := &s.purse, s.bound(i)
 	if p.used+l.cost[l.level] > bound {
 		l.open, l.lacking = false, p.used+l.cost[l.level]
+		p.close = p.close || bound == p.grow && l.lacking <= bound+max(bound, 0)/noise
 		return false
 	}
 	if l.level >= l.held { // something changes: the rest is to leave headroom too

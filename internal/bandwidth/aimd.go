@@ -26,6 +26,7 @@ const (
 // not increase at all, since nothing would prove it right; probes do. And it puts up with rivals.
 type aimd struct {
 	rate      float64
+	short     bool // see Config
 	ceiling   ceiling
 	updated   int64
 	decreased int64
@@ -148,9 +149,13 @@ func (a *aimd) drains(queue, now int64) bool {
 
 // increase grows by 8 % a second, and near the ceiling by a packet in the time of an answer.
 func (a *aimd) increase(p passage, rtt, elapsed int64) {
+	near := p.known && a.ceiling.near(p.arriving)
+	if a.short && near && p.queue > drained && a.rivals.bearable < drained {
+		return
+	}
 	t := float64(elapsed) / second
 	grown := a.rate * math.Pow(increaseASecond, t)
-	if p.known && a.ceiling.near(p.arriving) {
+	if near {
 		answers := float64(elapsed) / float64(rtt+messageEvery)
 		grown = min(grown, a.rate+answers*meanPacket)
 	}

@@ -20,6 +20,10 @@ type Config struct {
 
 	// Silence of the receiver's that is longer than this, while packets leave, is an outage. Three round trips are never one.
 	Silence time.Duration
+
+	// Short keeps queues shorter: nothing grows while one stands on a path that carries no more than it was found to, and probes go less far ahead.
+	// Widening is found out later by one probe, and a share is regained more slowly.
+	Short bool
 }
 
 // Defaults suits a subscriber.

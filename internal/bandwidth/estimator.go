@@ -67,7 +67,7 @@ func New(cfg Config) (*Estimator, error) {
 	e := &Estimator{
 		cfg: cfg, rate: float64(cfg.Start), want: float64(cfg.Max),
 		delay: newDelay(), round: minimum{window: rttWindow}, rtt: rttStart,
-		aimd: aimd{rate: float64(cfg.Start)},
+		aimd: aimd{rate: float64(cfg.Start), short: cfg.Short},
 	}
 	e.prober.queue(3*e.rate, 6*e.rate)
 	return e, nil

@@ -5,6 +5,7 @@ import "time"
 const (
 	paceAhead  = 1.1 // times the rate: what waits becomes less, and no queue to speak of grows on the way
 	paceDrains = 0.4 // times the rate, while a cut's queue goes
+	paceEases  = 0.9 // times the rate, while any other does where queues are to be short
 	paceWaits  = 200 * milli
 	paceLeast  = 16_000 // bytes: a keyframe of a small picture, and what is behind it
 )
@@ -27,6 +28,9 @@ func (e *Estimator) Pacing(now int64) Pacing {
 		if emptying = e.emptying(now); emptying {
 			rate *= paceDrains
 		}
+	}
+	if e.cfg.Short && e.delay.queue > drained && e.aimd.rivals.bearable < drained {
+		rate = min(rate, paceEases*e.rate)
 	}
 	if c := e.prober.running(now); c != nil {
 		rate = max(rate, c.rate)

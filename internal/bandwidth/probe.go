@@ -31,7 +31,11 @@ func (e *Estimator) Probe(now int64) (Probe, bool) {
 	if !e.heard || e.delay.queue > lossQueue && now-e.newest < queueLasts || !e.prober.due(e.rate, now) {
 		return Probe{}, false
 	}
-	return e.prober.begin(min(probeAhead*e.rate, probeSpare*e.want), e.salt(), now)
+	ahead := float64(probeAhead)
+	if e.cfg.Short {
+		ahead = probeShort
+	}
+	return e.prober.begin(min(ahead*e.rate, probeSpare*e.want), e.salt(), now)
 }
 
 func (e *Estimator) salt() uint64 { return e.bytes[Media]<<20 ^ e.bytes[Padding] }

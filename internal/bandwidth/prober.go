@@ -13,6 +13,7 @@ const (
 	probeCalm     = 500 * milli // since the last overuse
 	probeWaits    = second      // for the result
 	probeAhead    = 2           // times the rate, at first
+	probeShort    = 1.5         // likewise, where queues are to be short
 	probeFollow   = 3           // times a result that found no end
 	probeSpare    = 1.2         // of what is wanted
 	probeReceived = 0.8         // of its packets must have come
