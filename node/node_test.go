@@ -70,10 +70,7 @@ func (e *events) within(t testing.TB, limit time.Duration, what string, ok func(
 	t.Helper()
 	deadline := time.After(limit)
 	for {
-		e.mu.Lock()
-		done := ok()
-		e.mu.Unlock()
-		if done {
+		if e.hold(ok) {
 			return
 		}
 		select {
@@ -82,6 +79,13 @@ func (e *events) within(t testing.TB, limit time.Duration, what string, ok func(
 			t.Fatalf("never: %s; slots %+v, wanted %v", what, e.slots, e.wanted)
 		}
 	}
+}
+
+// hold reports whether a condition on what was told holds.
+func (e *events) hold(ok func() bool) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return ok()
 }
 
 type silent struct{}
