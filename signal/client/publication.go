@@ -49,7 +49,7 @@ type Publication struct {
 // PublicationOptions are the rarer choices of a publication.
 type PublicationOptions struct {
 	Level LevelFunc // loudness of audio; nil is a steady voice of -25 dBov
-	Stamp bool      // append the time of sending to each frame; see StampSize
+	Stamp bool      // append the time at which it is due to each frame; see StampSize
 }
 
 // defaultLevel is a voice at a normal distance from its microphone.

@@ -115,7 +115,7 @@ func (s *sender) writeFrame(frame Frame) error {
 	for i, payload := range payloads {
 		last := i == len(payloads)-1
 		if last && s.stamp {
-			payload = appendStamp(payload, time.Now())
+			payload = appendStamp(payload, s.epoch.Add(frame.At))
 		}
 		header := rtp.Header{
 			Version: 2, Timestamp: timestamp, SequenceNumber: s.seq,

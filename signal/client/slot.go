@@ -27,7 +27,7 @@ type Packet struct {
 	Arrived  time.Time
 	Repaired bool      // came in a stream of retransmissions; voices have none
 	Keyframe bool      // starts a video keyframe
-	SentAt   time.Time // from the sender's stamp; zero without one
+	SentAt   time.Time // when it was due, from the sender's stamp; zero without one
 	Captured time.Time // when it was captured by the publisher's clock, from sender reports; zero before the first
 
 	// Connection counts the media connections of the client, from 1. While it moves to another node packets of two come side

@@ -5,9 +5,10 @@ import (
 	"time"
 )
 
-// StampSize is how many bytes a stamp adds to the last packet of a frame. A stamp is the time at which the frame was
-// sent, by the sender's clock: four fixed bytes and the nanoseconds since 1970. It sits behind the payload, where no
-// forwarder looks and where decoders have stopped reading, so it survives every hop and every rewriting on the way.
+// StampSize is how many bytes a stamp adds to the last packet of a frame. A stamp is the time at which the frame was due
+// to be sent, by the sender's clock: four fixed bytes and the nanoseconds since 1970. A sender that is late does not make latencies
+// smaller by that. It sits behind the payload, where no forwarder looks and where decoders have stopped reading, so it survives every hop
+// and every rewriting on the way.
 const StampSize = 12
 
 const stampMagic = 0x9a52_4c53
