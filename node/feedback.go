@@ -174,8 +174,8 @@ func (in *ingress) requestLost(now int64) (misses bool) {
 	return misses
 }
 
-// Over a link, feedback goes when so many numbers have come, or some and so much time has passed: what it costs must be little against what goes over a
-// link that is idle, and against what such a link is too narrow for it must not come late.
+// Over a link, feedback goes when so many numbers have come, or some and so much time has passed: rarely over a small link on which all is well, since it costs
+// a part of that, and soon where the link has become too narrow.
 const (
 	linkReports      = 8
 	linkReportAtEase = 800 * time.Millisecond

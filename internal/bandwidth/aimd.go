@@ -150,7 +150,7 @@ func (a *aimd) drains(queue, now int64) bool {
 // increase grows by 8 % a second, and near the ceiling by a packet in the time of an answer.
 func (a *aimd) increase(p passage, rtt, elapsed int64) {
 	near := p.known && a.ceiling.near(p.arriving)
-	if a.short && near && p.queue > drained && a.rivals.bearable < drained {
+	if near && a.shortens(p.queue) {
 		return
 	}
 	t := float64(elapsed) / second
@@ -163,6 +163,11 @@ func (a *aimd) increase(p passage, rtt, elapsed int64) {
 		grown = min(grown, 1.5*p.arriving)
 	}
 	a.rate = max(a.rate, grown)
+}
+
+// shortens reports whether a queue is to go before anything else: queues are to be short, and it is not known to be a rival's.
+func (a *aimd) shortens(queue int64) bool {
+	return a.short && queue > drained && a.rivals.bearable < drained
 }
 
 // lower takes a rate that loss has shown to be enough.

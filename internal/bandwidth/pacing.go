@@ -29,7 +29,7 @@ func (e *Estimator) Pacing(now int64) Pacing {
 			rate *= paceDrains
 		}
 	}
-	if e.cfg.Short && e.delay.queue > drained && e.aimd.rivals.bearable < drained {
+	if e.aimd.shortens(e.delay.queue) {
 		rate = min(rate, paceEases*e.rate)
 	}
 	if c := e.prober.running(now); c != nil {
