@@ -194,14 +194,16 @@ func (c *pacer) mayPlead(now int64) bool {
 	return true
 }
 
-// mayRepair reports whether one more retransmission of about n bytes may be sent at now, and counts it.
+// mayRepair reports whether one more retransmission of about n bytes may be sent at now, and counts it. A way that is not narrow may turn out to be: what
+// is asked for again then is what it did not carry.
 func (c *pacer) mayRepair(n int, now int64) bool {
-	if !c.narrow.Load() {
-		return true
-	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.again.take(n, repairShare*float64(c.pace.Estimate), now)
+	rate := c.pace.Estimate
+	if !c.narrow.Load() {
+		rate = max(rate, openingBudget)
+	}
+	return c.again.take(n, repairShare*float64(rate), now)
 }
 
 // hold has a packet wait. It reports false when the way is not narrow any more: then the packet may leave. first is true when nothing

@@ -49,6 +49,7 @@ type passage struct {
 	peak     float64 // of what arrives, lately
 	served   float64 // of what has waited on the path
 	serves   bool    // served is known
+	flooded  bool    // a queue stands on a path of which no rates are known yet: what is served is all that it carries
 }
 
 // carried is what the path carries when it is overused. What arrives on average is less where the application has sent little until just now.
@@ -69,9 +70,10 @@ func (p passage) choked() bool {
 	return p.known && p.queue > drained && p.arriving < choked*p.leaving
 }
 
-// cut reports whether the path has just become much narrower: a queue grows so fast that no trend need be waited for.
+// cut reports whether the path has just become much narrower, or begins much narrower than what is sent: a queue grows so fast that no trend need be
+// waited for.
 func (p passage) cut() bool {
-	return p.known && p.serves && p.queue > cutQueue && p.served < cutTo*p.leaving
+	return p.flooded || p.known && p.serves && p.queue > cutQueue && p.served < cutTo*p.leaving
 }
 
 // idle reports whether the application sends less than it may.
@@ -112,7 +114,7 @@ func (a *aimd) fall(p passage, rtt, now int64) {
 	}
 	a.until = now + rtt + messageEvery + min(max(drainsTimes*p.queue, drainsLeast), drainsMost)
 	switch {
-	case !p.known || p.idle(a.rate) && !p.choked():
+	case !p.known && !p.flooded, p.idle(a.rate) && !p.choked():
 		before := a.rate
 		a.rate *= decreaseTo
 		a.carried = min(before, p.peak)

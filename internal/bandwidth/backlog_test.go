@@ -53,3 +53,29 @@ func TestCut(t *testing.T) {
 		}
 	}
 }
+
+// TestFloodedFromTheStart: whoever joins is sent all that tiles have shown since their last keyframe. A path that this is much too much for is known for what
+// it is within 300 ms, before there are any rates.
+func TestFloodedFromTheStart(t *testing.T) {
+	for seed := range uint64(10) {
+		w := newWorld(seed)
+		p := plain(5*mega, 40, 300)
+		p.feedback = 50 * milli
+		f := p.flow(w, p.lay(w), newOwn(w, Defaults()))
+		e := f.ctl.(*own).e
+		e.Want(0) // no probes
+		w.every(milli, func() {
+			packets := 1 // 9 Mbit/s
+			if w.now < 100*milli {
+				packets = 8
+			}
+			for range packets {
+				f.leave(1100, Media)
+			}
+		})
+		w.run(300 * milli)
+		if rate := float64(e.Budget()); e.Opening() || rate > 5*mega || rate < 4*mega {
+			t.Errorf("seed %d: opening %v, %.2f Mbit/s", seed, e.Opening(), rate/mega)
+		}
+	}
+}
