@@ -68,7 +68,7 @@ func (e *Estimator) control(now int64) {
 	arriving, second := e.arriving.rate()
 	p.known, p.leaving, p.arriving, p.peak = first && second, leaving, arriving, e.arriving.peak()
 	p.served, p.serves = e.delay.backlog.rate()
-	if p.flooded = opening && p.serves && p.queue > probeQueue; p.flooded {
+	if p.flooded = opening && !p.known && p.serves && p.queue > probeQueue; p.flooded {
 		e.aimd.raise(p.served)
 	}
 	e.lately = p
