@@ -128,7 +128,7 @@ MEASURE = go run ./bench/measure
 SOAK   ?= 1h
 bench: ## CPU of a forwarded packet: the floor, Parley, plain pion; fails when Parley's ratio to the floor is 15 % worse than the kept one
 	@$(MEASURE) path $(BENCHFLAGS)
-bench-short: ## the same in a minute: two loads, without pion; fails only for what is certain on a quiet machine
+bench-short: ## the same in a minute: three loads, without pion; fails only for what is certain on a quiet machine
 	@$(MEASURE) path -short $(BENCHFLAGS)
 bench-keep: ## the same as bench, and keep the result in bench/results
 	@$(MEASURE) path -write $(BENCHFLAGS)

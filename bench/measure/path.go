@@ -30,7 +30,7 @@ func runPath(ctx context.Context, args []string, stdout, stderr io.Writer) error
 	var f pathFlags
 	set := flag.NewFlagSet("measure path", flag.ContinueOnError)
 	set.SetOutput(stderr)
-	set.BoolVar(&f.short, "short", false, "two loads, without pion, flat out, in a minute; fail only for what is certain")
+	set.BoolVar(&f.short, "short", false, "three loads, without pion, flat out, in a minute; fail only for what is certain")
 	set.BoolVar(&f.write, "write", false, "keep the result in the directory of results")
 	set.BoolVar(&f.skipCompare, "no-compare", false, "do not compare with an earlier result")
 	set.BoolVar(&f.skipPion, "no-pion", false, "leave pion out")

@@ -128,11 +128,14 @@ func (r *parleyRoom) ticket(ctx context.Context, role string) (client.Ticket, er
 	return client.JoinMeeting(ctx, r.node.URL, r.meeting, client.JoinOptions{DisplayName: role, Role: role, HTTPClient: http.DefaultClient})
 }
 
-// publication is what one publisher sends.
+// publication is what one publisher sends. Of microphones a node would forward the loudest few; the sound of screens it forwards to all.
 func (l Load) publication() *client.Publication {
 	name := client.SourceMicrophone
-	if l.video() {
+	switch {
+	case l.video():
 		name = client.SourceCamera
+	case l.Publishers > 1:
+		name = client.SourceScreenAudio
 	}
 	return client.NewPublication(name, client.PublicationOptions{}, client.Layer{MimeType: l.mime()})
 }
