@@ -20,7 +20,7 @@ const (
 	// paceOwes is for how many nanoseconds at the pace voices, which never wait, have pictures wait at the most.
 	paceOwes = 100e6
 
-	// A part of what a narrow way carries is for retransmissions, and so many nanoseconds of it at once: what a queue that was too long lost,
+	// A part of what a way carries is for retransmissions, and so many nanoseconds of it at once: what a queue that was too long lost,
 	// with nothing to bound it, fills the queue again.
 	repairShare = 0.25
 	repairBurst = 200e6

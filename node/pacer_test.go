@@ -205,3 +205,27 @@ func TestDip(t *testing.T) {
 		})
 	}
 }
+
+// TestRepairsWhereNothingIsNarrow: what is sent again over a way whose end is not known is bounded by what a viewer is given there, and over a wide one by what that
+// carries.
+func TestRepairsWhereNothingIsNarrow(t *testing.T) {
+	const packet, asked = 1200, 10_000
+	for name, tc := range map[string]struct{ estimate, carries int }{
+		"its end is not known": {650_000, openingBudget},
+		"it is wide":           {40_000_000, 40_000_000},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := pacer{pace: bandwidth.Pacing{Estimate: tc.estimate}}
+			sent := 0
+			for now := int64(1); now <= int64(time.Second); now += int64(time.Second) / asked { // 96 Mbit/s
+				if c.mayRepair(packet, now) {
+					sent += packet
+				}
+			}
+			share := repairShare * float64(tc.carries) / 8
+			if most := share * (1 + repairBurst/1e9); float64(sent) > most+packet || float64(sent) < share {
+				t.Errorf("%d bytes in a second, want %.0f to %.0f", sent, share, most)
+			}
+		})
+	}
+}
