@@ -35,6 +35,7 @@ type aimd struct {
 	rivals    rivals
 	stood     int64   // ns of queue at the last decrease
 	empties   int64   // until when hardly anything leaves, for the queue of a cut to go
+	cut       bool    // the last decrease was for one
 	carried   float64 // what the path carried before the decrease, 0 for none: the rate to go back to
 	whole     float64 // what left when the first of the decreases was made that the queue has outlasted so far
 }
@@ -84,6 +85,9 @@ func (a *aimd) update(p passage, rtt, now int64) {
 	elapsed := min(now-a.updated, second)
 	a.updated = now
 	drains := a.drains(p.queue, now)
+	if a.cut && now-a.decreased < rtt+messageEvery && p.serves {
+		a.correct(p.served)
+	}
 	u := a.rivals.judge(p.usage, p.queue, drains, now)
 	switch {
 	case drains && a.stood > goesFrom && p.queue < a.stood: // it goes
@@ -109,7 +113,7 @@ func (a *aimd) fall(p passage, rtt, now int64) {
 		a.whole = min(a.rate, p.leaving)
 	}
 	a.decreased, a.draining, a.stood = now, true, p.queue
-	if p.cut() {
+	if a.cut = p.cut(); a.cut {
 		a.empties = now + rtt + messageEvery + 2*p.queue
 	}
 	a.until = now + rtt + messageEvery + min(max(drainsTimes*p.queue, drainsLeast), drainsMost)
@@ -122,6 +126,16 @@ func (a *aimd) fall(p passage, rtt, now int64) {
 		a.carried = p.carried(a.rate)
 		a.ceiling.hit(a.carried)
 		a.rate = min(a.rate, decreaseTo*a.carried)
+	}
+}
+
+// correct takes what the path is seen to serve of what left before the decrease for a cut, if that is less than was seen first: a keyframe that
+// waited just before the cut came fast.
+func (a *aimd) correct(served float64) {
+	if served < a.carried {
+		a.carried = served
+		a.ceiling.hit(served)
+		a.rate = min(a.rate, decreaseTo*served)
 	}
 }
 

@@ -145,7 +145,24 @@ func (s *stage) runBrowser(script string, env ...string) *spectator {
 		id, _ = os.ReadFile(filepath.Join(dir, "joined"))
 		return len(id) > 0
 	})
-	return &spectator{string(id), func() []glance { end(); return readLooks(t, filepath.Join(dir, "looks")) }}
+	return &spectator{string(id), func() []glance {
+		end()
+		looks := readLooks(t, filepath.Join(dir, "looks"))
+		tellGap(t, looks)
+		return looks
+	}}
+}
+
+// tellGap logs for how long at most a browser told nothing: what it missed then, it missed because it stood still itself.
+func tellGap(t *testing.T, looks []glance) {
+	t.Helper()
+	var gap, since float64
+	for i := 1; i < len(looks); i++ {
+		if d := looks[i].At - looks[i-1].At; d > gap {
+			gap, since = d, looks[i-1].At-looks[0].At
+		}
+	}
+	t.Logf("the browser told nothing for up to %.0f ms, from its second %.1f on", gap, since/1000)
 }
 
 func readLooks(t *testing.T, path string) (looks []glance) {
