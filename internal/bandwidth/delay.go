@@ -1,10 +1,7 @@
 package bandwidth
 
-import "math"
-
 const (
 	queuePackets = 8
-	soonPackets  = 5          // of a path that has become narrow eight take long to come
 	trendGap     = 2 * second // after a silence as long the past says nothing
 	queueFelt    = 12 * milli
 	baseWindow   = 10 * second // the shortest delay of so long, or up to twice, is that of an empty path
@@ -20,7 +17,6 @@ type delay struct {
 	ways     [queuePackets]int64
 	packets  int   // that ways has seen
 	queue    int64 // ns
-	soon     int64 // ns: the queue, as the last few packets tell it
 	least    int64 // ns: the shortest delay, of base
 	backlog  backlog
 }
@@ -61,18 +57,12 @@ func (d *delay) end(now int64) {
 	if d.packets == 0 {
 		return
 	}
-	quickest := d.quickest(queuePackets)
-	d.least = d.base.add(quickest, now)
-	d.queue, d.soon = quickest-d.least, d.quickest(soonPackets)-d.least
-}
-
-// quickest is the shortest way of the last n packets.
-func (d *delay) quickest(n int) int64 {
-	least := int64(math.MaxInt64)
-	for i := max(0, d.packets-n); i < d.packets; i++ {
-		least = min(least, d.ways[i%queuePackets])
+	least := d.ways[0]
+	for _, way := range d.ways[1:min(d.packets, queuePackets)] {
+		least = min(least, way)
 	}
-	return least
+	d.least = d.base.add(least, now)
+	d.queue = least - d.least
 }
 
 // usage is that of the detector, except that a queue too short to be felt is none: layers come in bursts that make such. On a path of so many bit/s

@@ -62,7 +62,7 @@ func (e *Estimator) digest(f *packet.TransportFeedback, lift, now int64) (told i
 
 // control runs the delay-based and the loss-based part.
 func (e *Estimator) control(now int64) {
-	p := passage{usage: e.delay.usage(e.rate), queue: e.delay.queue, soon: e.delay.soon}
+	p := passage{usage: e.delay.usage(e.rate), queue: e.delay.queue}
 	opening := e.Opening()
 	leaving, first := e.leaving.rate()
 	arriving, second := e.arriving.rate()
