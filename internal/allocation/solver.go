@@ -73,7 +73,8 @@ type Solver struct {
 //
 // Audio is always granted, everything else only if it fits: first shared screens, then the least of each camera, then more
 // for pinned cameras, for speaking ones, and for the others by priority. Equals are raised in turn, one level each, larger
-// ones first. What does not fit is passed over, and what comes behind it may still fit.
+// ones first. What does not fit is passed over, and what comes behind it may still fit: where packets are paced, only what takes half as much, so that who is
+// less important has nothing in place of who is more.
 //
 // What is shown may use the whole budget; more is granted only into nine tenths of it. So a Solve with what the last
 // one left, and with bit rates that differ by a few percent, changes nothing. With more budget, the first difference in the
@@ -84,7 +85,7 @@ func (s *Solver) Solve(budget, now int64, slots []Slot) Plan {
 	kept, held := shown, max(budget, s.Grace)
 	if shown > held {
 		s.fell(shown, budget)
-		s.purse = purse{used: audio, held: held, grow: math.MinInt64, fresh: math.MinInt64}
+		s.purse = purse{used: audio, held: held, grow: math.MinInt64, fresh: math.MinInt64, falls: true}
 		s.walk()
 		if s.Full && another(budget, shown) && s.close() {
 			s.purse.used = audio
@@ -95,7 +96,7 @@ func (s *Solver) Solve(budget, now int64, slots []Slot) Plan {
 		s.restart()
 	}
 	room := s.room(budget, kept)
-	s.purse = purse{used: audio, held: held, grow: room, fresh: room, steps: math.MaxInt64}
+	s.purse = purse{used: audio, held: held, grow: room, fresh: room, steps: math.MaxInt64, falls: shown > held}
 	switch {
 	case s.Full, s.Paced && now-s.grown < growsEvery:
 		s.purse.steps = 0

@@ -60,7 +60,7 @@ func TestSolve(t *testing.T) {
 		want   string
 	}{
 		"nobody":                           {1000, nil, ""},
-		"nothing to show":                  {1000, []Slot{{Kind: Other}}, "-"},
+		"nothing to show":                  {0, []Slot{{Kind: Other}}, "-"},
 		"plenty":                           {99000, []Slot{audio(), screen(), camera()}, "q0 h1 f1"},
 		"audio alone is never paused":      {10, []Slot{camera(), audio(), screen(), audio()}, "- q0 - q0"},
 		"audio goes first":                 {200, []Slot{camera(), audio(), audio(), audio()}, "- q0 q0 q0"},
@@ -323,24 +323,28 @@ func TestPaced(t *testing.T) {
 	}
 }
 
-// TestNearlyFits: where growth is little by little, who is less important does not grow in place of who needs a bit too much, but does where that is much, or
-// is of another kind.
-func TestNearlyFits(t *testing.T) {
+// TestInPlaceOfMoreImportant: where growth is little by little, who is less important has nothing in place of the same for who is more important, whether it
+// would be new or is shown; but has what takes half as much, or when it is of another kind.
+func TestInPlaceOfMoreImportant(t *testing.T) {
 	two := func(k Kind, priority int, most int64) Slot {
 		return Slot{Kind: k, Priority: priority, Layers: []Layer{
 			{Width: 320, Height: 180, Bitrate: 100 * kbit}, {Spatial: 1, Width: 640, Height: 360, Bitrate: most * kbit},
 		}}
 	}
 	for name, tc := range map[string]struct {
-		slots []Slot
-		want  string
+		before int64 // kbit/s of budget, at first; 0 for none
+		slots  []Slot
+		want   string
 	}{
-		"by four hundredths":  {[]Slot{two(Other, 1, 840), two(Other, 0, 500)}, "q0 q0"},
-		"by six":              {[]Slot{two(Other, 1, 860), two(Other, 0, 500)}, "q0 h0"},
-		"it fits":             {[]Slot{two(Other, 1, 790), two(Other, 0, 500)}, "h0 q0"},
-		"of another kind":     {[]Slot{two(Speaking, 0, 840), two(Other, 0, 500)}, "q0 h0"},
-		"equals":              {[]Slot{two(Other, 0, 840), two(Other, 0, 500)}, "q0 h0"},
-		"behind another kind": {[]Slot{two(Speaking, 1, 840), two(Speaking, 0, 840), two(Other, 0, 500)}, "q0 q0 h0"},
+		"it fits":               {0, []Slot{two(Other, 1, 790), two(Other, 0, 500)}, "h0 q0"},
+		"does not quite":        {0, []Slot{two(Other, 1, 840), two(Other, 0, 500)}, "q0 q0"},
+		"by far not":            {0, []Slot{two(Other, 1, 1500), two(Other, 0, 810)}, "q0 q0"},
+		"half as much":          {0, []Slot{two(Other, 1, 1500), two(Other, 0, 800)}, "q0 h0"},
+		"of another kind":       {0, []Slot{two(Speaking, 0, 840), two(Other, 0, 500)}, "q0 h0"},
+		"equals":                {0, []Slot{two(Other, 0, 840), two(Other, 0, 500)}, "q0 h0"},
+		"behind another kind":   {0, []Slot{two(Speaking, 1, 840), two(Speaking, 0, 840), two(Other, 0, 500)}, "q0 q0 h0"},
+		"is shown":              {2000, []Slot{two(Other, 1, 1000), two(Other, 0, 700)}, "q0 q0"},
+		"is shown, and is half": {2000, []Slot{two(Other, 1, 1100), two(Other, 0, 600)}, "q0 h0"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := Solver{Paced: true}
@@ -348,12 +352,39 @@ func TestNearlyFits(t *testing.T) {
 			if len(tc.slots) > 2 {
 				budget = 1110 * kbit
 			}
-			for now := range int64(5) {
-				s.Solve(budget, (now+1)*int64(200*time.Millisecond), tc.slots)
+			now := int64(0)
+			solve := func(budget int64) {
+				for range 5 {
+					now += int64(200 * time.Millisecond)
+					s.Solve(budget, now, tc.slots)
+				}
 			}
+			if tc.before > 0 {
+				solve(tc.before * kbit)
+			}
+			solve(budget)
 			if got := told(tc.slots); got != tc.want {
 				t.Errorf("shows %q, want %q", got, tc.want)
 			}
 		})
+	}
+}
+
+// TestWaitsForWhoSettles: who is less important does not grow in the half second in which who is more important stays as it is.
+func TestWaitsForWhoSettles(t *testing.T) {
+	s := Solver{Paced: true}
+	slots := []Slot{{Kind: Other, Priority: 1}, camera()}
+	for _, step := range []struct {
+		at     int64 // ms
+		budget int64 // kbit/s
+		want   string
+	}{{100, 200, "- q1"}, {1000, 300, "q0 q1"}, {1200, 2000, "q0 q1"}, {1600, 2000, "h0 q1"}} {
+		if step.at == 1000 {
+			slots[0].Layers = simulcast()
+		}
+		s.Solve(step.budget*kbit, step.at*int64(time.Millisecond), slots)
+		if got := told(slots); got != step.want {
+			t.Errorf("after %d ms: shows %q, want %q", step.at, got, step.want)
+		}
 	}
 }

@@ -8,17 +8,20 @@ import (
 // dwell is how long a slot stays as it is before it is given more. Less can be forced on it at any time.
 const dwell = int64(500 * time.Millisecond)
 
-// noise is the part of a bit rate by which it may be measured wrong: a twentieth.
-const noise = 20
+// besides is the part of a step that was refused to who is more important, a half, up to which a step of who is less important counts as something else
+// and not as the same in its place.
+const besides = 2
 
 // purse is what is spent, and how far one may go for what.
 type purse struct {
-	used  int64
-	held  int64 // for what is shown already
-	grow  int64 // for more
-	fresh int64 // for the least of a slot that is new
-	steps int64 // bit/s that may still be added to what is shown; one step may go beyond
-	close bool  // more was refused that would fit if it were measured a bit lower
+	used   int64
+	held   int64 // for what is shown already
+	grow   int64 // for more
+	fresh  int64 // for the least of a slot that is new
+	steps  int64 // bit/s that may still be added to what is shown; one step may go beyond
+	falls  bool  // what is shown is too much
+	least  int64 // bit/s of the smallest step that was refused in this group
+	denied int64 // likewise, in all the more important ones of its kind
 }
 
 // restart takes back all grants but audio's.
@@ -51,12 +54,13 @@ func (s *Solver) from(k Kind) int {
 	return len(s.order)
 }
 
-// raise goes through groups of equals, each level by level. Where what is shown grows little by little it is not for chance who does: as long as more
-// important ones of a kind nearly fit, no others of it grow in their place.
+// raise goes through groups of equals, each level by level. Where what is shown grows little by little it is not for bit rates that differ a little to say
+// who has more: what was refused to more important ones of a kind, no others of it are given in their place, nor keep when what is shown is too much.
 func (s *Solver) raise(order []int) {
-	grow := s.purse.grow
+	p := &s.purse
+	p.denied = math.MaxInt64
 	for n := 0; len(order) > 0; order = order[n:] {
-		s.purse.close = false
+		p.least = math.MaxInt64
 		for n = 1; n < len(order) && s.equal(order[0], order[n]); n++ {
 		}
 		for range maxLevels {
@@ -66,9 +70,9 @@ func (s *Solver) raise(order []int) {
 		}
 		switch {
 		case n == len(order) || s.slots[order[n]].Kind != s.slots[order[0]].Kind:
-			s.purse.grow = grow
-		case s.Paced && s.purse.close:
-			s.purse.grow = math.MinInt64
+			p.denied = math.MaxInt64
+		case s.Paced:
+			p.denied = min(p.denied, p.least)
 		}
 	}
 }
@@ -99,17 +103,18 @@ func (s *Solver) step(i int) bool {
 	if !l.open || l.level == l.count {
 		return false
 	}
-	p, bound := &s.purse, s.bound(i)
-	if p.used+l.cost[l.level] > bound {
-		l.open, l.lacking = false, p.used+l.cost[l.level]
-		p.close = p.close || bound == p.grow && l.lacking <= bound+max(bound, 0)/noise
+	p, bound, cost := &s.purse, s.bound(i), l.cost[l.level]
+	inPlace := cost > p.denied/besides && (p.falls || l.level >= l.held)
+	if inPlace || p.used+cost > bound {
+		l.open, l.lacking = false, p.used+cost
+		p.least = min(p.least, cost)
 		return false
 	}
 	if l.level >= l.held { // something changes: the rest is to leave headroom too
 		p.held = min(p.held, bound)
-		p.steps -= l.cost[l.level]
+		p.steps -= cost
 	}
-	p.used += l.cost[l.level]
+	p.used += cost
 	l.level++
 	return true
 }
