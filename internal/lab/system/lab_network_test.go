@@ -106,7 +106,7 @@ func TestLabNetworkIsWhatItSays(t *testing.T) {
 
 	const pings = 3000
 	p := newProbe(t, eu, us)
-	trips, swaps := p.send(t, pings, 1500, 200)
+	trips, swaps := p.send(t, pings, 500, 200) // over six seconds: of two, a tenth is as long as a busy machine stands still at times
 	for _, q := range []int{1, 50, 90} {
 		got := percentile(trips, q)
 		hold(fmt.Sprintf("round trip eu – us, p%d", q), got, "80 ± 12 ms", got > 68*time.Millisecond && got < 92*time.Millisecond)
