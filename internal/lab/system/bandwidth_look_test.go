@@ -334,6 +334,29 @@ func within(looks []glance, from, to time.Time) (some []glance) {
 	return some
 }
 
+// tellFreezes logs each freeze that counts, as it was first seen, in seconds since a moment.
+func tellFreezes(t *testing.T, looks []glance, from, to time.Time) {
+	t.Helper()
+	last := map[string]motion{}
+	for _, now := range within(looks, from, to) {
+		for _, s := range now.Streams {
+			if s.Kind != "video" {
+				continue
+			}
+			m, seen := last[s.MID]
+			if !seen {
+				m = motion{begun: now.At, moved: now.At, then: s.Frozen}
+			}
+			var g gotten
+			m.follow(&g, s, now.At)
+			last[s.MID] = m
+			if g.frozen > 0 {
+				t.Logf("%.2f s after the step slot %s, layer %s, has been frozen for %.0f ms more", (now.At-float64(from.UnixMilli()))/1000, s.MID, s.Layer, 1000*g.frozen)
+			}
+		}
+	}
+}
+
 // quantile of numbers that need not be sorted, by nearest rank.
 func quantile(of []float64, q float64) float64 {
 	if len(of) == 0 {

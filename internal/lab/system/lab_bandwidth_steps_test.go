@@ -131,6 +131,9 @@ func (d downlink) judgeStep(t *testing.T, c contender, i int, steps []time.Time,
 	used := log.rate(then, to, nil) / float64(rate)
 	wait := percentile(log.between(then, to).waits(), 95)
 	got := between(looks, from, to)
+	if !c.other {
+		tellFreezes(t, looks, from, to)
+	}
 	good := settled >= 0 && settled <= d.settle && used >= d.share && wait <= d.wait && got.freezeRatio() <= d.freeze && got.audioLoss() <= d.loss
 	cells := []any{
 		c.name, megabits(float64(rate)), soon(settled), percent(used) + whole, wait, percent(log.between(from, to).overflow()), percent(got.freezeRatio()),
