@@ -14,11 +14,11 @@ const (
 // that is late is missing on the screen once, and the next one as late is not. The zero value is ready. It belongs to one goroutine.
 type playout struct {
 	begun    bool
-	stamp    uint32        // of the newest picture
-	media    time.Duration // up to it
-	start    time.Time     // when the first one was whole
-	turned   time.Duration // when the older half of the memory was last dropped, since start
-	quickest [2]time.Duration
+	stamp    uint32           // of the newest picture
+	media    time.Duration    // up to it
+	start    time.Time        // when the first one was whole
+	turned   time.Duration    // when the older half of the memory was last dropped, since start
+	quickest [2]time.Duration // arrival after the first, less the media up to there: of the older half of the memory, and of the newer
 	latest   [2]time.Duration
 }
 
@@ -32,15 +32,15 @@ func (p *playout) shows(timestamp uint32, now time.Time) time.Time {
 	p.stamp = timestamp
 	p.media += step
 	came := now.Sub(p.start)
+	late := came - p.media
 	if came-p.turned >= playoutMemory {
 		p.turned = came
 		p.quickest[0], p.latest[0] = p.quickest[1], p.latest[1]
-		p.quickest[1], p.latest[1] = came-p.media, 0
+		p.quickest[1], p.latest[1] = late, late
 	}
-	p.quickest[1] = min(p.quickest[1], came-p.media)
-	quickest := min(p.quickest[0], p.quickest[1])
-	p.latest[1] = min(max(p.latest[1], came-p.media-quickest), longestPlayout)
-	due := p.start.Add(p.media + quickest + max(p.latest[0], p.latest[1]))
+	p.quickest[1], p.latest[1] = min(p.quickest[1], late), max(p.latest[1], late)
+	quickest, latest := min(p.quickest[0], p.quickest[1]), max(p.latest[0], p.latest[1])
+	due := p.start.Add(p.media + quickest + min(latest-quickest, longestPlayout))
 	if due.Before(now) {
 		return now
 	}

@@ -27,6 +27,12 @@ func TestPlayout(t *testing.T) {
 		{"in their time", always(0), 0},
 		{"all as late", always(300 * time.Millisecond), 0},
 		{"keyframes take longer", everyTwoSeconds(200 * time.Millisecond), 1},
+		{"keyframes take longer, the first too", func(i int) time.Duration {
+			if i%60 != 0 {
+				return 0
+			}
+			return 200 * time.Millisecond
+		}, 0},
 		{"keyframes take longer than is waited", everyTwoSeconds(700 * time.Millisecond), 30},
 		{"one in thirty seconds", func(i int) time.Duration {
 			if i%900 != 30 {
