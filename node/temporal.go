@@ -34,7 +34,7 @@ func (p *profile) measure(m *packet.Meter, now int64) {
 		return
 	}
 	for t := range p.rates {
-		p.rates[t] = m.Usual(uint8(t), now)
+		p.rates[t] = m.Usual(uint8(t), now) + m.Spare()
 		if _, pace := m.Rate(uint8(t), now); math.Abs(pace-p.paces[t]) > unsteady*p.paces[t] {
 			p.paces[t] = pace
 		}

@@ -9,7 +9,8 @@ const (
 	meterSlice  = 50 * ms // what is counted together
 	meterSlices = 20      // in the window: one second
 	meterLeast  = 10      // slices that a rate is an average of, at least: a keyframe at the start is no rate
-	meterSlow   = 40      // slices in which the usual rate follows: two seconds
+	meterEntry  = 2       // slices in which the frame comes that a stream begins with
+	meterSlow   = 40      // slices that the usual rate is an average of, at most: two seconds
 
 	meterBurst = 2 * int64(time.Second) // of media that a stream begins with at once, at most
 	meterClock = 90_000                 // Hz, of all video; slower clocks have less of a burst seen
@@ -26,7 +27,8 @@ type Meter struct {
 	first     int64 // number of the first slice since the stream began, or began again
 	started   bool
 	fresh     bool   // the stream has just begun: timestamp is of another
-	again     bool   // and what is usual of it is known from before
+	again     bool   // and something of it is known from before
+	known     int64  // slices that the usual rate is an average of; of a stream's first second none are
 	timestamp uint32 // of the newest frame
 	opening   uint32 // timestamp of the frame that the stream began with
 	entry     uint64 // bytes of that
@@ -35,6 +37,7 @@ type Meter struct {
 	largest   uint64 // of the largest since the first, in the layer of that
 
 	at    atomic.Int64               // end of the last slice that was counted
+	spare atomic.Int64               // bit/s: a keyframe a second, as long as nothing but a beginning is known
 	usual [MaxTemporal]atomic.Int64  // bit/s, smoothed
 	rates [MaxTemporal]atomic.Uint64 // bit/s << 16 | frames a second * 64, of all layers up to this
 }
@@ -95,6 +98,14 @@ func (m *Meter) tell(slice int64) {
 		}
 	}
 	span := min(max(slice-m.first, meterLeast), meterSlices)
+	weighs := int64(meterSlow) // slices that what is known counts for; against the first second, which tells little, all
+	if slice-m.first > meterSlices+meterEntry {
+		m.known = min(m.known+slice-m.now, meterSlow)
+		weighs = m.known
+		m.spare.Store(0)
+	} else if m.known == 0 {
+		m.spare.Store(max(m.spare.Load(), int64(8*m.entry)))
+	}
 	perSecond := uint64(nanos / meterSlice)
 	var bits, frames uint64
 	for t, of := range sums {
@@ -106,9 +117,10 @@ func (m *Meter) tell(slice int64) {
 			rate = m.begun(bits, max((slice-m.first)*meterSlice, m.lasted()))
 		}
 		switch usual := m.usual[t].Load(); {
-		case slice-m.first > meterLeast:
-			m.usual[t].Store(usual + (int64(rate)-usual)*(slice-m.now)/meterSlow)
-		case !m.again:
+		case slice-m.first > meterSlices && slice-m.first <= meterSlices+meterEntry: // a part of the entry is in the window
+		case m.known > 0 && slice-m.first > meterLeast:
+			m.usual[t].Store(usual + (int64(rate)-usual)*min(slice-m.now, weighs)/weighs)
+		case !m.again || slice-m.first > meterLeast:
 			m.usual[t].Store(int64(rate))
 		}
 	}
@@ -141,6 +153,10 @@ func (m *Meter) Rate(temporal uint8, now int64) (bitrate int64, frameRate float6
 	v := m.rates[min(temporal, MaxTemporal-1)].Load()
 	return int64(v >> 16), float64(v&0xFFFF) / 64
 }
+
+// Spare returns the bit/s to reckon with beside Usual, of a stream that has not been seen for a whole second: it may have a keyframe as large as the one that it
+// began with in each. It is 0 of others.
+func (m *Meter) Spare() int64 { return m.spare.Load() }
 
 // Usual returns the bit rate like Rate, but so slowly that a keyframe, which can double what one second takes, moves it
 // little, and without the frame that the stream began with, which would double it for seconds. It is what to reckon with when a layer is

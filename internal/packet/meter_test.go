@@ -187,3 +187,36 @@ func TestMeterBeginsAgain(t *testing.T) {
 		t.Errorf("usually %d after a pause and a keyframe, of %d", usual, rate)
 	}
 }
+
+// TestMeterComesAgain: a stream with a keyframe each second that has come for half of one is known for what it takes once it has come again for a bit more
+// than a second, and not only after several.
+func TestMeterComesAgain(t *testing.T) {
+	const frame = time.Second / 30
+	var m Meter
+	play := func(from, until time.Duration) {
+		for n := 0; from+time.Duration(n)*frame < until; n++ {
+			packets := 4
+			if n%30 == 0 {
+				packets = 64 // half of all
+			}
+			at := from + time.Duration(n)*frame
+			for range packets {
+				m.Add(1000, uint32(at*9/100_000), 0, int64(at))
+			}
+		}
+	}
+	const rate = (29*4 + 64) * 8000
+	play(time.Second, time.Second+500*time.Millisecond)
+	if reckoned := m.Usual(0, int64(1500*time.Millisecond)) + m.Spare(); reckoned < rate*9/10 || reckoned > rate*11/10 {
+		t.Errorf("reckoned with %d after half a second, of %d", reckoned, rate)
+	}
+	for _, tc := range []struct{ from, lasts time.Duration }{{10 * time.Second, 1300 * time.Millisecond}, {20 * time.Second, 900 * time.Millisecond}} {
+		play(tc.from, tc.from+tc.lasts)
+		if usual := m.Usual(0, int64(tc.from+tc.lasts)); usual < rate*9/10 || usual > rate*11/10 {
+			t.Errorf("usually %d after %s, of %d", usual, tc.from+tc.lasts, rate)
+		}
+		if spare := m.Spare(); spare != 0 {
+			t.Errorf("%d to spare of what is known", spare)
+		}
+	}
+}
