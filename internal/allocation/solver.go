@@ -11,9 +11,7 @@ const (
 	// which are measured, were five percent low then and are five percent high now.
 	headroom = 10
 
-	// Where a fifth of the budget has been left lying for so long, as many times doubled as growths have failed, the headroom is smaller: steps are
-	// large then, and the next one nearly fits.
-	idle     = 5
+	// Where packets are paced and nothing has changed for so long, as many times doubled as growths have failed, the headroom is smaller.
 	patience = int64(time.Second)
 	daring   = 25
 
@@ -95,7 +93,7 @@ func (s *Solver) Solve(budget, now int64, slots []Slot) Plan {
 		kept = s.purse.used
 		s.restart()
 	}
-	room := s.room(budget, kept)
+	room := s.room(budget)
 	s.purse = purse{used: audio, held: held, grow: room, fresh: room, steps: math.MaxInt64, falls: shown > held}
 	switch {
 	case s.Full, s.Paced && now-s.grown < growsEvery:
@@ -171,9 +169,9 @@ func (s *Solver) standing() (audio, shown int64) {
 	return audio, shown
 }
 
-// room is how much of a budget may be granted anew. Where much of it has been left lying for long, that is more.
-func (s *Solver) room(budget, kept int64) int64 {
-	if s.Paced && kept < budget-budget/idle && s.now-s.still >= patience<<s.failures {
+// room is how much of a budget may be granted anew. Where nothing has changed for long, that is more.
+func (s *Solver) room(budget int64) int64 {
+	if s.Paced && s.now-s.still >= patience<<s.failures {
 		return budget - budget/daring
 	}
 	return budget - budget/headroom

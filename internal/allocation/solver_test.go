@@ -262,7 +262,7 @@ func BenchmarkSolve25(b *testing.B) {
 }
 
 // TestPaced: where packets wait for their turn what is shown grows little by little, not at all while many wait, and dares more when it has been
-// still with much left over; a grace takes nothing away; a link that carries much less forgets the failures of the one before.
+// still; a grace takes nothing away; a link that carries much less forgets the failures of the one before.
 func TestPaced(t *testing.T) {
 	type step struct {
 		at            float64 // seconds
@@ -283,8 +283,8 @@ func TestPaced(t *testing.T) {
 		"daring": {[]Slot{camera()}, []step{
 			{0.5, 315, 0, false, "q1"}, {1.4, 315, 0, false, "q1"}, {1.5, 315, 0, false, "h0"},
 		}},
-		"not where little is left": {[]Slot{camera()}, []step{
-			{0.5, 157, 0, false, "q0"}, {30, 157, 0, false, "q1"}, {31, 195, 0, false, "q1"}, {60, 195, 0, false, "q1"},
+		"daring where little is left": {[]Slot{{Kind: Screen, Layers: []Layer{{Bitrate: 900 * kbit}}}, camera()}, []step{
+			{0.5, 1250, 0, false, "q0 q1"}, {1.4, 1250, 0, false, "q0 q1"}, {1.5, 1240, 0, false, "q0 q1"}, {1.6, 1250, 0, false, "q0 h0"},
 		}},
 		"grace": {[]Slot{camera()}, []step{
 			{1, 600, 0, false, "h1"}, {2, 450, 600, false, "h1"}, {2.1, 450, 450, false, "h0"},
