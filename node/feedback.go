@@ -50,7 +50,10 @@ const tellAfter = 20 * time.Millisecond
 
 // fall has a viewer's slots divide what is left to them.
 func (p *Peer) fall(now int64) {
-	p.pacer.adjust(p.way.pacing(now))
+	if p.pacer.adjust(p.way.pacing(now)) {
+		p.room.wake(p)
+		return
+	}
 	time.AfterFunc(tellAfter, func() { p.room.wake(p) })
 }
 

@@ -136,11 +136,13 @@ func (c *pacer) set(narrow bool, pace bandwidth.Pacing, now int64) (ends bool) {
 	return !narrow && works
 }
 
-// adjust has packets leave at another pace.
-func (c *pacer) adjust(pace bandwidth.Pacing) {
+// adjust has packets leave at another pace, and reports whether a queue on the way has been waited for until now.
+func (c *pacer) adjust(pace bandwidth.Pacing) (emptied bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	emptied = c.pace.Emptying
 	c.pace = pace
+	return emptied
 }
 
 func (c *pacer) waitsLocked() bool {

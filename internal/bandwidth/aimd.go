@@ -15,9 +15,10 @@ const (
 	drainsMost      = 3 * second
 	drained         = 20 * milli
 	cutQueue        = 30 * milli
-	cutTo           = 0.6        // when less than this part of what leaves is carried, the path has become another one
-	goesFrom        = 60 * milli // a queue longer than this that has become shorter is one that goes
-	meanPacket      = 8 * 1200   // bits
+	cutTo           = 0.6         // when less than this part of what leaves is carried, the path has become another one
+	doubtLasts      = 100 * milli // until the message has come that clears it up
+	goesFrom        = 60 * milli  // a queue longer than this that has become shorter is one that goes
+	meanPacket      = 8 * 1200    // bits
 )
 
 // aimd is the rate by delay (draft-ietf-rmcat-gcc-02 section 5.5): additive or multiplicative increase, multiplicative decrease of
@@ -34,7 +35,9 @@ type aimd struct {
 	until     int64 // when the queue that drains should have gone
 	rivals    rivals
 	stood     int64   // ns of queue at the last decrease
+	doubted   int64   // until when no pictures leave, since the path may have been cut
 	empties   int64   // until when hardly anything leaves, for the queue of a cut to go
+	comes     int64   // until when what left before the first decrease for a cut comes in
 	cut       bool    // the last decrease was for one
 	carried   float64 // what the path carried before the decrease, 0 for none: the rate to go back to
 	whole     float64 // what left when the first of the decreases was made that the queue has outlasted so far
@@ -50,6 +53,8 @@ type passage struct {
 	peak     float64 // of what arrives, lately
 	served   float64 // of what has waited on the path
 	serves   bool    // served is known
+	pushed   float64 // how fast those packets left
+	doubtful bool    // the last few packets look like a cut, and more have to come to be sure
 	flooded  bool    // a queue stands on a path of which no rates are known yet: what is served is all that it carries
 }
 
@@ -74,7 +79,12 @@ func (p passage) choked() bool {
 // cut reports whether the path has just become much narrower, or begins much narrower than what is sent: a queue grows so fast that no trend need be
 // waited for.
 func (p passage) cut() bool {
-	return p.flooded || p.known && p.serves && p.queue > cutQueue && p.served < cutTo*p.leaving
+	return p.flooded || p.narrower()
+}
+
+// narrower reports whether what has waited came much more slowly than it left, and than all leaves. On a path that has become longer it comes as it left.
+func (p passage) narrower() bool {
+	return p.known && p.serves && p.queue > cutQueue && p.served < cutTo*p.leaving && p.served < choked*p.pushed
 }
 
 // idle reports whether the application sends less than it may.
@@ -85,8 +95,11 @@ func (a *aimd) update(p passage, rtt, now int64) {
 	elapsed := min(now-a.updated, second)
 	a.updated = now
 	drains := a.drains(p.queue, now)
-	if a.cut && now-a.decreased < rtt+messageEvery && p.serves {
+	if a.cut && now < a.comes && p.serves && p.queue > cutQueue {
 		a.correct(p.served)
+	}
+	if a.doubted = 0; !a.draining && p.doubtful {
+		a.doubted = now + doubtLasts
 	}
 	u := a.rivals.judge(p.usage, p.queue, drains, now)
 	switch {
@@ -112,8 +125,12 @@ func (a *aimd) fall(p passage, rtt, now int64) {
 	if !a.draining {
 		a.whole = min(a.rate, p.leaving)
 	}
+	again := a.draining && a.cut
 	a.decreased, a.draining, a.stood = now, true, p.queue
 	if a.cut = p.cut(); a.cut {
+		if !again {
+			a.comes = now + rtt + 2*messageEvery + backlogMost
+		}
 		a.empties = now + rtt + messageEvery + 2*p.queue
 	}
 	a.until = now + rtt + messageEvery + min(max(drainsTimes*p.queue, drainsLeast), drainsMost)
@@ -129,8 +146,8 @@ func (a *aimd) fall(p passage, rtt, now int64) {
 	}
 }
 
-// correct takes what the path is seen to serve of what left before the decrease for a cut, if that is less than was seen first: a keyframe that
-// waited just before the cut came fast.
+// correct takes what the path is seen to serve while a cut's queue stands, if that is less than was seen first: a keyframe that waited just before the cut
+// came fast.
 func (a *aimd) correct(served float64) {
 	if served < a.carried {
 		a.carried = served

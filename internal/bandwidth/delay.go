@@ -1,7 +1,10 @@
 package bandwidth
 
+import "math"
+
 const (
 	queuePackets = 8
+	doubtPackets = 3
 	trendGap     = 2 * second // after a silence as long the past says nothing
 	queueFelt    = 12 * milli
 	baseWindow   = 10 * second // the shortest delay of so long, or up to twice, is that of an empty path
@@ -19,14 +22,15 @@ type delay struct {
 	queue    int64 // ns
 	least    int64 // ns: the shortest delay, of base
 	backlog  backlog
+	latest   backlog // the end of it
 }
 
 func newDelay() delay {
 	return delay{detector: newDetector(), base: minimum{window: baseWindow}}
 }
 
-// add takes one packet that arrived. What is of a probe makes a queue on purpose, which is no trend.
-func (d *delay) add(sentAt, arrival int64, size int, probe bool) {
+// add takes one packet that arrived, and from when on a queue is felt. What is of a probe makes a queue on purpose, which is no trend.
+func (d *delay) add(sentAt, arrival int64, size int, probe bool, felt int64) {
 	if gap := arrival - d.newest; gap > trendGap || gap < -trendGap {
 		d.restart()
 	}
@@ -34,7 +38,9 @@ func (d *delay) add(sentAt, arrival int64, size int, probe bool) {
 	d.ways[d.packets%queuePackets] = arrival - sentAt
 	d.packets++
 	if d.base.started {
-		d.backlog.add(arrival, arrival-sentAt-d.least, size)
+		waited := arrival-sentAt-d.least >= felt
+		d.backlog.add(sentAt, arrival, size, waited, backlogMost)
+		d.latest.add(sentAt, arrival, size, waited, backlogDoubt)
 	}
 	if probe {
 		return
@@ -50,6 +56,7 @@ func (d *delay) add(sentAt, arrival int64, size int, probe bool) {
 // restart forgets all but the shortest delay: the path stood still.
 func (d *delay) restart() {
 	d.groups, d.trend, d.detector, d.newest, d.packets, d.backlog = grouping{}, trend{}, newDetector(), 0, 0, backlog{}
+	d.latest = backlog{}
 }
 
 // end follows the packets of a message. The quickest of the last eight tells how long the queue is: jitter only ever makes slower.
@@ -57,22 +64,37 @@ func (d *delay) end(now int64) {
 	if d.packets == 0 {
 		return
 	}
-	least := d.ways[0]
-	for _, way := range d.ways[1:min(d.packets, queuePackets)] {
-		least = min(least, way)
-	}
-	d.least = d.base.add(least, now)
-	d.queue = least - d.least
+	quickest := d.quickest(queuePackets)
+	d.least = d.base.add(quickest, now)
+	d.queue = quickest - d.least
 }
 
-// usage is that of the detector, except that a queue too short to be felt is none: layers come in bursts that make such. On a path of so many bit/s
-// a packet and a half is no queue either.
+// quickest is the shortest way of the last n packets.
+func (d *delay) quickest(n int) int64 {
+	least := int64(math.MaxInt64)
+	for i := max(0, d.packets-n); i < d.packets; i++ {
+		least = min(least, d.ways[i%queuePackets])
+	}
+	return least
+}
+
+// lately is a passage as the last few packets tell it, jitter or not.
+func (d *delay) lately(p passage) passage {
+	p.queue, p.pushed = d.quickest(doubtPackets)-d.least, d.latest.sent()
+	p.served, p.serves = d.latest.rate()
+	return p
+}
+
+// usage is that of the detector on a path of so many bit/s, except that a queue too short to be felt is none: layers come in bursts that make such.
 func (d *delay) usage(rate float64) usage {
-	if d.detector.usage == over && d.queue < max(queueFelt, int64(1.5*meanPacket/rate*second)) {
+	if d.detector.usage == over && d.queue < felt(rate) {
 		return normal
 	}
 	return d.detector.usage
 }
+
+// felt is how long a queue on a path of so many bit/s is at least, in ns: a packet and a half on their way are none.
+func felt(rate float64) int64 { return max(queueFelt, int64(1.5*meanPacket/rate*second)) }
 
 // minimum is the least value of a window of time, kept in two halves: it forgets after one to two windows.
 type minimum struct {

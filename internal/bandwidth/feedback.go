@@ -49,7 +49,7 @@ func (e *Estimator) digest(f *packet.TransportFeedback, lift, now int64) (told i
 		arrival := a.At + lift
 		e.loss.add(n, d, true)
 		e.arriving.add(arrival, d.size)
-		e.delay.add(d.at, arrival, d.size, d.cluster != 0)
+		e.delay.add(d.at, arrival, d.size, d.cluster != 0, felt(e.rate))
 		if c := e.prober.find(d.cluster); c != nil {
 			c.arrivals.add(d, arrival)
 		}
@@ -68,6 +68,9 @@ func (e *Estimator) control(now int64) {
 	arriving, second := e.arriving.rate()
 	p.known, p.leaving, p.arriving, p.peak = first && second, leaving, arriving, e.arriving.peak()
 	p.served, p.serves = e.delay.backlog.rate()
+	if p.pushed = e.delay.backlog.sent(); e.aimd.cut && e.aimd.draining {
+		p.pushed = leaving // little leaves of late, for the queue to go
+	}
 	if p.flooded = opening && !p.known && p.serves && p.queue > probeQueue; p.flooded {
 		e.aimd.raise(p.served)
 	}
@@ -75,8 +78,11 @@ func (e *Estimator) control(now int64) {
 	if p.cut() {
 		p.usage = over
 	}
-	if p.usage == over && p.queue < probeQueue && (e.prober.underWay() || opening) {
-		p.usage = normal
+	switch {
+	case !e.prober.underWay() && !opening:
+		p.doubtful = !p.cut() && e.delay.lately(p).narrower()
+	case p.usage == over && p.queue < probeQueue:
+		p.usage = normal // the queue is the probe's
 	}
 	if p.usage == over {
 		e.over = now
@@ -87,6 +93,9 @@ func (e *Estimator) control(now int64) {
 		e.aimd.raise(arriving) // what came was carried
 	}
 	e.aimd.update(p, e.rtt, now)
+	if e.aimd.cut && e.aimd.decreased == now {
+		e.loss.cut(e.history.next, now)
+	}
 	if e.aimd.rivals.found == now {
 		e.loss.raise(e.aimd.rate)
 	}
@@ -113,11 +122,14 @@ func (e *Estimator) conclude(told int64) {
 			e.prober.last -= probeEvery / 2 // it told nothing; the next may come sooner
 			continue
 		}
+		much := rate > probeMuch*e.rate
 		if rate > e.rate {
 			e.aimd.raise(rate)
 			e.loss.raise(rate)
 		}
 		switch waits := e.prober.waiting[0] != 0 || e.prober.underWay(); {
+		case filled && much && !waits && !e.Opening():
+			e.prober.queue(min(e.ahead()*rate, probeSpare*e.want), 0) // jitter looks like an end
 		case filled:
 			e.opening.end()
 		case waits:

@@ -86,6 +86,13 @@ func (l *loss) restart(from, now int64) {
 	l.interval.first, l.interval.latest, l.interval.queue = 0, 0, 0
 }
 
+// cut begins anew with the packets from the given number on: those before went into a path that has become another one, and what its queue had no room for
+// says nothing of this one.
+func (l *loss) cut(next, now int64) {
+	l.trial.on = false
+	l.restart(next, now)
+}
+
 // judge draws the conclusions of an interval, and reports whether the rate changes by them.
 func (l *loss) judge(rate, sent float64, packets int, elapsed int64) bool {
 	l.own = min(l.own, (l.own+l.last)/2)

@@ -15,7 +15,7 @@ type Pacing struct {
 	Rate     int  // bit/s at most, over any few milliseconds
 	Estimate int  // bit/s, of all that leaves
 	Queue    int  // bytes that may wait to leave; with more of them, layers must go
-	Emptying bool // a queue is waited for that stands on a path which has become much narrower: more is on its way than that carries in a round trip
+	Emptying bool // a queue is waited for that stands on a path which has become much narrower, or seems to: more is on its way than that carries in a round trip
 }
 
 // Pacing advises on how packets should leave at now. Feedback never reflects what waits at this end, so the wait is bounded here: no more than
@@ -31,6 +31,9 @@ func (e *Estimator) Pacing(now int64) Pacing {
 	}
 	if e.aimd.shortens(e.delay.queue) {
 		rate = min(rate, paceEases*e.rate)
+	}
+	if now < e.aimd.doubted {
+		rate, emptying = 0, true
 	}
 	if c := e.prober.running(now); c != nil {
 		rate = max(rate, c.rate)

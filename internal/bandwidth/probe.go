@@ -31,11 +31,15 @@ func (e *Estimator) Probe(now int64) (Probe, bool) {
 	if !e.heard || e.delay.queue > lossQueue && now-e.newest < queueLasts || !e.prober.due(e.rate, now) {
 		return Probe{}, false
 	}
-	ahead := float64(probeAhead)
+	return e.prober.begin(min(e.ahead()*e.rate, probeSpare*e.want), e.salt(), now)
+}
+
+// ahead is how many times what is known to be carried is probed for.
+func (e *Estimator) ahead() float64 {
 	if e.cfg.Short {
-		ahead = probeShort
+		return probeShort
 	}
-	return e.prober.begin(min(ahead*e.rate, probeSpare*e.want), e.salt(), now)
+	return probeAhead
 }
 
 func (e *Estimator) salt() uint64 { return e.bytes[Media]<<20 ^ e.bytes[Padding] }

@@ -15,6 +15,7 @@ const (
 	probeAhead    = 2           // times the rate, at first
 	probeShort    = 1.5         // likewise, where queues are to be short
 	probeFollow   = 3           // times a result that found no end
+	probeMuch     = 1.3         // times the estimate: who finds so much more looks again, even where the train seems to have found an end
 	probeSpare    = 1.2         // of what is wanted
 	probeReceived = 0.8         // of its packets must have come
 	probeQueue    = 80 * milli  // a queue shorter than this, while a probe is under way, is the probe's
