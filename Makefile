@@ -141,7 +141,7 @@ rest-rate: ## 500 meetings created a second for a minute, p99 below 80 ms
 headline: deps $(NATS) ## one room in three regions: 25 cameras and 500 viewers for five minutes; 1 × 500 and 9 × 500 with a large speaker
 	@LAB_FULL=1 $(SYSTEM) '^TestLabHeadline'
 bench-turn: deps ## CPU of a relayed packet, Parley's process beside coturn's
-	@$(SYSTEM) '^TestRelayCost'
+	@LAB_FULL=1 $(SYSTEM) '^TestRelayCost'
 
 ##@ Needs
 

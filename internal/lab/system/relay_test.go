@@ -352,9 +352,9 @@ func TestARemovedParticipantLosesTheRelay(t *testing.T) {
 func TestRelayCost(t *testing.T) {
 	const (
 		senders = 20
-		rounds  = 5
 		most    = 1.5
 	)
+	rounds := either(5, 3)
 	n := lab.StartCluster(t, 1)[0]
 	peer := echoSFU(t, n, "echo", 0)
 	meeting := n.NewMeeting(t, "Relay", map[string]any{"max_participants": 4 * senders})
