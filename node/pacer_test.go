@@ -68,6 +68,27 @@ func TestPacerPace(t *testing.T) {
 	}
 }
 
+// TestPacerDoubts: in doubt voices leave and pictures do not; whoever adjusts the pace next is told that they have stopped.
+func TestPacerDoubts(t *testing.T) {
+	c := narrow()
+	pace := c.pace
+	if c.adjust(bandwidth.Pacing{Estimate: pace.Estimate, Queue: pace.Queue, Emptying: true}) {
+		t.Error("pictures had stopped before")
+	}
+	picture, voice := waiting(Video, bandwidth.Media, 1000), waiting(Audio, bandwidth.Media, 100)
+	c.hold(picture)
+	c.hold(voice)
+	if got := leaves(c, 50*time.Millisecond); !slices.Equal(got, []*held{voice}) {
+		t.Errorf("%d packets leave in doubt, want the voice", len(got))
+	}
+	if !c.adjust(pace) {
+		t.Error("pictures had not stopped")
+	}
+	if got := leaves(c, 60*time.Millisecond); !slices.Equal(got, []*held{picture}) {
+		t.Errorf("%d packets leave then, want the picture", len(got))
+	}
+}
+
 // TestPacerBounds: what waits is told by parts of what may, retransmissions have a quarter of the way, and keyframes are asked for one at a time.
 func TestPacerBounds(t *testing.T) {
 	c := narrow()
