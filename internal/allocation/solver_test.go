@@ -283,6 +283,9 @@ func TestPaced(t *testing.T) {
 		"daring": {[]Slot{camera()}, []step{
 			{0.5, 315, 0, false, "q1"}, {1.4, 315, 0, false, "q1"}, {1.5, 315, 0, false, "h0"},
 		}},
+		"not what does not fit": {[]Slot{camera()}, []step{
+			{0.5, 157, 0, false, "q0"}, {30, 157, 0, false, "q1"}, {31, 195, 0, false, "q1"}, {60, 195, 0, false, "q1"},
+		}},
 		"daring where little is left": {[]Slot{{Kind: Screen, Layers: []Layer{{Bitrate: 900 * kbit}}}, camera()}, []step{
 			{0.5, 1250, 0, false, "q0 q1"}, {1.4, 1250, 0, false, "q0 q1"}, {1.5, 1240, 0, false, "q0 q1"}, {1.6, 1250, 0, false, "q0 h0"},
 		}},
