@@ -30,6 +30,7 @@ func (e *Estimator) TransportFeedback(f *packet.TransportFeedback, now int64) {
 func (e *Estimator) digest(f *packet.TransportFeedback, lift, now int64) (told int64) {
 	told = -1
 	var left int64 // when the newest that came had left
+	waits := felt(e.rate)
 	for a, more := f.Next(); more; a, more = f.Next() {
 		n, ok := e.history.find(a.Sequence)
 		if !ok {
@@ -49,7 +50,7 @@ func (e *Estimator) digest(f *packet.TransportFeedback, lift, now int64) (told i
 		arrival := a.At + lift
 		e.loss.add(n, d, true)
 		e.arriving.add(arrival, d.size)
-		e.delay.add(d.at, arrival, d.size, d.cluster != 0, felt(e.rate))
+		e.delay.add(d.at, arrival, d.size, d.cluster != 0, waits)
 		if c := e.prober.find(d.cluster); c != nil {
 			c.arrivals.add(d, arrival)
 		}
