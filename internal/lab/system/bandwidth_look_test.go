@@ -209,16 +209,11 @@ func (g gotten) concealment() float64 { return g.concealed / max(1, g.samples) }
 func between(looks []glance, from, to time.Time) (g gotten) {
 	looks = within(looks, from, to)
 	var layers, pictures float64
-	last := map[string]motion{}
+	last := motions{}
 	for i, now := range looks {
 		for _, s := range now.Streams {
 			if s.Kind == "video" {
-				m, seen := last[s.MID]
-				if !seen {
-					m = motion{begun: now.At, moved: now.At, then: s.Frozen}
-				}
-				m.follow(&g, s, now.At)
-				last[s.MID] = m
+				last.follow(&g, s, now.At)
 				layers, pictures = layers+rank(s), pictures+1
 			}
 			if i == 0 || i == len(looks)-1 {
@@ -253,6 +248,19 @@ type motion struct {
 	at, moved float64
 	then      float64 // seconds that it had been frozen when it moved
 	idle      bool    // it was announced as paused, or empty, since it moved
+}
+
+// motions are those of all pictures, by their slots.
+type motions map[string]motion
+
+// follow looks at one of them, perhaps for the first time.
+func (all motions) follow(g *gotten, s stream, at float64) {
+	m, seen := all[s.MID]
+	if !seen {
+		m = motion{begun: at, moved: at, then: s.Frozen}
+	}
+	m.follow(g, s, at)
+	all[s.MID] = m
 }
 
 // follow looks at the picture once more. A gap in which it was announced as paused is a pause: the browser calls it a freeze too,
@@ -337,19 +345,14 @@ func within(looks []glance, from, to time.Time) (some []glance) {
 // tellFreezes logs each freeze that counts, as it was first seen, in seconds since a moment.
 func tellFreezes(t *testing.T, looks []glance, from, to time.Time) {
 	t.Helper()
-	last := map[string]motion{}
+	last := motions{}
 	for _, now := range within(looks, from, to) {
 		for _, s := range now.Streams {
 			if s.Kind != "video" {
 				continue
 			}
-			m, seen := last[s.MID]
-			if !seen {
-				m = motion{begun: now.At, moved: now.At, then: s.Frozen}
-			}
 			var g gotten
-			m.follow(&g, s, now.At)
-			last[s.MID] = m
+			last.follow(&g, s, now.At)
 			if g.frozen > 0 {
 				t.Logf("%.2f s after the step slot %s, layer %s, has been frozen for %.0f ms more", (now.At-float64(from.UnixMilli()))/1000, s.MID, s.Layer, 1000*g.frozen)
 			}
