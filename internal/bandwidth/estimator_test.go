@@ -189,7 +189,7 @@ func TestState(t *testing.T) {
 	w := newWorld(1)
 	ctl := newOwn(w, Defaults())
 	f := p.flow(w, p.lay(w), ctl)
-	f.tiles(9)
+	f.show(tilesOf(), 9)
 	w.run(20 * second)
 	fixed := int(unsafe.Sizeof(*ctl.e))
 	ring := len(ctl.e.history.ring) * int(unsafe.Sizeof(record{}))

@@ -3,6 +3,7 @@ package bandwidth
 import (
 	"fmt"
 	"math"
+	"slices"
 	"testing"
 )
 
@@ -15,7 +16,7 @@ type source struct {
 }
 
 func elastic() source { return source{"elastic", (*flow).elastic} }
-func nine() source    { return source{"9 tiles", func(f *flow) { f.tiles(9) }} }
+func nine() source    { return source{"9 tiles", func(f *flow) { f.show(tilesOf(), 9) }} }
 func sources() []source {
 	return []source{elastic(), nine()}
 }
@@ -236,6 +237,37 @@ func TestShare(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// TestShareOfTwoViewers: who watch the same nine cameras have nearly the same for half a minute, the second of them 0.7 s later, in nearly all of very
+// many lives. Their keyframes come together, which is hard on both.
+func TestShareOfTwoViewers(t *testing.T) {
+	const seeds, watched = 100, 30 * second
+	var apart, queue []float64
+	for seed := range uint64(seeds) {
+		p := plain(2*mega, 40, 300)
+		p.feedback = 50 * milli
+		w := newWorld(seed)
+		w.now += w.random.Int64N(second)
+		link := p.lay(w)
+		one := p.flow(w, link, newOwn(w, Defaults()))
+		one.show(reelsOf(), 9)
+		w.run(700 * milli)
+		two := p.flow(w, link, newOwn(w, Defaults()))
+		two.show(reelsOf(), 9)
+		w.run(10*second + watched)
+		_, _, a := one.between(w.now-watched, w.now)
+		_, _, b := two.between(w.now-watched, w.now)
+		apart = append(apart, 100*2*math.Abs(a-b)/(a+b))
+		queue = append(queue, one.queued(w.now-watched, w.now, 0.95))
+	}
+	slices.Sort(apart)
+	slices.Sort(queue)
+	t.Logf("apart by %.0f %% in the median, %.0f in nine of ten, %.0f at most; queue p95 %.0f and %.0f ms", apart[seeds/2], apart[seeds*9/10], apart[seeds-1],
+		queue[seeds/2], queue[seeds-1])
+	if apart[seeds/2] > 7 || apart[seeds*9/10] > 15 {
+		t.Errorf("%.0f and %.0f %% apart", apart[seeds/2], apart[seeds*9/10])
 	}
 }
 

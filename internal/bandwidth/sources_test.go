@@ -58,40 +58,66 @@ func (f *flow) constant(rate float64) {
 // tile is one simulcast track; layer 0 is none.
 type tile struct{ layer, held int }
 
-func layerRates() [4]float64 { return [4]float64{0, 150_000, 500_000, 1_700_000} }
+// gallery is simulcast tracks and three voices.
+type gallery struct {
+	rates   [4]float64 // of the layers of a track, 0 for none
+	voice   float64
+	regular bool // each track has a keyframe every second, in the same moment for all who watch
+}
 
-// tiles offers simulcast tracks and three voices, whole layers, as many as the estimate carries: down at once, up a layer at a time
-// and only after the room has been there for half a second, with a keyframe of four pictures' size.
-func (f *flow) tiles(n int) {
+func tilesOf() gallery {
+	return gallery{rates: [4]float64{0, 150_000, 500_000, 1_700_000}, voice: 40_000}
+}
+
+func reelsOf() gallery {
+	return gallery{rates: [4]float64{0, 165_000, 490_000, 1_080_000}, voice: 56_000, regular: true}
+}
+
+const keyframeTimes = 4 // the size of a picture
+
+// show offers tracks of a gallery, whole layers, as many as the estimate carries: down at once, up a layer at a time and only after the
+// room has been there for half a second, with a keyframe.
+func (f *flow) show(g gallery, n int) {
 	tracks := make([]tile, n)
 	keyframes := make([]bool, n)
-	const voices, voice = 3, 40_000.0
+	const voices = 3
 	f.w.every(20*milli, func() {
 		for range voices {
-			f.offer(int(voice / 8 / 50))
+			f.offer(int(g.voice / 8 / 50))
 		}
 	})
 	for i := range tracks {
-		f.w.after(f.w.random.Int64N(pictureEvery), func() {
+		f.w.after(g.begins(f, i, n), func() {
 			f.w.every(pictureEvery, func() {
-				size := layerRates()[tracks[i].layer] / 8 / 30 * (0.8 + 0.4*f.w.random.Float64())
-				if keyframes[i] {
-					size, keyframes[i] = 4*size, false
+				size := g.rates[tracks[i].layer] / 8 / 30 * (0.8 + 0.4*f.w.random.Float64())
+				if g.regular {
+					size *= 30.0 / (29 + keyframeTimes)
+				}
+				if keyframes[i] || g.regular && (f.w.now/pictureEvery-int64(i)*30/int64(n))%30 == 0 {
+					size, keyframes[i] = keyframeTimes*size, false
 				}
 				f.offer(int(size))
 			})
 		})
 	}
-	f.w.every(100*milli, func() { f.allocate(tracks, keyframes, voices*voice) })
+	f.w.every(100*milli, func() { f.allocate(g, tracks, keyframes, voices*g.voice) })
 }
 
-func (f *flow) allocate(tracks []tile, keyframes []bool, used float64) {
-	rates := layerRates()
+// begins is when pictures of one of so many tracks begin to come.
+func (g gallery) begins(f *flow, i, n int) int64 {
+	if !g.regular {
+		return f.w.random.Int64N(pictureEvery)
+	}
+	phase := int64(i) * pictureEvery / int64(n)
+	return phase + pictureEvery - f.w.now%pictureEvery
+}
+
+func (f *flow) allocate(g gallery, tracks []tile, keyframes []bool, used float64) {
 	room := f.ctl.rate()
 	next := make([]int, len(tracks))
-	for layer := 1; layer < len(rates); layer++ {
+	for layer := 1; layer < len(g.rates); layer++ {
 		for i := range tracks {
-			more := rates[layer] - rates[layer-1]
+			more := g.rates[layer] - g.rates[layer-1]
 			if next[i] == layer-1 && used+more <= room {
 				next[i], used = layer, used+more
 			}
