@@ -127,10 +127,6 @@ func (e *Estimator) conclude(told int64) {
 			continue // it was too much, or for a path that was fuller than it is now
 		}
 		much := rate > probeMuch*e.rate
-		if e.contested(&c.arrivals, filled) {
-			rate = min(rate, e.rate+probeGains*max(rate-e.rate, 0))
-		}
-		e.prober.endless = !filled
 		if rate > e.rate {
 			e.aimd.raise(rate)
 			e.loss.raise(rate)
@@ -147,13 +143,6 @@ func (e *Estimator) conclude(told int64) {
 			e.opening.end()
 		}
 	}
-}
-
-// contested reports whether others may have filled a path together with a train, who have had less of it for that: two equals who send twice what
-// they have each find 4/3 of it. A train that went on where another found no end, or one that jitter alone could have held up, was by itself; and a rival that
-// keeps a queue takes back what is left to it. Between nodes trains are slow, and links few.
-func (e *Estimator) contested(t *train, filled bool) bool {
-	return filled && !e.cfg.Short && !e.prober.endless && !e.Opening() && t.held() > queueFelt && e.aimd.rivals.bearable < standsOver
 }
 
 // settle is the least of what the parts allow.

@@ -16,7 +16,6 @@ const (
 	probeShort    = 1.5         // likewise, where queues are to be short
 	probeFollow   = 3           // times a result that found no end
 	probeMuch     = 1.3         // times the estimate: who finds so much more looks again, even where the train seems to have found an end
-	probeGains    = 0.25        // of what a train has found above the estimate on a path that others may have filled with it
 	probeSpare    = 1.2         // of what is wanted
 	probeReceived = 0.8         // of its packets must have come
 	probeQueue    = 80 * milli  // a queue shorter than this, while a probe is under way, is the probe's
@@ -31,7 +30,6 @@ type prober struct {
 	waiting  [2]float64 // rates to be sent next
 	last     int64      // when one began
 	bytes    int        // of that one
-	endless  bool       // the last one found no end
 	stagger  int64      // by which the next one is late: trains of two senders must not keep meeting
 }
 

@@ -266,8 +266,8 @@ func TestShareOfTwoViewers(t *testing.T) {
 	slices.Sort(queue)
 	t.Logf("apart by %.0f %% in the median, %.0f in nine of ten, %.0f at most; queue p95 %.0f and %.0f ms", apart[seeds/2], apart[seeds*9/10], apart[seeds-1],
 		queue[seeds/2], queue[seeds-1])
-	if apart[seeds/2] > 7 || apart[seeds*9/10] > 15 {
-		t.Errorf("%.0f and %.0f %% apart", apart[seeds/2], apart[seeds*9/10])
+	if apart[seeds/2] > 8 || apart[seeds*9/10] > 20 || queue[seeds-1] > 80 {
+		t.Errorf("%.0f and %.0f %% apart, queue p95 up to %.0f ms", apart[seeds/2], apart[seeds*9/10], queue[seeds-1])
 	}
 }
 

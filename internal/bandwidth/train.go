@@ -40,9 +40,6 @@ func (t *train) add(d departure, arrival int64) {
 	t.bytes += d.size
 }
 
-// held is how much longer the train took to come than to leave.
-func (t *train) held() int64 { return t.lastCame - t.headCame - (t.lastSent - t.firstSent) }
-
 // rate is what the path was shown to carry, given that it loses the part own by itself, and whether that is all that it carries. It
 // reports false when the train tells nothing.
 func (t *train) rate(sent int, own float64) (rate float64, filled, ok bool) {

@@ -18,33 +18,27 @@ func TestTrainBehindABusyReceiver(t *testing.T) {
 	}
 }
 
-// TestProbesAreTaken: how much of what a train of 2 Mbit/s has found above an estimate of 1 Mbit/s is taken.
-func TestProbesAreTaken(t *testing.T) {
-	const in = 36 * milli
+// TestProbeOfBefore: what a train has found is taken, unless it began before a decrease whose queue still goes.
+func TestProbeOfBefore(t *testing.T) {
 	for name, tc := range map[string]struct {
-		out   int64 // what the train takes to come
-		given func(e *Estimator)
-		want  float64 // Mbit/s
+		decreased int64 // when; the train began after 20 ms
+		drains    bool
+		want      float64 // Mbit/s
 	}{
-		"all where it found no end":                            {in, func(*Estimator) {}, 2},
-		"all of an end that jitter may have been":              {in + 10*milli, func(*Estimator) {}, 1.49},
-		"a part where others may have filled the path, too":    {in + 18*milli, func(*Estimator) {}, 1.07},
-		"all where the one before had found no end":            {in + 18*milli, func(e *Estimator) { e.prober.endless = true }, 1.27},
-		"all beside a rival":                                   {in + 18*milli, func(e *Estimator) { e.aimd.rivals.bearable = 60 * milli }, 1.27},
-		"all between nodes":                                    {in + 18*milli, func(e *Estimator) { e.cfg.Short = true }, 1.27},
-		"nothing while the queue drains that was there before": {in, func(e *Estimator) { e.aimd.draining, e.aimd.decreased = true, 30*milli }, 1},
-		"all of one that began since":                          {in, func(e *Estimator) { e.aimd.draining, e.aimd.decreased = true, 10*milli }, 2},
+		"the queue goes":                    {30 * milli, true, 1},
+		"the queue has gone":                {30 * milli, false, 2},
+		"the train began behind a decrease": {10 * milli, true, 2},
 	} {
 		t.Run(name, func(t *testing.T) {
 			e := estimator(t)
 			e.opening.end()
 			e.rate, e.aimd.rate = 1e6, 1e6
+			e.aimd.draining, e.aimd.decreased = tc.drains, tc.decreased
 			c := cluster{id: 1, rate: 2e6, began: 20 * milli, count: 10}
 			for i := range int64(10) {
-				c.arrivals.add(departure{at: i * in / 9, size: 1000}, second+i*tc.out/9)
+				c.arrivals.add(departure{at: 4 * i * milli, size: 1000}, second+4*i*milli)
 			}
 			e.prober.clusters[0] = c
-			tc.given(e)
 			e.conclude(10)
 			if got := e.aimd.rate / 1e6; got < tc.want-0.01 || got > tc.want+0.01 {
 				t.Errorf("%.2f Mbit/s, want %.2f", got, tc.want)
