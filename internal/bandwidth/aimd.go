@@ -14,6 +14,7 @@ const (
 	drainsTimes     = 10 // the queue: with 15 % less than arrives it takes seven
 	drainsMost      = 3 * second
 	drained         = 20 * milli
+	flat            = 3 * milli // a queue that changes by less while less leaves is none: the path has become longer
 	cutQueue        = 30 * milli
 	cutTo           = 0.6         // when less than this part of what leaves is carried, the path has become another one
 	doubtLasts      = 100 * milli // until the message has come that clears it up
@@ -35,6 +36,8 @@ type aimd struct {
 	until     int64 // when the queue that drains should have gone
 	rivals    rivals
 	stood     int64   // ns of queue at the last decrease
+	low, high int64   // ns: of the queue since that decrease was felt
+	longer    bool    // the last update found that the path has become longer: what looks like a queue is its own
 	doubted   int64   // until when no pictures leave, since the path may have been cut
 	empties   int64   // until when hardly anything leaves, for the queue of a cut to go
 	comes     int64   // until when what left before the first decrease for a cut comes in
@@ -94,6 +97,7 @@ func (p passage) idle(rate float64) bool { return p.known && p.leaving < applica
 func (a *aimd) update(p passage, rtt, now int64) {
 	elapsed := min(now-a.updated, second)
 	a.updated = now
+	a.watch(p.queue, rtt, now)
 	drains := a.drains(p.queue, now)
 	if a.cut && now < a.comes && p.serves && p.queue > cutQueue {
 		a.correct(p.served)
@@ -156,6 +160,15 @@ func (a *aimd) correct(served float64) {
 	}
 }
 
+// watch follows the queue from when on the last decrease is felt.
+func (a *aimd) watch(queue, rtt, now int64) {
+	a.longer = false
+	if now < a.decreased+rtt+messageEvery {
+		a.low, a.high = queue, queue
+	}
+	a.low, a.high = min(a.low, queue), max(a.high, queue)
+}
+
 // budget is the rate, or what it will be once the queue has gone that it is low for.
 func (a *aimd) budget() float64 {
 	if a.draining {
@@ -174,7 +187,9 @@ func (a *aimd) drains(queue, now int64) bool {
 		a.rate = max(a.rate, regainTo*a.carried)
 	case now >= a.until:
 		a.draining = false
-		a.rivals.stayed(queue, now)
+		if a.longer = a.high-a.low < flat; !a.longer {
+			a.rivals.stayed(queue, now)
+		}
 		a.rate = max(a.rate, a.carried, a.whole/rivalParts)
 	}
 	return a.draining

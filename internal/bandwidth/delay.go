@@ -69,6 +69,12 @@ func (d *delay) end(now int64) {
 	d.queue = quickest - d.least
 }
 
+// rebase takes the delay of now for that of the empty path.
+func (d *delay) rebase(now int64) {
+	d.base = minimum{window: baseWindow}
+	d.end(now)
+}
+
 // quickest is the shortest way of the last n packets.
 func (d *delay) quickest(n int) int64 {
 	least := int64(math.MaxInt64)

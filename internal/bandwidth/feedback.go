@@ -94,6 +94,9 @@ func (e *Estimator) control(now int64) {
 		e.aimd.raise(arriving) // what came was carried
 	}
 	e.aimd.update(p, e.rtt, now)
+	if e.aimd.longer {
+		e.delay.rebase(now)
+	}
 	if e.aimd.cut && e.aimd.decreased == now {
 		e.loss.cut(e.history.next, now)
 	}

@@ -299,6 +299,29 @@ func TestBesideTCP(t *testing.T) {
 	}
 }
 
+// TestLongerPath: a path that has become 60 ms longer is known for that after the first decrease, and nothing is lowered for it again.
+func TestLongerPath(t *testing.T) {
+	for seed := range uint64(10) {
+		p := plain(8*mega, 40, 300)
+		p.feedback = 50 * milli
+		w := newWorld(seed)
+		link := p.lay(w)
+		ctl := newOwn(w, Defaults())
+		f := p.flow(w, link, ctl)
+		f.show(reelsOf(), 3)
+		ctl.e.Want(4 * mega)
+		w.run(12 * second)
+		link.oneWay += 60 * milli
+		f.back += 60 * milli
+		w.run(2500 * milli)
+		from := w.now
+		w.run(20 * second)
+		if _, least, _ := f.between(from, w.now); least < 4*mega {
+			t.Errorf("seed %d: down to %.2f of 8 Mbit/s", seed, least/mega)
+		}
+	}
+}
+
 // TestOutage: 5 s of nothing, both ways.
 func TestOutage(t *testing.T) {
 	for _, rtt := range []int64{40, 160} {
