@@ -15,6 +15,7 @@ const (
 	drainsMost      = 3 * second
 	drained         = 20 * milli
 	flat            = 3 * milli // a queue that changes by less while less leaves is none: the path has become longer
+	flatLooks       = 3         // messages at least that say so
 	cutQueue        = 30 * milli
 	cutTo           = 0.6         // when less than this part of what leaves is carried, the path has become another one
 	doubtLasts      = 100 * milli // until the message has come that clears it up
@@ -37,6 +38,7 @@ type aimd struct {
 	rivals    rivals
 	stood     int64   // ns of queue at the last decrease
 	low, high int64   // ns: of the queue since that decrease was felt
+	looks     int     // messages that told of it
 	longer    bool    // the last update found that the path has become longer: what looks like a queue is its own
 	doubted   int64   // until when no pictures leave, since the path may have been cut
 	empties   int64   // until when hardly anything leaves, for the queue of a cut to go
@@ -130,7 +132,7 @@ func (a *aimd) fall(p passage, rtt, now int64) {
 		a.whole = min(a.rate, p.leaving)
 	}
 	again := a.draining && a.cut
-	a.decreased, a.draining, a.stood = now, true, p.queue
+	a.decreased, a.draining, a.stood, a.looks = now, true, p.queue, 0
 	if a.cut = p.cut(); a.cut {
 		if !again {
 			a.comes = now + rtt + 2*messageEvery + backlogMost
@@ -164,8 +166,12 @@ func (a *aimd) correct(served float64) {
 func (a *aimd) watch(queue, rtt, now int64) {
 	a.longer = false
 	if now < a.decreased+rtt+messageEvery {
+		return
+	}
+	if a.looks == 0 {
 		a.low, a.high = queue, queue
 	}
+	a.looks++
 	a.low, a.high = min(a.low, queue), max(a.high, queue)
 }
 
@@ -187,7 +193,7 @@ func (a *aimd) drains(queue, now int64) bool {
 		a.rate = max(a.rate, regainTo*a.carried)
 	case now >= a.until:
 		a.draining = false
-		if a.longer = a.high-a.low < flat; !a.longer {
+		if a.longer = a.looks >= flatLooks && a.high-a.low < flat; !a.longer {
 			a.rivals.stayed(queue, now)
 		}
 		a.rate = max(a.rate, a.carried, a.whole/rivalParts)

@@ -47,6 +47,35 @@ func TestProbeOfBefore(t *testing.T) {
 	}
 }
 
+// TestQueueThatStays: one that a decrease does not make shorter is a rival's, or shows that the path is longer if it is the same in each of several messages.
+func TestQueueThatStays(t *testing.T) {
+	for name, tc := range map[string]struct {
+		queues []int64 // ms, one each 200 ms; -1 where no message comes
+		longer bool
+	}{
+		"the same":                 {[]int64{60, 60, 60, 61, 60, 60}, true},
+		"up and down":              {[]int64{60, 60, 60, 70, 60, 55}, false},
+		"the same, in one message": {[]int64{60, -1, -1, -1, -1, 60}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a := aimd{rate: 2 * mega}
+			a.fall(passage{usage: over, queue: 60 * milli, known: true, leaving: 2 * mega, arriving: 2 * mega, peak: 2 * mega}, 40*milli, second)
+			longer := false
+			for i, queue := range tc.queues {
+				if queue == -1 {
+					continue
+				}
+				p := passage{queue: queue * milli, known: true, leaving: 1.7 * mega, arriving: 1.7 * mega, peak: 1.7 * mega}
+				a.update(p, 40*milli, second+int64(i+1)*200*milli)
+				longer = longer || a.longer
+			}
+			if borne := a.rivals.bearable > 0; longer != tc.longer || borne == tc.longer || a.draining {
+				t.Errorf("longer %v, borne %v, draining %v", longer, borne, a.draining)
+			}
+		})
+	}
+}
+
 // TestPeak: a path that is filled for a moment tells what it carries, though little was sent before.
 func TestPeak(t *testing.T) {
 	var p throughput
