@@ -8,11 +8,13 @@ import { newMeeting, ready, token, url } from './rest.mjs'
 /** Where the page of each region's node is. */
 const doors = process.env.LAB_DOORS.split(' ')
 const figures = new Figures()
+/** Four pages that show pictures are a lot for two processors that draw them as well: as little as tells what is looked for here. */
+const little = { viewport: { width: 800, height: 600 }, capture: { width: 480, height: 270, frameRate: 10 } }
 let everybody
 
 before(async () => {
   await ready()
-  everybody = await Promise.all(['Ann', 'Ben', 'Cleo'].map(name => Person.come(name)))
+  everybody = await Promise.all(['Ann', 'Ben', 'Cleo'].map(name => Person.come(name, little)))
 })
 
 after(async () => {

@@ -22,12 +22,34 @@ before(async () => {
   await sender.join(wishing(meeting.host_url, `camera=${codec},${mode}`))
   await viewer.join(wishing(meeting.join_url, `receive=${codec}`), { camera: false })
   await viewer.watches([sender])
+  await sender.page.evaluate(countPauses)
 })
 
 after(async () => {
   figures.print()
   await Promise.all([sender, viewer].map(person => person?.go()))
 })
+
+/**
+ * Runs in the sender's page: counts in `lab.pauses` how often its browser sent no picture for 150 ms, as where an encoder that begins anew gets
+ * its memory slowly. No viewer can be shown what was not sent.
+ */
+function countPauses() {
+  const longest = 150
+  window.lab.pauses = 0
+  let [frames, since, counted] = [0, performance.now(), false]
+  setInterval(async () => {
+    let sent = 0
+    for (const connection of window.lab.connections) {
+      for (const one of (await connection.getStats()).values()) {
+        if (one.type === 'outbound-rtp' && one.kind === 'video') sent += one.framesSent
+      }
+    }
+    const now = performance.now()
+    if (sent !== frames) [frames, since, counted] = [sent, now, false]
+    else if (!counted && now - since > longest) [window.lab.pauses, counted] = [window.lab.pauses + 1, true]
+  }, 25)
+}
 
 /** What the sender's browser says of its only stream. */
 function sending() {
@@ -36,7 +58,8 @@ function sending() {
       const stats = await connection.getStats()
       for (const one of stats.values()) {
         if (one.type !== 'outbound-rtp' || one.kind !== 'video' || !one.framesSent) continue
-        return { codec: stats.get(one.codecId)?.mimeType, mode: one.scalabilityMode, keyframes: one.keyFramesEncoded, asked: one.pliCount + (one.firCount ?? 0) }
+        const { pauses } = window.lab
+        return { codec: stats.get(one.codecId)?.mimeType, mode: one.scalabilityMode, pauses, keyframes: one.keyFramesEncoded, asked: one.pliCount + (one.firCount ?? 0) }
       }
     }
     return {}
@@ -60,7 +83,7 @@ async function rate(over) {
   return Math.round(((await bytes()) - earlier) * 8 / over)
 }
 
-/** Holds what happens meanwhile to no freeze, pictures all the time, and few keyframes. */
+/** Holds what happens meanwhile to no freeze of its own, pictures all the time, and few keyframes. */
 async function steadily(what, act, keyframes) {
   const earlier = await viewer.received(sender)
   const before = await sending()
@@ -72,7 +95,9 @@ async function steadily(what, act, keyframes) {
   const frames = later.frames - earlier.frames
   const now = await sending()
   const more = now.keyframes - before.keyframes
-  figures.hold(`freezes while ${what}`, later.freezes - earlier.freezes, '0', later.freezes === earlier.freezes)
+  const pauses = now.pauses - before.pauses
+  const freezes = later.freezes - earlier.freezes
+  figures.hold(`freezes while ${what}`, freezes, `<= ${pauses} pauses of the sender`, freezes <= pauses)
   figures.hold(`frames decoded while ${what}`, frames, `>= ${least}`, frames >= least)
   figures.hold(`keyframes while ${what}`, more, `<= ${keyframes}`, more <= keyframes)
   figures.note('of them asked for', now.asked - before.asked)

@@ -11,7 +11,8 @@ import (
 )
 
 // Nine nodes in three regions, six who publish and sixty who watch, fewer in a short run: everybody gets media, and each link between regions
-// carries one copy of the layers that are wanted on its other side, however many watch there.
+// carries one copy of the layers that are wanted on its other side, however many watch there. Four of six voices are chosen, and everybody has
+// slots for those: who they are may change while links are measured, and with it what each link carries, but not what all of them do.
 func TestLabTree(t *testing.T) {
 	const bound = 1.03
 	watchers := either(60, 24) // two processors that have become slow carry no more
@@ -25,7 +26,7 @@ func TestLabTree(t *testing.T) {
 	}
 	look := func(i int) *person {
 		r := w.Regions[i%3]
-		p := attendWith(t, r.Nodes[i/3%3], meeting, fmt.Sprint("Watcher ", i+1), client.JoinOptions{Role: "viewer"}, client.Options{VideoSlots: len(speakers), AudioSlots: 3})
+		p := attendWith(t, r.Nodes[i/3%3], meeting, fmt.Sprint("Watcher ", i+1), client.JoinOptions{Role: "viewer"}, client.Options{VideoSlots: len(speakers), AudioSlots: 4})
 		if small(r) {
 			var slots []wire.SlotRequest
 			for _, s := range p.SlotStats() {
@@ -40,17 +41,17 @@ func TestLabTree(t *testing.T) {
 		return p
 	}
 	figures := newTable(t, "watching", "link", "kbit/s", "of that wanted", "bound", "")
-	measure := func(watching int) (rates map[string]float64) {
+	measure := func(watching int) (all float64) {
 		time.Sleep(7 * time.Second) // for parents to be chosen, and for layers that are not wanted any more to stop
 		before := countLinks(w, speakers)
 		time.Sleep(watch) // long enough for what happens to be lost, and is repaired, to be about as much as on average
-		rates = map[string]float64{}
 		for link, now := range countLinks(w, speakers) {
 			count := linkCount{now.carried - before[link].carried, now.wanted - before[link].wanted}
-			rates[link] = float64(count.carried) * 8 / 1000 / watch.Seconds()
-			judge(t, figures, count.excess() <= bound, watching, link, fmt.Sprintf("%.0f", rates[link]), fmt.Sprintf("× %.3f", count.excess()), fmt.Sprintf("× %.2f", bound))
+			rate := float64(count.carried) * 8 / 1000 / watch.Seconds()
+			all += rate
+			judge(t, figures, count.excess() <= bound, watching, link, fmt.Sprintf("%.0f", rate), fmt.Sprintf("× %.3f", count.excess()), fmt.Sprintf("× %.2f", bound))
 		}
-		return rates
+		return all
 	}
 
 	people := []*person{look(0), look(1), look(2)}
@@ -63,11 +64,7 @@ func TestLabTree(t *testing.T) {
 	joined := time.Since(start)
 	awaitAll(t, people, speakers)
 	many := measure(len(people))
-	for link := range few {
-		if growth := many[link] / few[link]; growth > bound {
-			t.Errorf("with %d who watch %s carries × %.3f of what it did with 3", watchers, link, growth)
-		}
-	}
+	judge(t, figures, many <= few*bound, watchers, "all, of what they did with 3", fmt.Sprintf("%.0f", many), fmt.Sprintf("× %.3f", many/few), fmt.Sprintf("× %.2f", bound))
 	figures.add(watchers, "they joined within", joined, "", "", "")
 	lab.Until(t, 10*time.Second, "everybody knows everybody", func() bool {
 		for _, p := range people {
