@@ -85,36 +85,44 @@ const (
 
 func (a *attacker) text(s string) { a.frame(fin|opText, len(s), []byte(s)) }
 
-// closedWith reads until the close frame.
-func (a *attacker) closedWith(code uint16) {
+// next reads a frame.
+func (a *attacker) next() (first byte, payload []byte) {
 	a.t.Helper()
 	if err := a.conn.SetDeadline(time.Now().Add(patience)); err != nil {
 		a.t.Fatal(err)
 	}
+	var head [2]byte
+	if _, err := io.ReadFull(a.in, head[:]); err != nil {
+		a.t.Fatalf("no frame: %v", err)
+	}
+	size := uint64(head[1] & 0x7f)
+	switch size {
+	case 126:
+		var n uint16
+		binary.Read(a.in, binary.BigEndian, &n)
+		size = uint64(n)
+	case 127:
+		binary.Read(a.in, binary.BigEndian, &size)
+	}
+	payload = make([]byte, size)
+	if _, err := io.ReadFull(a.in, payload); err != nil {
+		a.t.Fatalf("cut off: %v", err)
+	}
+	return head[0], payload
+}
+
+// closedWith reads until the close frame.
+func (a *attacker) closedWith(code uint16) {
+	a.t.Helper()
 	for {
-		var head [2]byte
-		if _, err := io.ReadFull(a.in, head[:]); err != nil {
-			a.t.Fatalf("no close frame: %v", err)
+		first, payload := a.next()
+		if first&0xf != opClose {
+			continue
 		}
-		size := uint64(head[1] & 0x7f)
-		switch size {
-		case 126:
-			var n uint16
-			binary.Read(a.in, binary.BigEndian, &n)
-			size = uint64(n)
-		case 127:
-			binary.Read(a.in, binary.BigEndian, &size)
+		if got := binary.BigEndian.Uint16(payload); got != code {
+			a.t.Fatalf("closed with %d %s, want %d", got, payload[2:], code)
 		}
-		payload := make([]byte, size)
-		if _, err := io.ReadFull(a.in, payload); err != nil {
-			a.t.Fatalf("cut off: %v", err)
-		}
-		if head[0]&0xf == opClose {
-			if got := binary.BigEndian.Uint16(payload); got != code {
-				a.t.Fatalf("closed with %d %s, want %d", got, payload[2:], code)
-			}
-			return
-		}
+		return
 	}
 }
 
@@ -301,6 +309,30 @@ func TestSlowReaderIsDropped(t *testing.T) {
 		all, _ := r.svc.queued()
 		return all == 0
 	})
+}
+
+// Compressing what is small costs more than it is worth.
+func TestLargeMessagesAreCompressed(t *testing.T) {
+	r := newRig(t)
+	listener := r.attack(r.token(claims("pt_listener", grant.Attendee, grant.Settings{})))
+	listener.text(`{"type":"participant.hello","participant_id":"pt_listener","display_name":"","sdp_offer":""}`)
+	eventually(t, "it is in", func() bool { return len(r.svc.Participants("mtg_1")) == 1 })
+	talker := r.join("pt_talker", grant.Attendee)
+	talker.ok(wire.TypeChat, wire.ChatSend{Text: strings.Repeat("small ", 400)})
+	talker.ok(wire.TypeChat, wire.ChatSend{Text: strings.Repeat("large", maxChatBytes/5)})
+	for small := false; ; {
+		first, payload := listener.next()
+		switch {
+		case first&compressed != 0 && !small:
+			t.Fatalf("%d bytes are compressed", len(payload))
+		case first&compressed != 0:
+			return
+		case bytes.Contains(payload, []byte("small small")):
+			small = true
+		case bytes.Contains(payload, []byte("largelarge")):
+			t.Fatalf("%d bytes are not compressed", len(payload))
+		}
+	}
 }
 
 func TestHalfOpenSocketIsNoticed(t *testing.T) {
