@@ -318,8 +318,8 @@ func TestLargeMessagesAreCompressed(t *testing.T) {
 	listener.text(`{"type":"participant.hello","participant_id":"pt_listener","display_name":"","sdp_offer":""}`)
 	eventually(t, "it is in", func() bool { return len(r.svc.Participants("mtg_1")) == 1 })
 	talker := r.join("pt_talker", grant.Attendee)
-	talker.ok(wire.TypeChat, wire.ChatSend{Text: strings.Repeat("small ", 400)})
-	talker.ok(wire.TypeChat, wire.ChatSend{Text: strings.Repeat("large", maxChatBytes/5)})
+	talker.ok(wire.TypeChat, wire.ChatSend{Text: strings.Repeat("small ", 150)})
+	talker.ok(wire.TypeChat, wire.ChatSend{Text: strings.Repeat("large", 300)})
 	for small := false; ; {
 		first, payload := listener.next()
 		switch {

@@ -19,9 +19,9 @@ import (
 	"github.com/parley-sfu/parley/signal/wire"
 )
 
-// compressFrom is the length in bytes from which a message is compressed. What an ordinary join says is below: it fits into three packets, and
-// compressing it would take a twentieth of what a join takes of CPU.
-const compressFrom = 4 << 10
+// compressFrom is the length in bytes from which a message is compressed: one that fits into a packet as it is gains nothing by it. Where many
+// join, what all are told of each other is that small, and compressing it for each of them would be the greater part of telling it.
+const compressFrom = 1200
 
 // ServeHTTP answers GET /v1/signal: it upgrades to a WebSocket and serves the session until it ends. A refused upgrade
 // is answered with a problem (RFC 9457) that has a stable code.
