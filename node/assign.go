@@ -21,7 +21,6 @@ func (r *room) assign(p *Peer, now int64) {
 	changed := false
 	r.divideLocked(p, slots, func(s *slot) *published { return bound[s] }, now)
 	var waiting []*slot
-	stopped := p.stopped(now)
 	for _, s := range slots {
 		t := bound[s]
 		best, target, reason := s.choose(t, now)
@@ -29,7 +28,7 @@ func (r *room) assign(p *Peer, now int64) {
 			waiting = append(waiting, s)
 		}
 		s.reason = reason
-		if view := s.view(stopped); view != s.told {
+		if view := s.view(); view != s.told {
 			s.told, changed = view, true
 		}
 	}
@@ -216,7 +215,7 @@ func (s *slot) drawLocked(from [2]*layer) {
 }
 
 // view is what the slot's owner is told. The room's mutex is held, for reason.
-func (s *slot) view(stopped bool) Slot {
+func (s *slot) view() Slot {
 	now := s.state()
 	v := Slot{MID: s.mid, Kind: s.kind, State: SlotEmpty}
 	if now.bound == nil {
@@ -225,10 +224,6 @@ func (s *slot) view(stopped bool) Slot {
 	v.TrackID, v.ParticipantID, v.Source = now.bound.ID, now.bound.ParticipantID, now.bound.Source
 	if now.target == nil {
 		v.State, v.Reason = SlotPaused, s.reason
-		return v
-	}
-	if stopped && s.kind == Video {
-		v.State, v.Reason = SlotPaused, reasonBandwidth
 		return v
 	}
 	v.State, v.Reason = SlotActive, s.reason

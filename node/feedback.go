@@ -41,12 +41,10 @@ func (p *Peer) RTCP(b []byte, out *udp.Batch) {
 	}
 	if p.way.fallen() {
 		p.fall(now)
-	} else {
-		p.stop(now)
 	}
 }
 
-// tellAfter is how long after a way has become narrow, or seems to, what is shown is divided anew. Pictures stop at once. The queue on the way may be full at that
+// tellAfter is how long after a way has become narrow what is shown is divided anew. Pictures stop at once. The queue on the way may be full at that
 // moment, and what is told to the viewer in it would be lost, and come a timeout of TCP later.
 const tellAfter = 20 * time.Millisecond
 
@@ -58,21 +56,6 @@ func (p *Peer) fall(now int64) {
 	}
 	time.AfterFunc(tellAfter, func() { p.room.wake(p) })
 }
-
-// stop has a viewer told of pictures that have stopped because its way may have become narrow, and of their going on when that has not come true.
-func (p *Peer) stop(now int64) {
-	stopped := p.stopped(now)
-	switch {
-	case stopped == p.halted.Swap(stopped):
-	case stopped:
-		time.AfterFunc(tellAfter, func() { p.room.wake(p) })
-	default:
-		p.room.wake(p)
-	}
-}
-
-// stopped reports whether no pictures leave for a viewer at now, whatever its slots are given.
-func (p *Peer) stopped(now int64) bool { return p.pacer.narrow.Load() && p.way.stopped(now) }
 
 // feedback works off a compound RTCP packet: reports on what is received, and wishes about what is sent.
 func (in *ingress) feedback(b []byte, out *udp.Batch, find func(ssrc uint32) sending) {

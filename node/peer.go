@@ -35,7 +35,6 @@ type Peer struct {
 	slots      atomic.Pointer[[]*slot] // in the order of their m-lines; only ever appended to
 	group      uint64                  // below reportGroups: when it gets its sender reports
 	repeats    repeats
-	halted     atomic.Bool // pictures had stopped when its way was last told of
 
 	// Guarded by the room's mutex.
 	auto  bool

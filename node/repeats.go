@@ -11,7 +11,7 @@ import (
 // to viewers far away what is sent again is sent twice, a little apart. It costs as much as is lost.
 
 const (
-	twiceAfter = 20 * time.Millisecond // losses come in runs: of five packets that is as long as ten
+	twiceAfter = 8 * time.Millisecond // losses come in runs, and queues are short where nothing is narrow
 	mostTwice  = 64                   // packets may wait for it
 )
 

@@ -205,9 +205,6 @@ func (w *way) pacing(now int64) bandwidth.Pacing {
 	return p
 }
 
-// stopped reports whether no pictures leave at now, since the way may have become narrow all at once, and the next word of it is waited for.
-func (w *way) stopped(now int64) bool { return w.measured.Load() && w.pacing(now).Rate == 0 }
-
 // queue is how long packets wait on the way, as last told; 0 where nothing is measured.
 func (w *way) queue() time.Duration {
 	if !w.measured.Load() {

@@ -1,11 +1,9 @@
 package node
 
 import (
-	"encoding/binary"
 	"testing"
 	"time"
 
-	"github.com/pion/interceptor/pkg/twcc"
 	"github.com/pion/rtcp"
 
 	"github.com/parley-sfu/parley/internal/bandwidth"
@@ -127,76 +125,6 @@ func TestFallen(t *testing.T) {
 		if got := w.fallen(); got != step.want {
 			budget, _ := w.budget()
 			t.Errorf("%.0f bit/s: fallen = %v, of a budget of %d", step.carries, got, budget)
-		}
-	}
-}
-
-// TestStopped: when packets come at a fifth of their pace all at once, pictures have stopped before the budget falls, and go on when the next word of
-// the way is as before. A slot is told of that.
-func TestStopped(t *testing.T) {
-	const step = int64(2 * time.Millisecond)
-	for _, cut := range []bool{true, false} {
-		w, r, now := &way{cfg: bandwidth.Defaults()}, twcc.NewRecorder(1), int64(time.Second)
-		w.number()
-		type packet struct {
-			number  uint16
-			arrival int64
-		}
-		var under []packet // way
-		arrival := now
-		// send has packets leave for so long, each of which takes so long on a link, and answers each 50 ms.
-		send := func(last time.Duration, takes int64) (stopped bool) {
-			for began := now; now < began+int64(last) && !stopped; now += step {
-				var number [2]byte
-				w.left(number[:], 1000, bandwidth.Media, now)
-				arrival = max(arrival, now) + takes
-				under = append(under, packet{binary.BigEndian.Uint16(number[:]), arrival})
-				if now%int64(50*time.Millisecond) != 0 {
-					continue
-				}
-				for len(under) > 0 && under[0].arrival <= now {
-					r.Record(2, under[0].number, under[0].arrival/1000)
-					under = under[1:]
-				}
-				b, err := rtcp.Marshal(r.BuildFeedbackPacket())
-				if err != nil {
-					t.Fatal(err)
-				}
-				w.feedback(b, false, func(uint32) sending { return nil }, now)
-				stopped = w.stopped(now)
-			}
-			return stopped
-		}
-		if send(time.Second, step+step/5) || send(5*time.Second, step/2) {
-			t.Fatal("pictures have stopped on a way that became a little narrow")
-		}
-		budget, _ := w.budget()
-		w.divided(budget, budget, 2*budget)
-		if !send(300*time.Millisecond, 5*step) || w.fallen() {
-			t.Fatal("pictures have not stopped before the budget fell")
-		}
-		takes := step / 2
-		if cut {
-			takes = 5 * step
-		} else {
-			arrival, under = now, nil
-		}
-		now += step
-		if stopped, fallen := send(100*time.Millisecond, takes), w.fallen(); stopped || fallen != cut {
-			t.Errorf("a cut %v: stopped %v, fallen %v", cut, stopped, fallen)
-		}
-	}
-}
-
-// TestSlotSaysThatItStopped: no picture leaves for it, whatever it is given; voices do.
-func TestSlotSaysThatItStopped(t *testing.T) {
-	for kind, want := range map[Kind]SlotState{Video: SlotPaused, Audio: SlotActive} {
-		s := &slot{kind: kind, showing: showing{bound: &published{}, target: &layer{}}}
-		if got := s.view(true); got.State != want || (got.Reason == reasonBandwidth) != (want == SlotPaused) {
-			t.Errorf("%v: %+v", kind, got)
-		}
-		if got := s.view(false); got.State != SlotActive {
-			t.Errorf("%v goes on: %+v", kind, got)
 		}
 	}
 }

@@ -65,7 +65,7 @@ func (f pathFlags) measure(ctx context.Context, stdout, stderr io.Writer) error 
 	}
 	result := &path.Result{Date: time.Now().UTC().Format(time.RFC3339), Commit: commit(ctx), Machine: path.ThisMachine()}
 	if !f.skipCompare {
-		if opts.Baseline, err = path.Baseline(f.results, result.Machine); err != nil {
+		if opts.Earlier, err = path.Earlier(f.results, result.Machine); err != nil {
 			return err
 		}
 	}
@@ -90,29 +90,29 @@ func (f pathFlags) measure(ctx context.Context, stdout, stderr io.Writer) error 
 	}
 	fmt.Fprintf(stdout, "%s, commit %s\n\n", result.Machine, result.Commit)
 	result.Table(stdout)
-	return f.compare(result, opts.Baseline, stdout)
+	return f.compare(result, opts.Earlier, stdout)
 }
 
 // compare tells what is compared with what, and fails where a ratio has worsened.
-func (f pathFlags) compare(now, old *path.Result, stdout io.Writer) error {
+func (f pathFlags) compare(now *path.Result, earlier path.Kept, stdout io.Writer) error {
 	switch {
 	case f.skipCompare:
 		return nil
-	case old == nil:
+	case len(earlier) == 0:
 		fmt.Fprintf(stdout, "\nno earlier result in %s to compare with\n", f.results)
 		return nil
 	}
 	if f.short {
-		doubts, err := now.CompareSurely(old)
+		doubts, err := now.CompareSurely(earlier)
 		for _, doubt := range doubts {
 			fmt.Fprintf(stdout, "\nin doubt: %s\n", doubt)
 		}
 		if err != nil || len(doubts) > 0 {
 			return err
 		}
-	} else if err := now.Compare(old); err != nil {
+	} else if err := now.Compare(earlier); err != nil {
 		return err
 	}
-	fmt.Fprintf(stdout, "\nno ratio to the floor is more than 15 %% worse than at %s (%s, on %s)\n", old.Commit, old.Date, old.Machine)
+	fmt.Fprintln(stdout, "\nno ratio to the floor is more than 15 % worse than the kept one")
 	return nil
 }

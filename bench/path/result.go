@@ -37,9 +37,6 @@ type Row struct {
 
 // find returns the row of the same load and pace.
 func (r *Result) find(like Row) (Row, bool) {
-	if r == nil {
-		return Row{}, false
-	}
 	i := slices.IndexFunc(r.Rows, func(o Row) bool { return o.Load == like.Load && o.Paced == like.Paced })
 	if i < 0 {
 		return Row{}, false
@@ -47,13 +44,40 @@ func (r *Result) find(like Row) (Row, bool) {
 	return r.Rows[i], true
 }
 
-// Compare returns an error that names every row whose ratio to the floor has worsened by more than 15 %. Rows that the old
-// result lacks are passed over.
-func (r *Result) Compare(old *Result) error {
+// Kept are earlier results, those first that are rather to be compared with: of the same kind of machine, and newer.
+type Kept []*Result
+
+// find returns the row of the same load and pace to compare one with: the first whose floor costs about as much, or else the first of all.
+func (k Kept) find(row Row) (was Row, of *Result) {
+	for _, r := range k {
+		old, ok := r.find(row)
+		if ok && old.floorLike(row) {
+			return old, r
+		}
+		if ok && of == nil {
+			was, of = old, r
+		}
+	}
+	return was, of
+}
+
+// floorLike says whether the floors of two rows cost about the same. Where a hypervisor has made a system call half as dear, or twice, and what a
+// server does between them as dear as it was, a ratio to the floor is another one.
+func (r Row) floorLike(o Row) bool {
+	a, b := r.Micros[Floor], o.Micros[Floor]
+	return max(a, b) <= floorsAlike*min(a, b)
+}
+
+// floorsAlike is how many times as much one floor may cost as another for ratios to them to be comparable.
+const floorsAlike = 1.5
+
+// Compare returns an error that names every row whose ratio to the floor has worsened by more than 15 %. Rows that no
+// earlier result has are passed over.
+func (r *Result) Compare(earlier Kept) error {
 	var faults []error
 	for _, row := range r.Rows {
-		was, ok := old.find(row)
-		if !ok || row.Floor.Median <= was.Floor.Median*allowed {
+		was, old := earlier.find(row)
+		if old == nil || row.Floor.Median <= was.Floor.Median*allowed {
 			continue
 		}
 		faults = append(faults, fmt.Errorf("%s: Parley costs %.2f times the floor (%.2f to %.2f), and did %.2f times at %s: %+.0f %%",
@@ -67,16 +91,16 @@ func (r *Result) Compare(old *Result) error {
 const busyMachine = 0.15
 
 // CompareSurely is for machines of which nobody knows what else they do. It returns an error that names the rows which have worsened
-// for certain: the whole interval lies beyond the 15 %, most of the machine was there for the measurement, and the old result is of
-// the same kind of machine. Whatever else looks worse is a doubt.
-func (r *Result) CompareSurely(old *Result) (doubts []string, err error) {
+// for certain: the whole interval lies beyond the 15 %, most of the machine was there for the measurement, and the earlier result is of
+// the same kind of machine, with a floor like this one's. Whatever else looks worse is a doubt.
+func (r *Result) CompareSurely(earlier Kept) (doubts []string, err error) {
 	for _, row := range r.Rows {
 		only := &Result{Rows: []Row{row}}
-		fault := only.Compare(old)
+		fault := only.Compare(earlier)
 		if fault == nil {
 			continue
 		}
-		was, _ := old.find(row)
+		was, old := earlier.find(row)
 		switch {
 		case judge(row.Floor, was.Floor) != worse:
 			doubts = append(doubts, fmt.Sprintf("%v; that may be chance", fault))
@@ -84,6 +108,8 @@ func (r *Result) CompareSurely(old *Result) (doubts []string, err error) {
 			doubts = append(doubts, fmt.Sprintf("%v; but others took %.0f %% of the machine", fault, 100*row.Others))
 		case !r.Machine.like(old.Machine):
 			doubts = append(doubts, fmt.Sprintf("%v; but that was on %s", fault, old.Machine))
+		case !row.floorLike(was):
+			doubts = append(doubts, fmt.Sprintf("%v; but the floor was %.2f µs then", fault, was.Micros[Floor]))
 		default:
 			err = errors.Join(err, fault)
 		}
@@ -98,14 +124,13 @@ func (r Row) name() string {
 	return r.Load + ", flat out"
 }
 
-// Baseline finds the result to compare with among those kept in a directory: the newest of the same kind of machine, and where
-// there is none, the newest of all. It is nil where none is kept.
-func Baseline(dir string, of Machine) (*Result, error) {
+// Earlier reads the results that are kept in a directory, in the order in which a machine's are to be compared with them.
+func Earlier(dir string, of Machine) (Kept, error) {
 	files, err := filepath.Glob(filepath.Join(dir, "*.json"))
 	if err != nil {
 		return nil, err
 	}
-	var best *Result
+	var all Kept
 	for _, file := range files {
 		raw, err := os.ReadFile(file)
 		if err != nil {
@@ -115,19 +140,18 @@ func Baseline(dir string, of Machine) (*Result, error) {
 		if err := json.Unmarshal(raw, &r); err != nil {
 			return nil, fmt.Errorf("%s: %w", file, err)
 		}
-		if best == nil || r.nearer(best, of) {
-			best = &r
+		all = append(all, &r)
+	}
+	slices.SortFunc(all, func(a, b *Result) int {
+		if like := a.Machine.like(of); like != b.Machine.like(of) {
+			if like {
+				return -1
+			}
+			return 1
 		}
-	}
-	return best, nil
-}
-
-// nearer says whether r is rather to be compared with than other.
-func (r *Result) nearer(other *Result, of Machine) bool {
-	if like := r.Machine.like(of); like != other.Machine.like(of) {
-		return like
-	}
-	return r.Date > other.Date
+		return strings.Compare(b.Date, a.Date)
+	})
+	return all, nil
 }
 
 // Write keeps the result in a directory, as JSON and as a table for people, and returns the path of the former.

@@ -32,12 +32,12 @@ func TestCompare(t *testing.T) {
 		"only the paced worse": {&Result{Rows: []Row{{Load: "a", Paced: true, Floor: Ratio{11, 11, 11}}}}, true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if err := tc.now.Compare(old); (err != nil) != tc.fails {
+			if err := tc.now.Compare(Kept{old}); (err != nil) != tc.fails {
 				t.Errorf("= %v", err)
 			}
 		})
 	}
-	if err := result("new", "", "", 3).Compare(old); err == nil || !strings.Contains(err.Error(), "+50 %") {
+	if err := result("new", "", "", 3).Compare(Kept{old}); err == nil || !strings.Contains(err.Error(), "+50 %") {
 		t.Errorf("the error does not say how much worse: %v", err)
 	}
 	if err := result("new", "", "", 3).Compare(nil); err != nil {
@@ -45,10 +45,10 @@ func TestCompare(t *testing.T) {
 	}
 }
 
-func TestBaseline(t *testing.T) {
+func TestEarlier(t *testing.T) {
 	dir := t.TempDir()
 	mine := Machine{CPU: "mine", Cores: 2}
-	if got, err := Baseline(dir, mine); got != nil || err != nil {
+	if got, err := Earlier(dir, mine); got != nil || err != nil {
 		t.Fatalf("of an empty directory = %v, %v", got, err)
 	}
 	for _, step := range []struct {
@@ -64,9 +64,9 @@ func TestBaseline(t *testing.T) {
 		if _, err := step.add.Write(dir); err != nil {
 			t.Fatal(err)
 		}
-		got, err := Baseline(dir, mine)
-		if err != nil || got.Commit != step.want {
-			t.Errorf("after %s = %v, %v; want %s, since %s", step.add.Commit, got, err, step.want, step.why)
+		got, err := Earlier(dir, mine)
+		if err != nil || got[0].Commit != step.want {
+			t.Errorf("after %s = %v, %v; want %s first, since %s", step.add.Commit, got, err, step.want, step.why)
 		}
 	}
 }
@@ -105,12 +105,16 @@ func TestClassify(t *testing.T) {
 	}
 }
 
-// TestCompareSurely: chance, a busy machine and another kind of machine are doubts; only the rest fails.
+// TestCompareSurely: chance, a busy machine, another kind of machine and another floor are doubts; only the rest fails.
 func TestCompareSurely(t *testing.T) {
 	row := func(ratio Ratio, others float64, cpu string) *Result {
-		return &Result{Machine: Machine{CPU: cpu}, Rows: []Row{{Load: "a", Floor: ratio, Others: others}}}
+		return &Result{Machine: Machine{CPU: cpu}, Rows: []Row{{Load: "a", Floor: ratio, Others: others, Micros: map[string]float64{Floor: 3}}}}
 	}
-	old := row(Ratio{2, 1.9, 2.1}, 0, "mine")
+	at := func(floor float64, r *Result) *Result {
+		r.Rows[0].Micros[Floor] = floor
+		return r
+	}
+	earlier := Kept{row(Ratio{2, 1.9, 2.1}, 0, "mine"), at(1.2, row(Ratio{3, 2.9, 3.1}, 0, "mine"))}
 	for name, tc := range map[string]struct {
 		now    *Result
 		doubts int
@@ -122,10 +126,13 @@ func TestCompareSurely(t *testing.T) {
 		"worse":                     {row(Ratio{2.5, 2.4, 2.9}, 0.1, "mine"), 0, true},
 		"worse on a busy machine":   {row(Ratio{2.5, 2.4, 2.9}, 0.3, "mine"), 1, false},
 		"worse on another machine":  {row(Ratio{2.5, 2.4, 2.9}, 0, "other"), 1, false},
+		"as with such a floor":      {at(1, row(Ratio{3, 2.9, 3.1}, 0, "mine")), 0, false},
+		"worse than with one":       {at(1, row(Ratio{4, 3.9, 4.1}, 0, "mine")), 0, true},
+		"no floor was such":         {at(0.5, row(Ratio{4, 3.9, 4.1}, 0, "mine")), 1, false},
 		"better on another machine": {row(Ratio{1.5, 1.4, 1.9}, 0, "other"), 0, false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			doubts, err := tc.now.CompareSurely(old)
+			doubts, err := tc.now.CompareSurely(earlier)
 			if len(doubts) != tc.doubts || (err != nil) != tc.fails {
 				t.Errorf("= %q, %v", doubts, err)
 			}

@@ -28,7 +28,7 @@ type Options struct {
 	Most     int           // rounds, where the first have not decided
 	Pion     bool          // measure pion too
 	Paced    bool          // measure at a real pace too
-	Baseline *Result       // to compare with; nil: none
+	Earlier  Kept          // to compare with
 	Log      io.Writer     // is told what is done
 }
 
@@ -101,7 +101,7 @@ func gather(ctx context.Context, load Load, opts Options) (all []*contender, err
 	return append(all, pion), nil
 }
 
-// collect measures rounds until the comparison with the baseline is decided, or there have been enough. All rounds count.
+// collect measures rounds until the comparison with earlier results is decided, or there have been enough. All rounds count.
 func (s *samples) collect(ctx context.Context, contenders []*contender, opts Options) error {
 	for _, c := range contenders { // caches, and Parley's and pion's memory, are as they will be
 		if _, err := s.window(ctx, c, opts); err != nil {
@@ -121,7 +121,7 @@ func (s *samples) collect(ctx context.Context, contenders []*contender, opts Opt
 			fmt.Fprintf(opts.Log, "%-8s round %d  %7.3f µs  %.2f cores  %8.0f packets/s  %d dropped, %d stalls, others took %.0f %%\n",
 				c.name, round, w.micros(), w.cores(), float64(w.forwarded)/w.took.Seconds(), w.dropped, w.stalls, 100*w.others)
 		}
-		if round >= opts.Most || round >= opts.Rounds && s.decided(opts.Baseline) {
+		if round >= opts.Most || round >= opts.Rounds && s.decided(opts.Earlier) {
 			return nil
 		}
 	}
@@ -141,10 +141,10 @@ func (s *samples) window(ctx context.Context, c *contender, opts Options) (windo
 }
 
 // decided says whether more rounds would hardly change the verdict.
-func (s *samples) decided(old *Result) bool {
+func (s *samples) decided(earlier Kept) bool {
 	row := s.row()
-	was, ok := old.find(row)
-	return !ok || judge(row.Floor, was.Floor) != undecided
+	was, old := earlier.find(row)
+	return old == nil || judge(row.Floor, was.Floor) != undecided
 }
 
 // row sums the samples up.
