@@ -69,7 +69,7 @@ func (r Row) floorLike(o Row) bool {
 }
 
 // floorsAlike is how many times as much one floor may cost as another for ratios to them to be comparable.
-const floorsAlike = 1.5
+const floorsAlike = 1.3
 
 // Compare returns an error that names every row whose ratio to the floor has worsened by more than 15 %. Rows that no
 // earlier result has are passed over.
