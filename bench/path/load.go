@@ -34,9 +34,9 @@ const (
 func Loads() []Load {
 	return []Load{
 		{Name: "1 × 500, 1,100 bytes", Publishers: 1, Viewers: 500, Size: videoSize, Burst: 8, Pace: 22, Short: true},
-		{Name: "1 × 500, 120 bytes", Publishers: 1, Viewers: 500, Size: audioSize, Burst: 1, Pace: 50},
+		{Name: "1 × 500, 120 bytes", Publishers: 1, Viewers: 500, Size: audioSize, Burst: 1, Pace: 50, Short: true},
 		{Name: "25 × 25, 1,100 bytes", Publishers: 25, Viewers: 25, Size: videoSize, Burst: 8, Pace: 22},
-		{Name: "25 × 25, 120 bytes", Publishers: 25, Viewers: 25, Size: audioSize, Burst: 1, Pace: 50, Short: true},
+		{Name: "25 × 25, 120 bytes", Publishers: 25, Viewers: 25, Size: audioSize, Burst: 1, Pace: 50},
 		{Name: "25 × 500, 1,100 bytes", Publishers: 25, Viewers: 500, Size: videoSize, Burst: 1, Pace: 15, PionMost: 50},
 		{Name: "25 × 500, 300 to 1,100 bytes", Publishers: 25, Viewers: 500, Size: 700, Vary: 400, Burst: 1, Pace: 15, PionMost: 50, Short: true},
 		{Name: "25 × 500, 120 bytes", Publishers: 25, Viewers: 500, Size: audioSize, Burst: 1, PionMost: 100},

@@ -91,8 +91,8 @@ func (r *Result) Compare(earlier Kept) error {
 const busyMachine = 0.15
 
 // CompareSurely is for machines of which nobody knows what else they do. It returns an error that names the rows which have worsened
-// for certain: the whole interval lies beyond the 15 %, most of the machine was there for the measurement, and the earlier result is of
-// the same kind of machine, with a floor like this one's. Whatever else looks worse is a doubt.
+// for certain: the whole interval lies beyond the 15 %, and what a packet costs does as well; most of the machine was there for the measurement;
+// and the earlier result is of the same kind of machine, with a floor like this one's. Whatever else looks worse is a doubt.
 func (r *Result) CompareSurely(earlier Kept) (doubts []string, err error) {
 	for _, row := range r.Rows {
 		only := &Result{Rows: []Row{row}}
@@ -108,6 +108,8 @@ func (r *Result) CompareSurely(earlier Kept) (doubts []string, err error) {
 			doubts = append(doubts, fmt.Sprintf("%v; but others took %.0f %% of the machine", fault, 100*row.Others))
 		case !r.Machine.like(old.Machine):
 			doubts = append(doubts, fmt.Sprintf("%v; but that was on %s", fault, old.Machine))
+		case row.Micros[Parley] <= was.Micros[Parley]*allowed:
+			doubts = append(doubts, fmt.Sprintf("%v; but a packet costs %.2f µs, and did %.2f: the floor has become cheaper", fault, row.Micros[Parley], was.Micros[Parley]))
 		case !row.floorLike(was):
 			doubts = append(doubts, fmt.Sprintf("%v; but the floor was %.2f µs then", fault, was.Micros[Floor]))
 		default:

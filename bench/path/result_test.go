@@ -105,13 +105,13 @@ func TestClassify(t *testing.T) {
 	}
 }
 
-// TestCompareSurely: chance, a busy machine, another kind of machine and another floor are doubts; only the rest fails.
+// TestCompareSurely: chance, a busy machine, another kind of machine, another floor and a cheaper one are doubts; only the rest fails.
 func TestCompareSurely(t *testing.T) {
 	row := func(ratio Ratio, others float64, cpu string) *Result {
-		return &Result{Machine: Machine{CPU: cpu}, Rows: []Row{{Load: "a", Floor: ratio, Others: others, Micros: map[string]float64{Floor: 3}}}}
+		return &Result{Machine: Machine{CPU: cpu}, Rows: []Row{{Load: "a", Floor: ratio, Others: others, Micros: map[string]float64{Floor: 3, Parley: 3 * ratio.Median}}}}
 	}
 	at := func(floor float64, r *Result) *Result {
-		r.Rows[0].Micros[Floor] = floor
+		r.Rows[0].Micros = map[string]float64{Floor: floor, Parley: floor * r.Rows[0].Floor.Median}
 		return r
 	}
 	earlier := Kept{row(Ratio{2, 1.9, 2.1}, 0, "mine"), at(1.2, row(Ratio{3, 2.9, 3.1}, 0, "mine"))}
@@ -127,8 +127,9 @@ func TestCompareSurely(t *testing.T) {
 		"worse on a busy machine":   {row(Ratio{2.5, 2.4, 2.9}, 0.3, "mine"), 1, false},
 		"worse on another machine":  {row(Ratio{2.5, 2.4, 2.9}, 0, "other"), 1, false},
 		"as with such a floor":      {at(1, row(Ratio{3, 2.9, 3.1}, 0, "mine")), 0, false},
-		"worse than with one":       {at(1, row(Ratio{4, 3.9, 4.1}, 0, "mine")), 0, true},
-		"no floor was such":         {at(0.5, row(Ratio{4, 3.9, 4.1}, 0, "mine")), 1, false},
+		"worse than with one":       {at(1.2, row(Ratio{4, 3.9, 4.1}, 0, "mine")), 0, true},
+		"no floor was such":         {at(9, row(Ratio{4, 3.9, 4.1}, 0, "mine")), 1, false},
+		"only the floor is cheaper": {at(2.4, row(Ratio{2.5, 2.4, 2.9}, 0, "mine")), 1, false},
 		"better on another machine": {row(Ratio{1.5, 1.4, 1.9}, 0, "other"), 0, false},
 	} {
 		t.Run(name, func(t *testing.T) {
