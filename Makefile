@@ -89,7 +89,7 @@ timings: ## 50 joins, p50 and p95 of every step against the budgets
 	@$(SYSTEM) '^TestTimings'
 
 footprint: ## memory and goroutines of a viewer, CPU and first audio of a join
-	@LAB_FULL=1 $(SYSTEM) '^TestFootprint'
+	@$(SYSTEM) '^TestFootprint'
 
 loss: deps browser-deps ## a call over a link that loses 5 % of its packets
 	@$(SYSTEM) '^TestLoss'
